@@ -1,0 +1,11 @@
+//! Local Vault: signs source attestations with keys held in custody, keeps them in an encrypted spool through
+//! outages, relays them outbound only, and believes nothing but a matching receipt.
+//!
+//! The rooms lie in layers and import downwards only; `tests/architecture.rs` holds the table.
+//! `docs/architecture.md` tells why.
+
+// ---- 0 facts: ids, digests, the clock, secret bytes
+pub mod facts;
+
+// ---- 1 protocol: bytes on the wire, as pure functions
+pub mod protocol;

@@ -1,0 +1,13 @@
+//! What every room may know: identifiers, digests, the clock, secret bytes, framed bytes.
+
+mod clock;
+mod digest;
+mod framed;
+mod id;
+mod secret;
+
+pub use clock::{Clock, SystemClock, Timestamp, TimestampError};
+pub use digest::{Digest, DigestError};
+pub use framed::Framed;
+pub use id::{EventId, IdError, random_id};
+pub use secret::{LockedKey, SecretBytes};

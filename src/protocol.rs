@@ -1,0 +1,11 @@
+//! Bytes on the wire: pure functions, with no I/O, no clock, no randomness and no keys.
+//!
+//! The contracts are written down in `docs/protocol.md`; section numbers in this room's comments are its.
+
+pub mod json;
+
+mod domain;
+mod signature;
+
+pub use domain::{Domain, Preimage};
+pub use signature::{Algorithm, InvalidSignature, KeyError, PublicKey, Signature};

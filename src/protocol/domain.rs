@@ -1,0 +1,73 @@
+use super::json::Object;
+use crate::facts::Digest;
+
+/// What a signature is for (section 2). The list is closed: nothing outside it can be signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Domain {
+    /// The relay envelope, a contract.
+    Relay,
+    /// The witness statement, a contract.
+    Witness,
+    /// Fork evidence, a contract.
+    Fork,
+    /// The source attestation, ours.
+    Source,
+    /// The record of an epoch's data key, ours.
+    Epoch,
+}
+
+impl Domain {
+    /// The name that is signed in front of the payload.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Relay => "attesto.local_vault.relay",
+            Self::Witness => "attesto.v2.witness",
+            Self::Fork => "attesto.v2.fork",
+            Self::Source => "local-vault.source.v1",
+            Self::Epoch => "local-vault.epoch.v1",
+        }
+    }
+
+    /// Whether a contract with the platform fixes Ed25519 for this domain. Our own records may use any algorithm.
+    pub const fn is_ed25519_only(self) -> bool {
+        matches!(self, Self::Relay | Self::Witness | Self::Fork)
+    }
+}
+
+/// The bytes that are signed: domain, a zero byte, the canonical payload. The only thing that custody signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preimage {
+    domain: Domain,
+    bytes: Vec<u8>,
+}
+
+impl Preimage {
+    /// The preimage of `payload` in `domain`.
+    pub fn new(domain: Domain, payload: &Object) -> Self {
+        let mut bytes = Vec::with_capacity(1024);
+        bytes.extend_from_slice(domain.name().as_bytes());
+        bytes.push(0);
+        payload.write_canonical(&mut bytes);
+        Self { domain, bytes }
+    }
+
+    /// Which domain this was made for.
+    pub const fn domain(&self) -> Domain {
+        self.domain
+    }
+
+    /// What is signed; PureEdDSA takes these bytes, not their hash.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The canonical payload alone, behind the domain and its zero byte.
+    pub fn canonical(&self) -> &[u8] {
+        &self.bytes[self.domain.name().len() + 1..]
+    }
+
+    /// The hash that the contracts call `envelope_hash`, `statement_hash` and `evidence_hash`.
+    pub fn hash(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+}

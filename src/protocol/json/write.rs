@@ -1,0 +1,140 @@
+use std::io::Write as _;
+
+use super::{Object, Value};
+
+impl Object {
+    /// The canonical form (section 1).
+    pub fn to_canonical(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        self.write_canonical(&mut out);
+        out
+    }
+
+    /// Appends the canonical form to `out`.
+    pub fn write_canonical(&self, out: &mut Vec<u8>) {
+        object(out, self, &CANONICAL);
+    }
+
+    /// The line that the published commands print (section 9): Python's `json.dumps(…, sort_keys=True)`, without
+    /// the line feed.
+    pub fn to_python_line(&self) -> String {
+        let mut out = Vec::with_capacity(256);
+        object(&mut out, self, &PYTHON);
+        // The style escapes everything outside ASCII.
+        String::from_utf8(out).expect("ASCII")
+    }
+}
+
+/// In what two outputs differ.
+struct Style {
+    comma: &'static [u8],
+    colon: &'static [u8],
+    ascii: bool,
+}
+
+const CANONICAL: Style = Style { comma: b",", colon: b":", ascii: false };
+const PYTHON: Style = Style { comma: b", ", colon: b": ", ascii: true };
+
+fn value(out: &mut Vec<u8>, value: &Value, style: &Style) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Integer(integer) => out.extend_from_slice(integer.digits().as_bytes()),
+        Value::Float(number) => float(out, *number),
+        Value::String(text) => string(out, text, style),
+        Value::Array(items) => array(out, items, style),
+        Value::Object(members) => object(out, members, style),
+    }
+}
+
+fn array(out: &mut Vec<u8>, items: &[Value], style: &Style) {
+    out.push(b'[');
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.extend_from_slice(style.comma);
+        }
+        value(out, item, style);
+    }
+    out.push(b']');
+}
+
+fn object(out: &mut Vec<u8>, members: &Object, style: &Style) {
+    out.push(b'{');
+    for (i, (key, member)) in members.iter().enumerate() {
+        if i > 0 {
+            out.extend_from_slice(style.comma);
+        }
+        string(out, key, style);
+        out.extend_from_slice(style.colon);
+        value(out, member, style);
+    }
+    out.push(b'}');
+}
+
+fn string(out: &mut Vec<u8>, text: &str, style: &Style) {
+    out.push(b'"');
+    let mut plain = 0; // where the run of characters begins that need no escape
+    for (at, c) in text.char_indices() {
+        let escape = c < ' ' || c == '"' || c == '\\' || (style.ascii && c > '~');
+        if !escape {
+            continue;
+        }
+        out.extend_from_slice(&text.as_bytes()[plain..at]);
+        plain = at + c.len_utf8();
+        let short = match c {
+            '"' => b'"',
+            '\\' => b'\\',
+            '\n' => b'n',
+            '\r' => b'r',
+            '\t' => b't',
+            '\u{8}' => b'b',
+            '\u{c}' => b'f',
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    // Writing to a vector cannot fail.
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', short]);
+    }
+    out.extend_from_slice(&text.as_bytes()[plain..]);
+    out.push(b'"');
+}
+
+/// As Python's `repr(float)`: the shortest digits that read back as the same double, positional where the decimal
+/// exponent lies in -4..16 and scientific elsewhere.
+fn float(out: &mut Vec<u8>, number: f64) {
+    // `{:e}` gives the same shortest digits as `-d.ddde-x`.
+    let scientific = format!("{number:e}");
+    let (mantissa, exponent) = scientific.split_once('e').expect("`{:e}` writes an exponent");
+    let exponent: i32 = exponent.parse().expect("`{:e}` writes a number there");
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |m| ("-", m));
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    out.extend_from_slice(sign.as_bytes());
+    match exponent {
+        -4..0 => {
+            out.extend_from_slice(b"0.");
+            out.resize(out.len() + exponent.unsigned_abs() as usize - 1, b'0');
+            out.extend_from_slice(digits.as_bytes());
+        }
+        0..16 => {
+            let whole = exponent.unsigned_abs() as usize + 1;
+            if digits.len() <= whole {
+                out.extend_from_slice(digits.as_bytes());
+                out.resize(out.len() + whole - digits.len(), b'0');
+                out.extend_from_slice(b".0");
+            } else {
+                out.extend_from_slice(&digits.as_bytes()[..whole]);
+                out.push(b'.');
+                out.extend_from_slice(&digits.as_bytes()[whole..]);
+            }
+        }
+        _ => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            let _ = write!(out, "{mantissa}e{sign}{:02}", exponent.unsigned_abs());
+        }
+    }
+}
