@@ -13,7 +13,7 @@ pub mod file;
 
 pub use data_key::{DataKey, ReleasedDataKey, Residence, Sealed};
 pub use error::{CustodyError, ErrorKind};
-pub use purpose::{Purpose, SharedKey, one_key_one_purpose};
+pub use purpose::{Purpose, PurposeKey, SharedKey, one_key_one_purpose};
 pub use signer::{SignError, Signer, SignerConfig};
 pub use wrapping::{WrappedKey, WrappingKey};
 

@@ -1,0 +1,154 @@
+use std::fmt;
+
+use super::{CustodyError, ErrorKind, Protection, SharedSigningKey};
+use crate::protocol::{Algorithm, Domain, Preimage, PublicKey, Signature};
+
+/// What a key may sign. One key, one purpose (I2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Our own records: epochs, and what comes after them.
+    Record,
+    /// The relay envelope.
+    Relay,
+    /// Source attestations.
+    Source,
+    /// Witness statements and fork evidence.
+    Witness,
+}
+
+impl Purpose {
+    /// The name as configuration and reports write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Relay => "relay",
+            Self::Source => "source",
+            Self::Witness => "witness",
+        }
+    }
+
+    const fn covers(self, domain: Domain) -> bool {
+        matches!(
+            (self, domain),
+            (Self::Record, Domain::Epoch)
+                | (Self::Relay, Domain::Relay)
+                | (Self::Source, Domain::Source)
+                | (Self::Witness, Domain::Witness | Domain::Fork)
+        )
+    }
+
+    const fn is_ed25519_only(self) -> bool {
+        matches!(self, Self::Relay | Self::Witness)
+    }
+}
+
+/// A signing key bound to its purpose and its name, which refuses every other domain.
+#[derive(Clone)]
+pub struct PurposeKey {
+    purpose: Purpose,
+    kid: String,
+    key: SharedSigningKey,
+}
+
+impl PurposeKey {
+    /// Binds `key`, known to verifiers as `kid`. The contracts of relay and witness know Ed25519 alone, so another
+    /// algorithm is refused there.
+    pub fn bind(purpose: Purpose, kid: &str, key: SharedSigningKey) -> Result<Self, CustodyError> {
+        if purpose.is_ed25519_only() && key.algorithm() != Algorithm::Ed25519 {
+            return Err(CustodyError {
+                kind: ErrorKind::Unsupported,
+                backend: "custody",
+                operation: "bind",
+                message: format!(
+                    "the {} key is {}, but its contract is Ed25519 only",
+                    purpose.name(),
+                    key.algorithm().name()
+                ),
+                advice: "Use an Ed25519 key for relay and witness; P-256 serves source attestations.".into(),
+            });
+        }
+        Ok(Self { purpose, kid: kid.to_owned(), key })
+    }
+
+    /// What the key may sign.
+    pub const fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// The name under which verifiers know the key.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The public half.
+    pub fn public_key(&self) -> &PublicKey {
+        self.key.public_key()
+    }
+
+    /// Where the private half is.
+    pub fn protection(&self) -> Protection {
+        self.key.protection()
+    }
+
+    /// Signs, and verifies what a device made (I3). Blocks for as long as the device takes.
+    pub fn sign(&self, preimage: &Preimage) -> Result<Signature, CustodyError> {
+        let signature = self.sign_unchecked(preimage)?;
+        self.check(preimage, &signature)?;
+        Ok(signature)
+    }
+
+    /// Signs without verifying, for a caller that verifies elsewhere.
+    pub(super) fn sign_unchecked(&self, preimage: &Preimage) -> Result<Signature, CustodyError> {
+        if !self.purpose.covers(preimage.domain()) {
+            return Err(CustodyError {
+                kind: ErrorKind::Unsupported,
+                backend: "custody",
+                operation: "sign",
+                message: format!("the {} key does not sign {}", self.purpose.name(), preimage.domain().name()),
+                advice: "This is a defect in local-vault; please report it.".into(),
+            });
+        }
+        self.key.sign(preimage)
+    }
+
+    /// Verifies a signature that a device made. What our own code made in our own memory is believed.
+    pub(super) fn check(&self, preimage: &Preimage, signature: &Signature) -> Result<(), CustodyError> {
+        if self.protection() == Protection::Software {
+            return Ok(());
+        }
+        self.public_key().verify(preimage, signature).map_err(|_| CustodyError {
+            kind: ErrorKind::Broken,
+            backend: "custody",
+            operation: "verify",
+            message: format!("the device's signature with the {} key does not verify", self.purpose.name()),
+            advice: "Nothing was sent. Take the device out of service and run its self-test.".into(),
+        })
+    }
+}
+
+impl fmt::Debug for PurposeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PurposeKey({} {} {:?})", self.purpose.name(), self.kid, self.public_key())
+    }
+}
+
+/// Two purposes that were given the same key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("one key serves two purposes, {} and {}", first.name(), second.name())]
+pub struct SharedKey {
+    /// The purpose that was named first.
+    pub first: Purpose,
+    /// The one that has the same public key.
+    pub second: Purpose,
+}
+
+/// Checks that no public key stands under two purposes (I2).
+pub fn one_key_one_purpose(keys: &[&PurposeKey]) -> Result<(), SharedKey> {
+    for (i, first) in keys.iter().enumerate() {
+        let second = keys[i + 1..].iter().find(|k| k.public_key() == first.public_key() && k.purpose != first.purpose);
+        if let Some(second) = second {
+            return Err(SharedKey { first: first.purpose, second: second.purpose });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::{CustodyError, PurposeKey};
+use crate::protocol::{Preimage, PublicKey, Signature};
+
+/// How long a signature may take, and how many may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct SignerConfig {
+    /// From the call of [`Signer::sign`] to its answer.
+    pub deadline: Duration,
+    /// Requests that wait for the key; beyond that, callers wait for room.
+    pub queue: usize,
+}
+
+impl Default for SignerConfig {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(10), queue: 64 }
+    }
+}
+
+/// Signs for async callers: a message interface with a bounded queue and a deadline, in front of a thread that may
+/// block in a device. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    key: PurposeKey,
+    deadline: Duration,
+    queue: mpsc::Sender<Request>,
+}
+
+#[derive(Debug)]
+struct Request {
+    preimage: Preimage,
+    // The preimage comes back with the signature, for the caller to verify without a copy.
+    reply: oneshot::Sender<(Preimage, Result<Signature, CustodyError>)>,
+}
+
+impl Signer {
+    /// Starts the thread; it ends with the last clone of the signer.
+    /// Panics where the system has no thread left to give.
+    pub fn spawn(key: PurposeKey, config: SignerConfig) -> Self {
+        let (queue, requests) = mpsc::channel(config.queue);
+        let name = format!("sign-{}", key.purpose().name());
+        let worker = key.clone();
+        thread::Builder::new().name(name).spawn(move || serve(&worker, requests)).expect("a thread to sign on");
+        Self { key, deadline: config.deadline, queue }
+    }
+
+    /// Signs `preimage` and hands it back. What a device made was verified in the caller's task (I3).
+    pub async fn sign(&self, preimage: Preimage) -> Result<(Preimage, Signature), SignError> {
+        let deadline = Instant::now() + self.deadline;
+        let (reply, answer) = oneshot::channel();
+        let sent = timeout_at(deadline, self.queue.send(Request { preimage, reply })).await;
+        sent.map_err(|_| SignError::Busy)?.map_err(|_| SignError::Gone)?;
+        let answered = timeout_at(deadline, answer).await;
+        let (preimage, signature) = answered.map_err(|_| SignError::Deadline)?.map_err(|_| SignError::Gone)?;
+        let signature = signature?;
+        self.key.check(&preimage, &signature)?;
+        Ok((preimage, signature))
+    }
+
+    /// The public half of the key.
+    pub fn public_key(&self) -> &PublicKey {
+        self.key.public_key()
+    }
+
+    /// The name under which verifiers know the key.
+    pub fn kid(&self) -> &str {
+        self.key.kid()
+    }
+}
+
+fn serve(key: &PurposeKey, mut requests: mpsc::Receiver<Request>) {
+    while let Some(Request { preimage, reply }) = requests.blocking_recv() {
+        // A caller that gave up gets no signature made for nobody.
+        if reply.is_closed() {
+            continue;
+        }
+        let signature = key.sign_unchecked(&preimage);
+        let _ = reply.send((preimage, signature));
+    }
+}
+
+/// Why there is no signature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// The queue was full until the deadline. Nothing was signed; try again later.
+    #[error("the signing key is busy")]
+    Busy,
+    /// Custody refused or failed.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// The key did not answer in time. Whether it signed is unknown, and harmless: nothing left the process.
+    #[error("the signing key did not answer in time")]
+    Deadline,
+    /// The signing thread has ended.
+    #[error("the signing thread has ended")]
+    Gone,
+}
