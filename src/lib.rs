@@ -12,3 +12,8 @@ pub mod protocol;
 
 // ---- 2 custody: keys that sign and wrap, and never leave
 pub mod custody;
+
+// ---- 3 durable: what must outlive a crash
+pub mod epochs;
+pub mod spool;
+pub mod store;

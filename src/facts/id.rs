@@ -19,17 +19,14 @@ impl EventId {
         Self(bytes)
     }
 
+    /// An id that was made before.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The 16 bytes behind the hex digits.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
-    }
-}
-
-impl TryFrom<&[u8]> for EventId {
-    type Error = IdError;
-
-    fn try_from(bytes: &[u8]) -> Result<Self, IdError> {
-        bytes.try_into().map(Self).map_err(|_| IdError)
     }
 }
 

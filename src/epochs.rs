@@ -1,0 +1,206 @@
+//! Data keys live in epochs: made, opened and rotated here; destroyed in the device by a later version.
+//!
+//! An epoch's record is signed in custody and verified before anything is unwrapped, and a commitment sealed with
+//! the data key shows that what was unwrapped is the key that was meant.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::custody::{CustodyError, DataKey, PurposeKey, Sealed, WrappedKey, WrappingKey};
+use crate::facts::{Digest, Framed, Timestamp};
+use crate::protocol::epoch_record::EpochRecord;
+use crate::protocol::{Signature, json};
+use crate::store::StoreError;
+
+/// The table, for the schema of whichever store keeps epochs.
+pub const TABLE: &str = "
+    CREATE TABLE epochs (
+        epoch      INTEGER PRIMARY KEY,
+        record     BLOB NOT NULL,   -- canonical JSON
+        signature  BLOB NOT NULL,   -- by the record key
+        wrapped    BLOB NOT NULL,   -- the data key, as the wrapping key gave it
+        nonce      BLOB NOT NULL,   -- of the commitment
+        commitment BLOB NOT NULL    -- a fixed text sealed with the data key
+    ) STRICT;
+";
+
+const COMMITTED: &[u8] = b"local-vault epoch commitment v1";
+
+/// The epochs of one store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Epochs {
+    store_id: String,
+    wrapping: Arc<dyn WrappingKey>,
+    record: PurposeKey,
+    // A data key never changes, so what is here stays true whatever another process does.
+    opened: Arc<Mutex<HashMap<u32, Arc<dyn DataKey>>>>,
+}
+
+/// An epoch and its data key.
+#[derive(Debug, Clone)]
+pub struct Epoch {
+    /// Its number, from 1.
+    pub number: u32,
+    /// What seals and opens its records.
+    pub key: Arc<dyn DataKey>,
+}
+
+impl Epochs {
+    /// The epochs of the store that is named `store_id`, which every record is bound to.
+    pub fn new(store_id: &str, wrapping: Arc<dyn WrappingKey>, record: PurposeKey) -> Self {
+        Self { store_id: store_id.to_owned(), wrapping, record, opened: Arc::default() }
+    }
+
+    /// The epoch that new records are sealed under. Read inside the caller's transaction, since another process may
+    /// have rotated.
+    pub fn active(&self, db: &Connection) -> Result<Epoch, EpochError> {
+        let newest = db.prepare_cached("SELECT max(epoch) FROM epochs")?.query_row([], |row| row.get(0))?;
+        let number: Option<u32> = newest;
+        let number = number.ok_or_else(|| EpochError::Untrusted { epoch: 0, why: "there is none" })?;
+        Ok(Epoch { number, key: self.open(db, number)? })
+    }
+
+    /// The data key of an epoch, unwrapped once a process.
+    pub fn open(&self, db: &Connection, number: u32) -> Result<Arc<dyn DataKey>, EpochError> {
+        let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = opened().get(&number) {
+            return Ok(key.clone());
+        }
+        let key = self.unwrap(db, number)?;
+        opened().insert(number, key.clone());
+        Ok(key)
+    }
+
+    /// Begins the next epoch. The earlier ones stay, for what lies under them.
+    pub fn rotate(&self, db: &Connection, now: Timestamp) -> Result<Epoch, EpochError> {
+        let newest: Option<u32> = db.query_row("SELECT max(epoch) FROM epochs", [], |row| row.get(0))?;
+        let number = newest.unwrap_or(0) + 1;
+        let context = self.context(number);
+        let (wrapped, key) = self.wrapping.generate_data_key(context.as_bytes())?;
+        let commitment = key.seal(context.as_bytes(), COMMITTED)?;
+        let record = EpochRecord {
+            store_id: self.store_id.clone(),
+            epoch: number,
+            scheme: self.wrapping.scheme().to_owned(),
+            key_id: self.wrapping.key_id().to_owned(),
+            wrapped_sha256: Digest::of(&wrapped.0),
+            context_sha256: Digest::of(context.as_bytes()),
+            commitment_sha256: commitment_digest(&commitment),
+            created_at: now,
+            alg: self.record.public_key().algorithm(),
+            kid: self.record.kid().to_owned(),
+        };
+        let preimage = record.preimage();
+        let signature = self.record.sign(&preimage)?;
+        db.execute(
+            "INSERT INTO epochs (epoch, record, signature, wrapped, nonce, commitment) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                number,
+                preimage.canonical(),
+                signature.as_bytes(),
+                wrapped.0,
+                commitment.nonce,
+                commitment.ciphertext
+            ],
+        )?;
+        Ok(Epoch { number, key })
+    }
+
+    fn unwrap(&self, db: &Connection, number: u32) -> Result<Arc<dyn DataKey>, EpochError> {
+        let untrusted = |why| EpochError::Untrusted { epoch: number, why };
+        let row = Row::read(db, number)?.ok_or_else(|| untrusted("it has no record"))?;
+        let record = json::parse(&row.record).ok().and_then(|object| EpochRecord::from_object(&object).ok());
+        let record = record.ok_or_else(|| untrusted("its record does not read"))?;
+        // Told apart from tampering, because it is what an operator does who names the wrong key.
+        if record.key_id != self.wrapping.key_id() {
+            return Err(EpochError::OtherKey { wrote: record.key_id, have: self.wrapping.key_id().to_owned() });
+        }
+        let signature = Signature::from_bytes(row.signature);
+        self.record
+            .public_key()
+            .verify(&record.preimage(), &signature)
+            .map_err(|_| untrusted("its record is not signed by the record key"))?;
+        let context = self.context(number);
+        let matches = record.epoch == number
+            && record.store_id == self.store_id
+            && record.scheme == self.wrapping.scheme()
+            && record.wrapped_sha256 == Digest::of(&row.wrapped.0)
+            && record.context_sha256 == Digest::of(context.as_bytes())
+            && record.commitment_sha256 == commitment_digest(&row.commitment);
+        if !matches {
+            return Err(untrusted("its record speaks of something else"));
+        }
+        let key = self.wrapping.unwrap_data_key(&row.wrapped, context.as_bytes())?;
+        let committed = key.open(context.as_bytes(), &row.commitment);
+        if !committed.is_ok_and(|text| *text == COMMITTED) {
+            return Err(untrusted("its data key is not the one that was committed to"));
+        }
+        Ok(key)
+    }
+
+    fn context(&self, number: u32) -> Framed {
+        Framed::new("local-vault.epoch.v1").bytes(self.store_id.as_bytes()).number(number.into())
+    }
+}
+
+struct Row {
+    record: Vec<u8>,
+    signature: [u8; 64],
+    wrapped: WrappedKey,
+    commitment: Sealed,
+}
+
+impl Row {
+    fn read(db: &Connection, number: u32) -> rusqlite::Result<Option<Self>> {
+        let sql = "SELECT record, signature, wrapped, nonce, commitment FROM epochs WHERE epoch = ?1";
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(Self {
+                record: row.get(0)?,
+                signature: row.get(1)?,
+                wrapped: WrappedKey(row.get(2)?),
+                commitment: Sealed { nonce: row.get(3)?, ciphertext: row.get(4)? },
+            })
+        };
+        db.query_row(sql, [number], read).optional()
+    }
+}
+
+fn commitment_digest(commitment: &Sealed) -> Digest {
+    let both = Framed::new("commitment").bytes(&commitment.nonce).bytes(&commitment.ciphertext);
+    Digest::of(both.as_bytes())
+}
+
+/// Why an epoch does not open, by what the caller does about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EpochError {
+    /// Custody refused or failed.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// The store was written with another wrapping key: the wrong key or the wrong store is configured.
+    #[error("the spool was written with the key {wrote}, and {have} is configured")]
+    OtherKey {
+        /// The key that wrapped the epoch.
+        wrote: String,
+        /// The key that is here.
+        have: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The epoch's record does not verify. Nothing was unwrapped.
+    #[error("epoch {epoch} is not trusted: {why}")]
+    Untrusted {
+        /// Which epoch.
+        epoch: u32,
+        /// What does not hold.
+        why: &'static str,
+    },
+}
+
+impl From<rusqlite::Error> for EpochError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}

@@ -1,0 +1,157 @@
+use rusqlite::{Connection, OptionalExtension, params};
+use zeroize::Zeroizing;
+
+use super::open::Inner;
+use super::{ContentId, Event, Spool, SpoolError, State, record};
+use crate::facts::{Digest, EventId, Timestamp};
+
+/// An event on its way into the spool.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// The stream it belongs to.
+    pub stream_id: String,
+    /// What the source calls it, once and for ever.
+    pub source_ref: String,
+    /// The canonical payload.
+    pub payload: Zeroizing<Vec<u8>>,
+    /// What makes it the same event as another.
+    pub content: ContentId,
+    /// Whether its reference may be in use in another stream, where the receiver would take both for one event.
+    pub allow_ref_reuse: bool,
+}
+
+/// Where an enqueued event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enqueued {
+    /// Its name for ever.
+    pub event_id: EventId,
+    /// Its state; `None` where it was settled and has been purged since.
+    pub state: Option<State>,
+    /// Whether it was there before.
+    pub known: bool,
+}
+
+impl Spool {
+    /// Spools an event, durably when this returns. Idempotent on (stream_id, source_ref): the same content is the
+    /// same event, other content is a conflict and overwrites nothing.
+    pub async fn enqueue(&self, event: NewEvent) -> Result<Enqueued, SpoolError> {
+        let inner = self.inner.clone();
+        self.writer.run(move |db| enqueue(db, &inner, &event)).await
+    }
+
+    /// The event that holds a reference, with whether its content is `content`.
+    pub async fn find(
+        &self,
+        stream_id: &str,
+        source_ref: &str,
+        content: ContentId,
+    ) -> Result<Option<(Enqueued, bool)>, SpoolError> {
+        let inner = self.inner.clone();
+        let (stream_id, source_ref) = (stream_id.to_owned(), source_ref.to_owned());
+        self.writer
+            .run(move |db| {
+                let found = inner.index.find(db, &stream_id, &source_ref)?;
+                found.map(|t| Ok((known(db, t.event_id)?, t.holds(&content)))).transpose()
+            })
+            .await
+    }
+}
+
+fn enqueue(db: &Connection, inner: &Inner, new: &NewEvent) -> Result<Enqueued, SpoolError> {
+    if let Some(tombstone) = inner.index.find(db, &new.stream_id, &new.source_ref)? {
+        if tombstone.holds(&new.content) {
+            return known(db, tombstone.event_id);
+        }
+        return Err(SpoolError::Conflict { event_id: tombstone.event_id });
+    }
+    if !new.allow_ref_reuse {
+        if let Some(other) = inner.index.find_elsewhere(db, &new.source_ref)? {
+            return Err(SpoolError::RefReuse { event_id: other.event_id });
+        }
+    }
+    let now = inner.clock.now();
+    let arrival = Arrival { event_id: EventId::new(now), created_at: now, state: State::Queued, attempt: 0 };
+    insert(db, inner, new, &arrival)?;
+    Ok(Enqueued { event_id: arrival.event_id, state: Some(State::Queued), known: false })
+}
+
+/// What an imported event brings along and a new one is given.
+pub(super) struct Arrival {
+    pub(super) event_id: EventId,
+    pub(super) created_at: Timestamp,
+    pub(super) state: State,
+    pub(super) attempt: u32,
+}
+
+/// Seals and writes an event whose reference is free.
+pub(super) fn insert(db: &Connection, inner: &Inner, new: &NewEvent, arrival: &Arrival) -> Result<(), SpoolError> {
+    let epoch = inner.epochs.active(db)?;
+    let event = Event {
+        seq: 0, // given by the table
+        event_id: arrival.event_id,
+        stream_id: new.stream_id.clone(),
+        source_ref: new.source_ref.clone(),
+        state: arrival.state,
+        attempt: arrival.attempt,
+        failures: 0,
+        created_at: arrival.created_at,
+        payload_sha256: Digest::of(&new.payload),
+        payload_size: new.payload.len() as u64,
+        epoch: epoch.number,
+        last_error: None,
+    };
+    let sealed = epoch.key.seal(record::aad(&inner.store_id, &event).as_bytes(), &new.payload)?;
+    let stream = stream(db, &new.stream_id)?;
+    db.prepare_cached(
+        "INSERT INTO events (event_id, stream, source_ref, state, attempt, failures, created_at, payload_sha256,
+                             payload_size, epoch, nonce, sealed)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?
+    .execute(params![
+        event.event_id.as_bytes(),
+        stream,
+        event.source_ref,
+        event.state as i64,
+        event.attempt,
+        event.created_at.as_millis(),
+        event.payload_sha256.as_bytes(),
+        event.payload_size,
+        event.epoch,
+        sealed.nonce,
+        sealed.ciphertext
+    ])?;
+    let seq = db.last_insert_rowid();
+    inner.index.set(db, &new.stream_id, &new.source_ref, &new.content, event.event_id)?;
+    Inner::count(db, None, event.state, event.payload_size)?;
+    if event.state == State::Queued {
+        wake(db, stream, seq, inner.clock.now())?;
+    }
+    Ok(())
+}
+
+/// Makes a stream ready where the event at `seq` is its head. Behind another, the head's own turn wakes it.
+fn wake(db: &Connection, stream: i64, seq: i64, now: Timestamp) -> Result<(), SpoolError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM events WHERE stream = ?1 AND state < 2 AND seq < ?2)";
+    let behind: bool = db.prepare_cached(sql)?.query_row([stream, seq], |row| row.get(0))?;
+    if !behind {
+        db.prepare_cached("UPDATE streams SET ready_at = ?2 WHERE stream = ?1")?
+            .execute(params![stream, now.as_millis()])?;
+    }
+    Ok(())
+}
+
+fn stream(db: &Connection, name: &str) -> Result<i64, SpoolError> {
+    let found = db.prepare_cached("SELECT stream FROM streams WHERE name = ?1")?.query_row([name], |row| row.get(0));
+    if let Some(stream) = found.optional()? {
+        return Ok(stream);
+    }
+    db.prepare_cached("INSERT INTO streams (name) VALUES (?1)")?.execute([name])?;
+    Ok(db.last_insert_rowid())
+}
+
+fn known(db: &Connection, event_id: EventId) -> Result<Enqueued, SpoolError> {
+    let mut statement = db.prepare_cached("SELECT state FROM events WHERE event_id = ?1")?;
+    let state = statement.query_row([event_id.as_bytes()], |row| row.get(0)).optional()?;
+    let state = state.map(State::from_number).transpose()?;
+    Ok(Enqueued { event_id, state, known: true })
+}

@@ -1,0 +1,111 @@
+use rusqlite::{Connection, params};
+use zeroize::Zeroizing;
+
+use super::destination::{Destination, Gate};
+use super::open::Inner;
+use super::settle::{self, Settlement};
+use super::{Event, Spool, SpoolError, State, reader, record};
+use crate::facts::Timestamp;
+
+/// What one turn of the relay gave.
+#[derive(Debug)]
+pub struct Lease {
+    /// Events to send, at most one a stream. Their attempts are on the disk already.
+    pub leased: Vec<Leased>,
+    /// Events whose records do not open. They were set aside as dead, and nothing of them is sent.
+    pub damaged: Vec<Event>,
+    /// What may be sent.
+    pub gate: Gate,
+    /// When the next stream is ready, where one waits.
+    pub next_ready_at: Option<Timestamp>,
+}
+
+/// An event to send.
+#[derive(Debug)]
+pub struct Leased {
+    /// The event; its attempt is this send's.
+    pub event: Event,
+    /// The canonical payload.
+    pub payload: Zeroizing<Vec<u8>>,
+}
+
+impl Spool {
+    /// One turn of the relay, in one transaction: settles what came back, then leases up to `room` events, each the
+    /// head of a stream with nothing in flight. For the one process that has the relay's role.
+    pub async fn turn(&self, settled: Vec<(i64, Settlement)>, room: usize) -> Result<Lease, SpoolError> {
+        let inner = self.inner.clone();
+        self.writer
+            .run(move |db| {
+                let now = inner.clock.now();
+                for (seq, settlement) in &settled {
+                    settle::settle(db, *seq, settlement, now)?;
+                }
+                lease(db, &inner, room, now)
+            })
+            .await
+    }
+}
+
+fn lease(db: &Connection, inner: &Inner, room: usize, now: Timestamp) -> Result<Lease, SpoolError> {
+    let gate = Destination::read(db)?.gate(now);
+    let room = match gate {
+        Gate::Open => room,
+        // A probe goes alone: while anything is in flight, that is the probe.
+        Gate::Probe if room > 0 && !in_flight(db)? => 1,
+        _ => 0,
+    };
+    let mut lease = Lease { leased: Vec::new(), damaged: Vec::new(), gate, next_ready_at: None };
+    while lease.leased.len() < room {
+        let Some(stream) = ready_stream(db, now)? else { break };
+        match head(db, inner, stream)? {
+            Ok(leased) => lease.leased.push(leased),
+            Err(damaged) => lease.damaged.push(damaged),
+        }
+    }
+    lease.next_ready_at = next_ready_at(db)?;
+    Ok(lease)
+}
+
+/// The stream that has waited longest.
+fn ready_stream(db: &Connection, now: Timestamp) -> Result<Option<i64>, SpoolError> {
+    let sql = "SELECT stream, ready_at FROM streams WHERE ready_at IS NOT NULL ORDER BY ready_at LIMIT 1";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let ready_at: i64 = row.get(1)?;
+    Ok(if ready_at <= now.as_millis() { Some(row.get(0)?) } else { None })
+}
+
+fn next_ready_at(db: &Connection) -> Result<Option<Timestamp>, SpoolError> {
+    let sql = "SELECT min(ready_at) FROM streams WHERE ready_at IS NOT NULL";
+    let at: Option<i64> = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(at.map(Timestamp::from_millis))
+}
+
+fn in_flight(db: &Connection) -> Result<bool, SpoolError> {
+    let sql = "SELECT events > 0 FROM totals WHERE state = ?1";
+    Ok(db.prepare_cached(sql)?.query_row([State::Relaying as i64], |row| row.get(0))?)
+}
+
+/// Takes the head of a stream: its attempt is counted before anything is signed (I1).
+fn head(db: &Connection, inner: &Inner, stream: i64) -> Result<Result<Leased, Event>, SpoolError> {
+    let sql = format!("{} WHERE stream = ?1 AND state < 2 ORDER BY seq LIMIT 1", reader::SELECT_SEALED);
+    let (mut event, sealed) = db.prepare_cached(&sql)?.query_row([stream], reader::sealed_row)??;
+    match record::open(db, &inner.epochs, &inner.store_id, &event, &sealed) {
+        Ok(payload) => {
+            event.attempt += 1;
+            event.state = State::Relaying;
+            db.prepare_cached("UPDATE events SET state = ?2, attempt = ?3 WHERE seq = ?1")?
+                .execute(params![event.seq, event.state as i64, event.attempt])?;
+            db.prepare_cached("UPDATE streams SET ready_at = NULL WHERE stream = ?1")?.execute([stream])?;
+            Inner::count(db, Some(State::Queued), State::Relaying, event.payload_size)?;
+            Ok(Ok(Leased { event, payload }))
+        }
+        Err(SpoolError::Tampered { .. }) => {
+            settle::set_aside(db, &event, stream)?;
+            Ok(Err(event))
+        }
+        // The key is away, or the epoch is in doubt: nothing is leased, and nothing is lost.
+        Err(e) => Err(e),
+    }
+}

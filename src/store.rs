@@ -1,0 +1,14 @@
+//! One SQLite file: how it is made, opened and written. What lies in it belongs to the rooms above.
+//!
+//! WAL with `synchronous=FULL`: what was answered is on the disk. Any error of a commit but "full" and "busy" stops
+//! the writer for good, because a commit that failed may still have happened.
+
+mod error;
+mod lock;
+mod open;
+mod writer;
+
+pub use error::StoreError;
+pub use lock::RoleLock;
+pub use open::{Access, FileKind, Schema, file_kind, open};
+pub use writer::Writer;

@@ -1,0 +1,45 @@
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::StoreError;
+
+/// A role that one process at a time may have on a store, such as relaying. Ends with the value, and with the
+/// process, however that ends.
+#[derive(Debug)]
+pub struct RoleLock {
+    _file: File,
+}
+
+impl RoleLock {
+    /// Takes the role at once, or fails with [`StoreError::Busy`].
+    pub fn take(store: &Path, role: &str) -> Result<Self, StoreError> {
+        Self::lock(store, role, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Takes the role, waiting for whoever has it. Blocks.
+    pub(super) fn wait(store: &Path, role: &str) -> Result<Self, StoreError> {
+        Self::lock(store, role, FlockOperation::LockExclusive)
+    }
+
+    fn lock(store: &Path, role: &str, operation: FlockOperation) -> Result<Self, StoreError> {
+        let path = beside(store, role);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = file.map_err(|e| StoreError::Io(format!("{}: {e}", path.display())))?;
+        match flock(&file, operation) {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Busy(store.to_owned())),
+            Err(e) => Err(StoreError::Io(format!("{}: {e}", path.display()))),
+        }
+    }
+}
+
+/// `spool.sqlite3` and `relay` give `spool.sqlite3.relay-lock`.
+fn beside(store: &Path, role: &str) -> PathBuf {
+    let mut name = OsString::from(store);
+    name.push(format!(".{role}-lock"));
+    name.into()
+}

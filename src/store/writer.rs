@@ -1,0 +1,139 @@
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::{Connection, ErrorCode, ffi};
+use tokio::sync::{mpsc, oneshot};
+
+use super::StoreError;
+
+/// Requests that one transaction takes at most.
+const BATCH: usize = 512;
+/// Requests that wait at most; beyond that, callers wait.
+const QUEUE: usize = 1024;
+
+/// The one thread of this process that writes to a store: it takes what is waiting, commits it in one transaction,
+/// and answers each request after the fsync. No timer: while it syncs, the next batch gathers.
+///
+/// Other processes may write too, so a request reads what it relies on inside its transaction.
+#[derive(Debug)]
+pub struct Writer {
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Takes the connection over. Panics where the system has no thread left to give.
+    pub fn spawn(db: Connection, path: &Path) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let path = path.to_owned();
+        let thread = thread::Builder::new().name("store".into()).spawn(move || serve(&db, jobs, &path));
+        Self { queue: Some(queue), thread: Some(thread.expect("a thread to write on")) }
+    }
+
+    /// Runs `work` in a transaction and answers after it is on the disk. Where `work` fails, its changes alone are
+    /// undone. The outer error is the store's: then nothing of `work` can be relied on.
+    pub async fn run<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Request { work: Some(work), done: None, reply });
+        let queue = self.queue.as_ref().ok_or(StoreError::Stopped)?;
+        queue.send(job).await.map_err(|_| StoreError::Stopped)?;
+        answer.await.unwrap_or_else(|_| Err(StoreError::Stopped.into()))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported by the panic hook already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A request whose types the thread does not know.
+trait Job: Send {
+    /// Does the work inside the open transaction; false where it failed and is to be undone.
+    fn run(&mut self, db: &Connection) -> bool;
+    /// Answers the caller, with the store's error where there is one.
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+}
+
+struct Request<T, E, F> {
+    work: Option<F>,
+    done: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> Job for Request<T, E, F>
+where
+    F: FnOnce(&Connection) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, db: &Connection) -> bool {
+        self.done = self.work.take().map(|work| work(db));
+        matches!(self.done, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let answer = match (self.done, outcome) {
+            // What the work itself refused stays refused, committed or not.
+            (Some(Err(e)), _) => Err(e),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (_, Err(e)) => Err(e.into()),
+            (None, Ok(())) => Err(StoreError::Stopped.into()),
+        };
+        // A caller that went away has lost its answer, not its work.
+        let _ = self.reply.send(answer);
+    }
+}
+
+fn serve(db: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, path: &PathBuf) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+        let outcome = transact(db, &mut batch).map_err(|e| StoreError::sort(&e, path));
+        let stop = outcome.as_ref().is_err_and(|e| !e.is_clean());
+        for job in batch.drain(..) {
+            job.answer(outcome.clone());
+        }
+        if stop {
+            // What waits in the queue is answered by the closing channel.
+            return;
+        }
+    }
+}
+
+/// One transaction for the whole batch, with a savepoint for each request.
+fn transact(db: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    let run = |sql| db.prepare_cached(sql)?.execute([]).map(drop);
+    run("BEGIN IMMEDIATE")?;
+    let done = (|| {
+        for job in &mut *batch {
+            run("SAVEPOINT request")?;
+            let done = job.run(db);
+            if db.is_autocommit() {
+                // SQLite gave the whole transaction up, with the requests before this one.
+                return Err(rusqlite::Error::SqliteFailure(
+                    ffi::Error { code: ErrorCode::SystemIoFailure, extended_code: ffi::SQLITE_IOERR },
+                    Some("the transaction was given up".into()),
+                ));
+            }
+            if !done {
+                run("ROLLBACK TO request")?;
+            }
+            run("RELEASE request")?;
+        }
+        run("COMMIT")
+    })();
+    if done.is_err() && !db.is_autocommit() {
+        // The first error is the one to report.
+        let _ = run("ROLLBACK");
+    }
+    done
+}
