@@ -8,4 +8,4 @@ mod value;
 mod write;
 
 pub use parse::{JsonError, MAX_BYTES, MAX_DEPTH, MAX_INTEGER_DIGITS, parse};
-pub use value::{Integer, Object, Value};
+pub use value::{Float, Integer, Object, Value};

@@ -1,4 +1,4 @@
-use super::{Integer, Object, Value};
+use super::{Float, Integer, Object, Value};
 
 /// The longest input that is read, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -243,8 +243,8 @@ impl Reader<'_> {
             return Ok(Value::Integer(Integer::from_checked_digits(text)));
         }
         // Rust reads decimals with correct rounding, as Python does.
-        let number: f64 = text.parse().map_err(|_| JsonError::NumberOverflow { at: start })?;
-        if number.is_finite() { Ok(Value::Float(number)) } else { Err(JsonError::NumberOverflow { at: start }) }
+        let number = text.parse().ok().and_then(Float::new);
+        number.map(Value::Float).ok_or(JsonError::NumberOverflow { at: start })
     }
 
     /// Skips one digit or more.

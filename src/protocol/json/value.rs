@@ -11,8 +11,8 @@ pub enum Value {
     Bool(bool),
     /// A number without `.` and without an exponent.
     Integer(Integer),
-    /// Any other number. Always finite: the reader refuses the rest, and whoever builds one must too.
-    Float(f64),
+    /// Any other number.
+    Float(Float),
     /// Text.
     String(String),
     /// A list.
@@ -77,6 +77,22 @@ impl Integer {
             Repr::Small(small) => Cow::Owned(small.to_string()),
             Repr::Big(digits) => Cow::Borrowed(digits),
         }
+    }
+}
+
+/// A finite double, the only kind that JSON can write.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Float(f64);
+
+impl Float {
+    /// The number, unless it is infinite or NaN.
+    pub const fn new(number: f64) -> Option<Self> {
+        if number.is_finite() { Some(Self(number)) } else { None }
+    }
+
+    /// The number.
+    pub const fn get(self) -> f64 {
+        self.0
     }
 }
 

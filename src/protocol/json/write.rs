@@ -1,6 +1,6 @@
 use std::io::Write as _;
 
-use super::{Object, Value};
+use super::{Float, Object, Value};
 
 impl Object {
     /// The canonical form (section 1).
@@ -106,9 +106,9 @@ fn string(out: &mut Vec<u8>, text: &str, style: &Style) {
 
 /// As Python's `repr(float)`: the shortest digits that read back as the same double, positional where the decimal
 /// exponent lies in -4..16 and scientific elsewhere.
-fn float(out: &mut Vec<u8>, number: f64) {
+fn float(out: &mut Vec<u8>, number: Float) {
     // `{:e}` gives the same shortest digits as `-d.ddde-x`.
-    let scientific = format!("{number:e}");
+    let scientific = format!("{:e}", number.get());
     let (mantissa, exponent) = scientific.split_once('e').expect("`{:e}` writes an exponent");
     let exponent: i32 = exponent.parse().expect("`{:e}` writes a number there");
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |m| ("-", m));
