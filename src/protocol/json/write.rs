@@ -107,8 +107,7 @@ fn string(out: &mut Vec<u8>, text: &str, style: &Style) {
 /// As Python's `repr(float)`: the shortest digits that read back as the same double, positional where the decimal
 /// exponent lies in -4..16 and scientific elsewhere.
 fn float(out: &mut Vec<u8>, number: Float) {
-    // `{:e}` gives the same shortest digits as `-d.ddde-x`.
-    let scientific = format!("{:e}", number.get());
+    let scientific = shortest(number.get());
     let (mantissa, exponent) = scientific.split_once('e').expect("`{:e}` writes an exponent");
     let exponent: i32 = exponent.parse().expect("`{:e}` writes a number there");
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |m| ("-", m));
@@ -137,4 +136,14 @@ fn float(out: &mut Vec<u8>, number: Float) {
             let _ = write!(out, "{mantissa}e{sign}{:02}", exponent.unsigned_abs());
         }
     }
+}
+
+/// The shortest digits that read back as `number`, as `-d.ddde-x`. Where two are equally near, as for
+/// 1460754175091330.25, Python ends on the even digit and `{:e}` on the upper one. A fixed precision rounds to even,
+/// but may leave the double beside a power of two, and then there is only one shortest form.
+fn shortest(number: f64) -> String {
+    let shortest = format!("{number:e}");
+    let fraction = shortest.bytes().skip_while(|&c| c != b'.').skip(1).take_while(u8::is_ascii_digit).count();
+    let even = format!("{number:.fraction$e}");
+    if even.parse() == Ok(number) { even } else { shortest }
 }
