@@ -2,10 +2,17 @@
 //!
 //! The contracts are written down in `docs/protocol.md`; section numbers in this room's comments are its.
 
+pub mod ack;
+pub mod envelope;
+pub mod epoch_record;
 pub mod json;
+pub mod source;
+pub mod witness;
 
 mod domain;
+mod member;
 mod signature;
 
 pub use domain::{Domain, Preimage};
+pub use member::MemberError;
 pub use signature::{Algorithm, InvalidSignature, KeyError, PublicKey, Signature};

@@ -3,9 +3,11 @@
 //! Reader and writer are our own because the contract keeps every digit of an integer, tells `1` from `1.0`,
 //! and refuses a repeated key: `docs/decisions/0002-own-json.md`.
 
+mod error;
 mod parse;
 mod value;
 mod write;
 
-pub use parse::{JsonError, MAX_BYTES, MAX_DEPTH, MAX_INTEGER_DIGITS, parse};
-pub use value::{Integer, Object, Value};
+pub use error::JsonError;
+pub use parse::{MAX_BYTES, MAX_DEPTH, MAX_INTEGER_DIGITS, parse};
+pub use value::{Float, Integer, Object, Value};

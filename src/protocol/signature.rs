@@ -22,6 +22,11 @@ impl Algorithm {
             Self::Es256 => "ES256",
         }
     }
+
+    /// The algorithm of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Ed25519, Self::Es256].into_iter().find(|algorithm| algorithm.name() == name)
+    }
 }
 
 /// A public key that was checked to be one.
@@ -78,12 +83,20 @@ impl PublicKey {
         }
     }
 
-    /// Verifies strictly: no key of small order, no second encoding of the same signature, low s only.
+    /// Verifies strictly: no key of small order, no second encoding of the same signature, low s only, and
+    /// Ed25519 alone where a contract fixes it for the domain.
     pub fn verify(&self, preimage: &Preimage, signature: &Signature) -> Result<(), InvalidSignature> {
+        if preimage.domain().is_ed25519_only() && self.algorithm() != Algorithm::Ed25519 {
+            return Err(InvalidSignature);
+        }
+        self.verify_bytes(preimage.as_bytes(), signature)
+    }
+
+    fn verify_bytes(&self, message: &[u8], signature: &Signature) -> Result<(), InvalidSignature> {
         match self {
             Self::Ed25519(key) => {
                 let signature = ed25519_dalek::Signature::from_bytes(signature.as_bytes());
-                key.verify_strict(preimage.as_bytes(), &signature).map_err(|_| InvalidSignature)
+                key.verify_strict(message, &signature).map_err(|_| InvalidSignature)
             }
             Self::Es256(key) => {
                 let signature =
@@ -91,7 +104,7 @@ impl PublicKey {
                 if signature.normalize_s() != signature {
                     return Err(InvalidSignature);
                 }
-                key.verify(preimage.as_bytes(), &signature).map_err(|_| InvalidSignature)
+                key.verify(message, &signature).map_err(|_| InvalidSignature)
             }
         }
     }

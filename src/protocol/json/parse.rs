@@ -1,4 +1,4 @@
-use super::{Integer, Object, Value};
+use super::{Float, Integer, JsonError, Object, Value};
 
 /// The longest input that is read, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -30,58 +30,6 @@ pub fn parse(input: &[u8]) -> Result<Object, JsonError> {
     Ok(object)
 }
 
-/// Why an input is not a payload. Positions are byte offsets.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum JsonError {
-    /// A member appears twice, so that two readers could see two contents.
-    #[error("a key is repeated at byte {at}")]
-    DuplicateKey {
-        /// Where the second one begins.
-        at: usize,
-    },
-    /// A `\u` escape that is half of a surrogate pair.
-    #[error("a lone surrogate escape at byte {at}")]
-    LoneSurrogate {
-        /// Where the escape begins.
-        at: usize,
-    },
-    /// The top level is a list, text, a number or a literal.
-    #[error("the top level is not an object")]
-    NotAnObject,
-    /// Not UTF-8.
-    #[error("not UTF-8 at byte {at}")]
-    NotUtf8 {
-        /// The first byte that is wrong.
-        at: usize,
-    },
-    /// A number beyond what a double holds.
-    #[error("a number overflows at byte {at}")]
-    NumberOverflow {
-        /// Where the number begins.
-        at: usize,
-    },
-    /// More than [`MAX_DEPTH`] levels.
-    #[error("nested more than {MAX_DEPTH} levels deep")]
-    TooDeep,
-    /// More than [`MAX_BYTES`] bytes.
-    #[error("larger than {} MiB", MAX_BYTES / 1024 / 1024)]
-    TooLarge,
-    /// More than [`MAX_INTEGER_DIGITS`] digits.
-    #[error("an integer of more than {MAX_INTEGER_DIGITS} digits at byte {at}")]
-    TooManyDigits {
-        /// Where the integer begins.
-        at: usize,
-    },
-    /// Anything else that strict JSON does not allow.
-    #[error("expected {expected} at byte {at}")]
-    Unexpected {
-        /// What would have been right.
-        expected: &'static str,
-        /// Where it is missing.
-        at: usize,
-    },
-}
-
 /// A reader that walks `text` once. `at` always lies on a character boundary.
 struct Reader<'a> {
     text: &'a str,
@@ -105,10 +53,10 @@ impl Reader<'_> {
 
     fn object(&mut self) -> Result<Object, JsonError> {
         self.enter()?;
-        let mut object = Object::new();
+        let mut members = Vec::new();
         self.white_space();
         if self.take(b'}') {
-            return Ok(self.leave(object));
+            return Ok(self.leave(Object::new()));
         }
         loop {
             self.white_space();
@@ -122,12 +70,10 @@ impl Reader<'_> {
                 return Err(self.unexpected("a colon"));
             }
             self.white_space();
-            let value = self.value()?;
-            if object.insert(key, value).is_some() {
-                return Err(JsonError::DuplicateKey { at });
-            }
+            members.push((at, key, self.value()?));
             self.white_space();
             if self.take(b'}') {
+                let object = Object::from_read(members).map_err(|at| JsonError::DuplicateKey { at })?;
                 return Ok(self.leave(object));
             }
             if !self.take(b',') {
@@ -243,8 +189,8 @@ impl Reader<'_> {
             return Ok(Value::Integer(Integer::from_checked_digits(text)));
         }
         // Rust reads decimals with correct rounding, as Python does.
-        let number: f64 = text.parse().map_err(|_| JsonError::NumberOverflow { at: start })?;
-        if number.is_finite() { Ok(Value::Float(number)) } else { Err(JsonError::NumberOverflow { at: start }) }
+        let number = text.parse().ok().and_then(Float::new);
+        number.map(Value::Float).ok_or(JsonError::NumberOverflow { at: start })
     }
 
     /// Skips one digit or more.
@@ -291,5 +237,126 @@ impl Reader<'_> {
 
     const fn unexpected(&self, expected: &'static str) -> JsonError {
         JsonError::Unexpected { expected, at: self.at }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(input: &str) -> JsonError {
+        parse(input.as_bytes()).unwrap_err()
+    }
+
+    fn canonical(input: &str) -> String {
+        String::from_utf8(parse(input.as_bytes()).unwrap().to_canonical()).unwrap()
+    }
+
+    #[test]
+    fn a_repeated_key_is_refused_at_any_depth_and_in_any_spelling() {
+        assert_eq!(refused(r#"{"a":1,"b":2,"a":1}"#), JsonError::DuplicateKey { at: 13 });
+        assert_eq!(refused(r#"{"x":[{"a":1,"\u0061":2}]}"#), JsonError::DuplicateKey { at: 13 });
+    }
+
+    #[test]
+    fn a_number_beyond_a_double_is_refused() {
+        assert_eq!(refused(r#"{"a":1e400}"#), JsonError::NumberOverflow { at: 5 });
+        assert_eq!(refused(r#"{"a":-1e99999999999999999999}"#), JsonError::NumberOverflow { at: 5 });
+        assert_eq!(canonical(r#"{"a":1e-400}"#), r#"{"a":0.0}"#);
+    }
+
+    #[test]
+    fn an_integer_keeps_4300_digits_and_no_more() {
+        let most = "9".repeat(MAX_INTEGER_DIGITS);
+        for sign in ["", "-"] {
+            let kept = format!(r#"{{"a":{sign}{most}}}"#);
+            assert_eq!(canonical(&kept), kept);
+            let over = format!(r#"{{"a":{sign}{most}9}}"#);
+            assert_eq!(refused(&over), JsonError::TooManyDigits { at: 5 });
+        }
+    }
+
+    #[test]
+    fn zeros_keep_their_sign_only_as_floats() {
+        assert_eq!(canonical(r#"{"a":-0,"b":-0.0,"c":0.0,"d":-0e7}"#), r#"{"a":0,"b":-0.0,"c":0.0,"d":-0.0}"#);
+    }
+
+    #[test]
+    fn nesting_ends_at_500_levels() {
+        let nested = |levels: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
+        assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert_eq!(refused(&nested(MAX_DEPTH + 1)), JsonError::TooDeep);
+        let siblings = format!(r#"{{"a":[{}[]]}}"#, "[],".repeat(1000));
+        assert!(parse(siblings.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn ten_million_open_brackets_need_no_deep_stack() {
+        let hostile = ["[".repeat(10_000_000), r#"{"a":"#.repeat(2_000_000)];
+        let small = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
+        let thread = small.spawn(move || hostile.map(|input| refused(&input))).unwrap();
+        assert_eq!(thread.join().unwrap(), [JsonError::TooDeep, JsonError::TooDeep]);
+    }
+
+    #[test]
+    fn a_body_of_100_megabytes_is_refused_unread() {
+        // Not even UTF-8: it was its length that refused it.
+        assert_eq!(parse(&vec![0xFF; 100_000_000]), Err(JsonError::TooLarge));
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_refused_and_a_pair_is_one_character() {
+        for text in [r"\ud800", r"\udfff", r"\ud800x", r"\ud800\n", r"\ud800\ud800", r"\ud800\u0041"] {
+            assert_eq!(refused(&format!(r#"{{"a":"{text}"}}"#)), JsonError::LoneSurrogate { at: 6 }, "{text}");
+        }
+        assert_eq!(canonical(r#"{"a":"\ud83d\ude00"}"#), r#"{"a":"😀"}"#);
+    }
+
+    #[test]
+    fn a_top_level_that_is_no_object_is_told_apart() {
+        for input in ["[1]", "1", r#""x""#, "null", " true "] {
+            assert_eq!(refused(input), JsonError::NotAnObject, "{input}");
+        }
+    }
+
+    #[test]
+    fn whatever_strict_json_does_not_allow_is_refused() {
+        let inputs = [
+            "",
+            "{",
+            "\u{feff}{}",
+            "{} x",
+            "{'a':1}",
+            r#"{"a":1,}"#,
+            r#"{"a":[1,]}"#,
+            r#"{"a" 1}"#,
+            r#"{a:1}"#,
+            r#"{"a":01}"#,
+            r#"{"a":+1}"#,
+            r#"{"a":.5}"#,
+            r#"{"a":1.}"#,
+            r#"{"a":1e}"#,
+            r#"{"a":-}"#,
+            r#"{"a":0x1}"#,
+            r#"{"a":NaN}"#,
+            r#"{"a":Infinity}"#,
+            r#"{"a":-Infinity}"#,
+            r#"{"a":nul}"#,
+            r#"{"a":True}"#,
+            "{\"a\":\"\t\"}",
+            r#"{"a":"\x41"}"#,
+            r#"{"a":"\u12g4"}"#,
+            r#"{"a":"\u+123"}"#,
+            r#"{"a":"é\u00é9"}"#,
+            r#"{"a":"x}"#,
+            r#"{"a":"\"#,
+            "{\u{a0}}",
+            "{\u{c}}",
+            "{/**/}",
+        ];
+        for input in inputs {
+            assert!(matches!(refused(input), JsonError::Unexpected { .. }), "{input}");
+        }
+        assert_eq!(parse(b"{\"a\":\"\xC0\xAF\"}"), Err(JsonError::NotUtf8 { at: 6 }));
     }
 }

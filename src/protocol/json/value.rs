@@ -1,6 +1,4 @@
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::collections::btree_map;
 
 /// A JSON value. Integers and floats stay apart, since their canonical forms differ.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,8 +9,8 @@ pub enum Value {
     Bool(bool),
     /// A number without `.` and without an exponent.
     Integer(Integer),
-    /// Any other number. Always finite: the reader refuses the rest, and whoever builds one must too.
-    Float(f64),
+    /// Any other number.
+    Float(Float),
     /// Text.
     String(String),
     /// A list.
@@ -80,36 +78,70 @@ impl Integer {
     }
 }
 
+/// A finite double, the only kind that JSON can write.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Float(f64);
+
+impl Float {
+    /// The number, unless it is infinite or NaN.
+    pub const fn new(number: f64) -> Option<Self> {
+        if number.is_finite() { Some(Self(number)) } else { None }
+    }
+
+    /// The number.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
 /// A JSON object. Iterates in canonical order: a `String` compares by its UTF-8 bytes, which is by code point.
+///
+/// A sorted list, because a tree would take a hundred bytes of memory for each byte of some inputs.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Object(BTreeMap<String, Value>);
+pub struct Object(Vec<(String, Value)>);
 
 impl Object {
     /// An empty object.
     pub const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(Vec::new())
+    }
+
+    /// From members in any order, each with the position at which it was read. Returns the position of the second
+    /// one where two have the same name.
+    pub(super) fn from_read(mut members: Vec<(usize, String, Value)>) -> Result<Self, usize> {
+        members.sort_by(|(_, a, _), (_, b, _)| a.cmp(b));
+        match members.windows(2).find(|pair| pair[0].1 == pair[1].1) {
+            Some(pair) => Err(pair[1].0),
+            None => Ok(Self(members.into_iter().map(|(_, key, value)| (key, value)).collect())),
+        }
     }
 
     /// This object with one member more; a member of that name is replaced.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.0.insert(key.to_owned(), value.into());
+        self.insert(key.to_owned(), value.into());
         self
     }
 
     /// Sets a member and returns the one that had the name before.
     pub fn insert(&mut self, key: String, value: Value) -> Option<Value> {
-        self.0.insert(key, value)
+        match self.position(&key) {
+            Ok(at) => Some(std::mem::replace(&mut self.0[at].1, value)),
+            Err(at) => {
+                self.0.insert(at, (key, value));
+                None
+            }
+        }
     }
 
     /// Takes a member out.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        self.0.remove(key)
+        self.position(key).ok().map(|at| self.0.remove(at).1)
     }
 
     /// A member.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key)
+        self.position(key).ok().map(|at| &self.0[at].1)
     }
 
     /// A member that is text.
@@ -123,27 +155,23 @@ impl Object {
     }
 
     /// How many members there are.
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether there is no member.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The members in canonical order.
-    pub fn iter(&self) -> btree_map::Iter<'_, String, Value> {
-        self.0.iter()
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.0.iter().map(|(key, value)| (key, value))
     }
-}
 
-impl<'a> IntoIterator for &'a Object {
-    type Item = (&'a String, &'a Value);
-    type IntoIter = btree_map::Iter<'a, String, Value>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
+    /// Where a member is, or would have to go.
+    fn position(&self, key: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| other.as_str().cmp(key))
     }
 }
 

@@ -1,6 +1,6 @@
 use std::io::Write as _;
 
-use super::{Object, Value};
+use super::{Float, Object, Value};
 
 impl Object {
     /// The canonical form (section 1).
@@ -106,9 +106,8 @@ fn string(out: &mut Vec<u8>, text: &str, style: &Style) {
 
 /// As Python's `repr(float)`: the shortest digits that read back as the same double, positional where the decimal
 /// exponent lies in -4..16 and scientific elsewhere.
-fn float(out: &mut Vec<u8>, number: f64) {
-    // `{:e}` gives the same shortest digits as `-d.ddde-x`.
-    let scientific = format!("{number:e}");
+fn float(out: &mut Vec<u8>, number: Float) {
+    let scientific = shortest(number.get());
     let (mantissa, exponent) = scientific.split_once('e').expect("`{:e}` writes an exponent");
     let exponent: i32 = exponent.parse().expect("`{:e}` writes a number there");
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |m| ("-", m));
@@ -136,5 +135,86 @@ fn float(out: &mut Vec<u8>, number: f64) {
             let sign = if exponent < 0 { '-' } else { '+' };
             let _ = write!(out, "{mantissa}e{sign}{:02}", exponent.unsigned_abs());
         }
+    }
+}
+
+/// The shortest digits that read back as `number`, as `-d.ddde-x`. Where two are equally near, as for
+/// 1460754175091330.25, Python ends on the even digit and `{:e}` on the upper one. A fixed precision rounds to even,
+/// but may leave the double beside a power of two, and then there is only one shortest form.
+fn shortest(number: f64) -> String {
+    let shortest = format!("{number:e}");
+    let fraction = shortest.bytes().skip_while(|&c| c != b'.').skip(1).take_while(u8::is_ascii_digit).count();
+    let even = format!("{number:.fraction$e}");
+    if even.parse() == Ok(number) { even } else { shortest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(number: f64) -> String {
+        let object = Object::new().with("n", Value::Float(Float::new(number).unwrap()));
+        String::from_utf8(object.to_canonical()).unwrap()[5..].trim_end_matches('}').to_owned()
+    }
+
+    #[test]
+    fn floats_are_written_as_python_writes_them() {
+        let cases = [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (0.1, "0.1"),
+            (1e-4, "0.0001"),
+            (1.5e-5, "1.5e-05"),
+            (123_456.789, "123456.789"),
+            (9_007_199_254_740_993.0, "9007199254740992.0"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (1.5e300, "1.5e+300"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(written(number), expected);
+        }
+    }
+
+    #[test]
+    fn of_two_shortest_forms_that_are_equally_near_the_even_one_is_written() {
+        assert_eq!(written(1_460_754_175_091_330.25), "1460754175091330.2");
+        assert_eq!(written(-1_460_754_175_091_330.75), "-1460754175091330.8");
+    }
+
+    #[test]
+    fn a_nearer_form_that_reads_back_as_another_double_is_not_written() {
+        // 2^-44 is 5.6843418860808015e-14, nearer to ...801e-14, which reads back as the double below.
+        assert_eq!(written(2_f64.powi(-44)), "5.684341886080802e-14");
+    }
+
+    #[test]
+    fn infinities_and_nan_are_no_json_numbers() {
+        for number in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+            assert_eq!(Float::new(number), None);
+        }
+    }
+
+    #[test]
+    fn keys_are_sorted_by_code_point_and_not_by_utf16_unit() {
+        let object = Object::new().with("\u{1F600}", 1_i64).with("\u{FFFD}", 2_i64).with("", 3_i64);
+        assert_eq!(object.to_canonical(), "{\"\":3,\"\u{FFFD}\":2,\"\u{1F600}\":1}".as_bytes());
+    }
+
+    #[test]
+    fn canonical_text_escapes_only_what_it_must() {
+        let object = Object::new().with("a", "\"\\/\n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f}\u{2028}é");
+        let expected = "{\"a\":\"\\\"\\\\/\\n\\r\\t\\b\\f\\u0000\\u001f\u{7f}\u{2028}é\"}";
+        assert_eq!(String::from_utf8(object.to_canonical()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_printed_line_is_pythons_with_everything_outside_ascii_escaped() {
+        let object = Object::new().with("sent", true).with("error", Value::Null).with("é", "\u{7f}😀");
+        let expected = r#"{"error": null, "sent": true, "\u00e9": "\u007f\ud83d\ude00"}"#;
+        assert_eq!(object.to_python_line(), expected);
     }
 }

@@ -1,0 +1,137 @@
+//! The checkpoint witness as pure functions (section 6): what is decided about a checkpoint, what is signed, and how
+//! a third party verifies it.
+
+mod decide;
+mod fork;
+mod receipt;
+
+pub use decide::{Decision, Head, decide};
+pub use fork::{ForkEvidence, fork_evidence_for_verifiers, sealed_fork_evidence, verify_fork_evidence};
+pub use receipt::{Statement, receipt, verify_receipt};
+
+use super::json::Object;
+use super::member::MemberError;
+use super::{InvalidSignature, PublicKey, Signature};
+
+const PROTOCOL: &str = "ATTESTO-PROOFSTREAM-001";
+const PROTOCOL_VERSION: &str = "0.1-alpha";
+const ALG: &str = "ed25519";
+
+/// A checkpoint that a stream's owner submits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Who witnesses: the installation id.
+    pub witness_id: String,
+    /// Whose stream.
+    pub tenant_id: String,
+    /// Which stream.
+    pub stream_id: String,
+    /// The submitter's name for the checkpoint.
+    pub checkpoint_id: String,
+    /// Its number, from 1.
+    pub checkpoint_seq_no: i64,
+    /// Its hash, 64 lower-case hex digits.
+    pub checkpoint_hash: String,
+    /// The hash of the checkpoint before it, where there is one.
+    pub previous_checkpoint_hash: Option<String>,
+}
+
+impl Submission {
+    /// Refuses a number below 1 and hashes that are not 64 lower-case hex digits. To be called before anything is
+    /// decided: such input changes nothing.
+    pub fn check(&self) -> Result<(), SubmissionError> {
+        if self.checkpoint_seq_no < 1 {
+            return Err(SubmissionError::CheckpointNumber);
+        }
+        if !is_hash(&self.checkpoint_hash) {
+            return Err(SubmissionError::CheckpointHash);
+        }
+        match &self.previous_checkpoint_hash {
+            Some(hash) if !is_hash(hash) => Err(SubmissionError::PreviousCheckpointHash),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why a submission is no checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubmissionError {
+    /// The checkpoint's hash is malformed.
+    #[error("the checkpoint hash is not 64 lower-case hex digits")]
+    CheckpointHash,
+    /// The checkpoint's number is out of range.
+    #[error("the checkpoint number is not between 1 and 2^63-1")]
+    CheckpointNumber,
+    /// The previous checkpoint's hash is malformed.
+    #[error("the previous checkpoint hash is not 64 lower-case hex digits")]
+    PreviousCheckpointHash,
+}
+
+/// Why a receipt or fork evidence does not verify.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WitnessError {
+    /// It is not in the wire form, contradicts itself, or names another key.
+    #[error(transparent)]
+    Form(#[from] MemberError),
+    /// It was signed by another key or changed since.
+    #[error(transparent)]
+    Signature(#[from] InvalidSignature),
+}
+
+fn is_hash(text: &str) -> bool {
+    text.parse::<crate::facts::Digest>().is_ok()
+}
+
+/// The members `signature` and `public_key`, which stand around what was signed. The contract calls the key's id its
+/// epoch too.
+fn with_key(object: Object, kid: &str, key: &PublicKey, signature: &Signature) -> Object {
+    let named = || Object::new().with("alg", ALG).with("kid", kid).with("key_epoch", kid);
+    object
+        .with("signature", named().with("signature_hex", signature.to_hex()))
+        .with("public_key", named().with("public_key_hex", key.to_hex()))
+}
+
+fn signature_of(object: &Object) -> Result<Signature, MemberError> {
+    let signature = super::member::object(object, "signature")?;
+    super::member::named(signature, "signature_hex", |text| Signature::from_hex(text).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn submission() -> Submission {
+        Submission {
+            witness_id: "ins_1".into(),
+            tenant_id: "ten_1".into(),
+            stream_id: "str_1".into(),
+            checkpoint_id: "chk_2".into(),
+            checkpoint_seq_no: 2,
+            checkpoint_hash: "2b".repeat(32),
+            previous_checkpoint_hash: Some("1a".repeat(32)),
+        }
+    }
+
+    #[test]
+    fn the_first_checkpoint_has_no_predecessor() {
+        let first = Submission { checkpoint_seq_no: 1, previous_checkpoint_hash: None, ..submission() };
+        assert_eq!(first.check(), Ok(()));
+    }
+
+    #[test]
+    fn numbers_below_one_and_malformed_hashes_are_refused() {
+        let cases = [
+            (Submission { checkpoint_seq_no: 0, ..submission() }, SubmissionError::CheckpointNumber),
+            (Submission { checkpoint_seq_no: -1, ..submission() }, SubmissionError::CheckpointNumber),
+            (Submission { checkpoint_hash: "2B".repeat(32), ..submission() }, SubmissionError::CheckpointHash),
+            (Submission { checkpoint_hash: "2b".repeat(31), ..submission() }, SubmissionError::CheckpointHash),
+            (
+                Submission { previous_checkpoint_hash: Some(String::new()), ..submission() },
+                SubmissionError::PreviousCheckpointHash,
+            ),
+        ];
+        for (submission, error) in cases {
+            assert_eq!(submission.check(), Err(error));
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What the published package answers, row by row, and what we must answer (`tests/vectors/README.md`).
+//! `LOCAL_VAULT_VECTORS` names another folder of files in the same form.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use local_vault::facts::{Digest, Timestamp};
+use local_vault::protocol::ack;
+use local_vault::protocol::envelope::{Envelope, upstream_event_id};
+use local_vault::protocol::json::{self, JsonError, Object, Value};
+use local_vault::protocol::witness::{self, Decision, ForkEvidence, Head, Statement, Submission};
+use local_vault::protocol::{Preimage, PublicKey, Signature};
+
+#[test]
+fn canonical_json_is_what_the_package_writes() {
+    let rows = rows("canonical", 1028);
+    for (at, row) in &rows {
+        let input = str(row, "input");
+        let ours = json::parse(input.as_bytes());
+        if row.get("rejected").is_some() {
+            assert!(ours.is_err(), "row {at} is accepted");
+            continue;
+        }
+        // Where the package is laxer by contract, ours refuses.
+        if let Err(JsonError::DuplicateKey { .. } | JsonError::TooDeep) = ours {
+            continue;
+        }
+        let canonical = ours.unwrap_or_else(|error| panic!("row {at}: {error}")).to_canonical();
+        assert_eq!(hex::encode(&canonical), str(row, "canonical_hex"), "row {at}");
+        assert_eq!(Digest::of(&canonical).to_string(), str(row, "sha256"), "row {at}");
+    }
+    println!("canonical: {} rows", rows.len());
+}
+
+#[test]
+fn envelopes_are_hashed_and_signed_as_the_package_does() {
+    let rows = rows("envelope", 250);
+    for (at, row) in &rows {
+        let inputs = object(row, "inputs");
+        let payload = match json::parse(str(inputs, "payload").as_bytes()) {
+            Ok(payload) => payload.to_canonical(),
+            // Ours by contract: see above.
+            Err(JsonError::DuplicateKey { .. } | JsonError::TooDeep) => continue,
+            Err(error) => panic!("row {at}: {error}"),
+        };
+        let envelope = Envelope {
+            installation_id: str(inputs, "installation_id").into(),
+            event_id: str(inputs, "event_id").into(),
+            stream_id: str(inputs, "stream_id").into(),
+            source_ref: str(inputs, "source_ref").into(),
+            payload_sha256: Digest::of(&payload),
+            payload_size: payload.len() as u64,
+            attempt: u32::try_from(integer(inputs, "attempt")).unwrap(),
+            created_at: time(inputs, "created_at"),
+            signed_at: time(inputs, "signed_at"),
+        };
+        let preimage = envelope.preimage();
+        let (key, public) = key_pair(inputs);
+        assert_eq!(&envelope.to_object(), object(row, "envelope"), "row {at}");
+        assert_eq!(Envelope::from_object(object(row, "envelope")), Ok(envelope.clone()), "row {at}");
+        assert_eq!(hex::encode(preimage.canonical()), str(row, "envelope_canonical_hex"), "row {at}");
+        assert_eq!(preimage.hash().to_string(), str(row, "envelope_hash"), "row {at}");
+        assert_eq!(public.to_hex(), str(row, "public_key_hex"), "row {at}");
+        let signature = sign(&key, &preimage);
+        assert_eq!(signature.to_hex(), str(row, "signature_hex"), "row {at}");
+        assert_eq!(public.verify(&preimage, &signature), Ok(()), "row {at}");
+        let upstream = upstream_event_id(&envelope.installation_id, &envelope.source_ref);
+        assert_eq!(upstream, str(row, "upstream_event_id"), "row {at}");
+    }
+    println!("envelope: {} rows", rows.len());
+}
+
+#[test]
+fn answers_are_judged_as_the_contract_says() {
+    let rows = rows("ack", 1240);
+    for (at, row) in &rows {
+        let envelope = Envelope::from_object(object(row, "envelope")).unwrap();
+        let envelope_hash = str(row, "envelope_hash").parse().unwrap();
+        let body = row.get("body").and_then(Value::as_object);
+        let ours = ack::check(&envelope, &envelope_hash, body).err().map(|error| error.code());
+        assert_eq!(ours, row.get_str("expect"), "row {at}");
+    }
+    println!("ack: {} rows", rows.len());
+}
+
+#[test]
+fn checkpoints_are_witnessed_as_the_package_does() {
+    let rows = rows("witness", 20);
+    for (at, row) in &rows {
+        let mut witness = Witness::new(row);
+        for (step_at, step) in row.get("steps").and_then(Value::as_array).unwrap().iter().enumerate() {
+            let step = step.as_object().unwrap();
+            let ours = witness.witness(object(step, "submit"), time(step, "accepted_at"));
+            let Some(mut ours) = ours else {
+                assert!(step.get("rejected").is_some(), "row {at} step {step_at} is rejected");
+                continue;
+            };
+            let expected = without_random_ids(object(step, "result"));
+            verify_published(object(step, "result"), &witness.public);
+            ours = without_random_ids(&ours);
+            assert_eq!(ours, expected, "row {at} step {step_at}");
+        }
+        let counts = object(row, "counts");
+        assert_eq!(witness.receipts.len() as i64, integer(counts, "receipts"), "row {at}");
+        assert_eq!(witness.forks.len() as i64, integer(counts, "forks"), "row {at}");
+    }
+    println!("witness: {} sequences", rows.len());
+}
+
+/// A witness whose state is in memory.
+struct Witness {
+    kid: String,
+    key: SigningKey,
+    public: PublicKey,
+    heads: HashMap<[String; 3], Head>,
+    receipts: HashMap<([String; 3], i64), Object>,
+    /// By evidence hash.
+    forks: HashMap<String, Object>,
+}
+
+impl Witness {
+    fn new(row: &Object) -> Self {
+        let (key, public) = key_pair(row);
+        let kid = str(row, "key_id").to_owned();
+        Self { kid, key, public, heads: HashMap::new(), receipts: HashMap::new(), forks: HashMap::new() }
+    }
+
+    /// The answer as the published command prints it; `None` where the input is refused.
+    fn witness(&mut self, submit: &Object, now: Timestamp) -> Option<Object> {
+        let submission = submission(submit)?;
+        submission.check().ok()?;
+        let stream = [submission.witness_id.clone(), submission.tenant_id.clone(), submission.stream_id.clone()];
+        let number = (stream.clone(), submission.checkpoint_seq_no);
+        let head = self.heads.get(&stream);
+        let receipted = self.receipts.get(&number);
+        let decision = witness::decide(&submission, head, receipted.map(|receipt| str(receipt, "checkpoint_hash")));
+        Some(match decision {
+            Decision::Accept => {
+                let receipt = self.receipt(&submission, now);
+                self.heads.insert(stream, head_of(&submission));
+                self.receipts.insert(number, receipt.clone());
+                answer(true, false, Some(receipt), None)
+            }
+            Decision::Replay => answer(true, true, receipted.cloned(), None),
+            Decision::Fork => {
+                let evidence = self.evidence(ForkEvidence { head: head.cloned(), submission, created_at: now });
+                self.forks.insert(str(&evidence, "evidence_hash").to_owned(), evidence.clone());
+                answer(false, false, None, Some(evidence))
+            }
+        })
+    }
+
+    fn receipt(&self, submission: &Submission, now: Timestamp) -> Object {
+        let statement = Statement { submission: submission.clone(), key_epoch: self.kid.clone(), accepted_at: now };
+        witness::receipt("", &statement, &self.public, &sign(&self.key, &statement.preimage()))
+    }
+
+    fn evidence(&self, evidence: ForkEvidence) -> Object {
+        let signature = sign(&self.key, &evidence.preimage());
+        witness::sealed_fork_evidence("", &evidence, &self.kid, &self.public, &signature)
+    }
+}
+
+/// `None` where a number does not fit 63 bits, or a member has another type.
+fn submission(submit: &Object) -> Option<Submission> {
+    let text = |member| submit.get_str(member).map(str::to_owned);
+    Some(Submission {
+        witness_id: text("witness_id")?,
+        tenant_id: text("tenant_id")?,
+        stream_id: text("stream_id")?,
+        checkpoint_id: text("checkpoint_id")?,
+        checkpoint_seq_no: submit.get("checkpoint_seq_no")?.as_i64()?,
+        checkpoint_hash: text("checkpoint_hash")?,
+        previous_checkpoint_hash: text("previous_checkpoint_hash"),
+    })
+}
+
+fn head_of(submission: &Submission) -> Head {
+    Head {
+        checkpoint_id: submission.checkpoint_id.clone(),
+        checkpoint_seq_no: submission.checkpoint_seq_no,
+        checkpoint_hash: submission.checkpoint_hash.clone(),
+    }
+}
+
+fn answer(accepted: bool, replayed: bool, receipt: Option<Object>, fork_evidence: Option<Object>) -> Object {
+    Object::new()
+        .with("accepted", accepted)
+        .with("replayed", replayed)
+        .with("receipt", receipt)
+        .with("forkEvidence", fork_evidence)
+}
+
+/// What the package signed must verify with ours.
+fn verify_published(result: &Object, key: &PublicKey) {
+    if let Some(receipt) = result.get_object("receipt") {
+        witness::verify_receipt(receipt, key).unwrap();
+    }
+    if let Some(evidence) = result.get_object("forkEvidence") {
+        witness::verify_fork_evidence(evidence, key).unwrap();
+    }
+}
+
+fn without_random_ids(result: &Object) -> Object {
+    let mut result = result.clone();
+    for (outer, id) in [("receipt", "witness_receipt_id"), ("forkEvidence", "fork_evidence_id")] {
+        if let Some(object) = result.get_object(outer) {
+            let mut object = object.clone();
+            assert!(object.remove(id).is_some());
+            result = result.with(outer, object);
+        }
+    }
+    result
+}
+
+/// The rows of a file, each with its line number. Our own files have exactly `count`, others must have one at least.
+fn rows(name: &str, count: usize) -> Vec<(usize, Object)> {
+    let named = std::env::var_os("LOCAL_VAULT_VECTORS").map(PathBuf::from);
+    let folder = named.clone().unwrap_or_else(|| [env!("CARGO_MANIFEST_DIR"), "tests", "vectors"].iter().collect());
+    let path = folder.join(name).with_extension("jsonl");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let rows: Vec<_> = lines.map(|(at, line)| (at + 1, row(at + 1, line))).collect();
+    assert!(!rows.is_empty(), "{} has no rows", path.display());
+    assert!(named.is_some() || rows.len() == count, "{} has {} rows", path.display(), rows.len());
+    rows
+}
+
+fn row(at: usize, line: &str) -> Object {
+    json::parse(line.as_bytes()).unwrap_or_else(|error| panic!("line {at}: {error}"))
+}
+
+fn key_pair(object: &Object) -> (SigningKey, PublicKey) {
+    let mut seed = [0; 32];
+    hex::decode_to_slice(str(object, "private_key_hex"), &mut seed).unwrap();
+    let key = SigningKey::from_bytes(&seed);
+    let public = PublicKey::ed25519(key.verifying_key().as_bytes()).unwrap();
+    (key, public)
+}
+
+fn sign(key: &SigningKey, preimage: &Preimage) -> Signature {
+    Signature::from_bytes(key.sign(preimage.as_bytes()).to_bytes())
+}
+
+fn str<'a>(object: &'a Object, member: &str) -> &'a str {
+    object.get_str(member).unwrap_or_else(|| panic!("no text `{member}`"))
+}
+
+fn integer(object: &Object, member: &str) -> i64 {
+    object.get(member).and_then(Value::as_i64).unwrap_or_else(|| panic!("no integer `{member}`"))
+}
+
+fn object<'a>(object: &'a Object, member: &str) -> &'a Object {
+    object.get_object(member).unwrap_or_else(|| panic!("no object `{member}`"))
+}
+
+fn time(object: &Object, member: &str) -> Timestamp {
+    Timestamp::parse(str(object, member)).unwrap()
+}
