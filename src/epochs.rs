@@ -31,7 +31,7 @@ const COMMITTED: &[u8] = b"local-vault epoch commitment v1";
 /// The epochs of one store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Epochs {
-    store_id: String,
+    spool_id: String,
     wrapping: Arc<dyn WrappingKey>,
     record: PurposeKey,
     // A data key never changes, so what is here stays true whatever another process does.
@@ -48,9 +48,9 @@ pub struct Epoch {
 }
 
 impl Epochs {
-    /// The epochs of the store that is named `store_id`, which every record is bound to.
-    pub fn new(store_id: &str, wrapping: Arc<dyn WrappingKey>, record: PurposeKey) -> Self {
-        Self { store_id: store_id.to_owned(), wrapping, record, opened: Arc::default() }
+    /// The epochs of the store that is named `spool_id`, which every record is bound to.
+    pub fn new(spool_id: &str, wrapping: Arc<dyn WrappingKey>, record: PurposeKey) -> Self {
+        Self { spool_id: spool_id.to_owned(), wrapping, record, opened: Arc::default() }
     }
 
     /// The epoch that new records are sealed under. Read inside the caller's transaction, since another process may
@@ -81,7 +81,7 @@ impl Epochs {
         let (wrapped, key) = self.wrapping.generate_data_key(context.as_bytes())?;
         let commitment = key.seal(context.as_bytes(), COMMITTED)?;
         let record = EpochRecord {
-            store_id: self.store_id.clone(),
+            spool_id: self.spool_id.clone(),
             epoch: number,
             scheme: self.wrapping.scheme().to_owned(),
             key_id: self.wrapping.key_id().to_owned(),
@@ -124,7 +124,7 @@ impl Epochs {
             .map_err(|_| untrusted("its record is not signed by the record key"))?;
         let context = self.context(number);
         let matches = record.epoch == number
-            && record.store_id == self.store_id
+            && record.spool_id == self.spool_id
             && record.scheme == self.wrapping.scheme()
             && record.wrapped_sha256 == Digest::of(&row.wrapped.0)
             && record.context_sha256 == Digest::of(context.as_bytes())
@@ -141,7 +141,7 @@ impl Epochs {
     }
 
     fn context(&self, number: u32) -> Framed {
-        Framed::new("local-vault.epoch.v1").bytes(self.store_id.as_bytes()).number(number.into())
+        Framed::new("local-vault.epoch.v1").bytes(self.spool_id.as_bytes()).number(number.into())
     }
 }
 

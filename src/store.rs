@@ -6,9 +6,11 @@
 mod error;
 mod lock;
 mod open;
+mod snapshot;
 mod writer;
 
 pub use error::StoreError;
 pub use lock::RoleLock;
 pub use open::{Access, FileKind, Schema, file_kind, open};
+pub use snapshot::{Snapshot, Stamp};
 pub use writer::Writer;

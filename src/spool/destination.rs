@@ -74,7 +74,12 @@ impl Destination {
             let probe_at = time(row.get(6)?);
             let parked = since.zip(probe_at).map(|(since, probe_at)| {
                 let reason: Option<String> = row.get(4)?;
-                Ok::<_, rusqlite::Error>(Parked { since, reason: reason.unwrap_or_default(), failures: row.get(5)?, probe_at })
+                Ok::<_, rusqlite::Error>(Parked {
+                    since,
+                    reason: reason.unwrap_or_default(),
+                    failures: row.get(5)?,
+                    probe_at,
+                })
             });
             Ok(Self {
                 installation_id: row.get(0)?,

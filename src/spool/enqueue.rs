@@ -100,7 +100,7 @@ pub(super) fn insert(db: &Connection, inner: &Inner, new: &NewEvent, arrival: &A
         epoch: epoch.number,
         last_error: None,
     };
-    let sealed = epoch.key.seal(record::aad(&inner.store_id, &event).as_bytes(), &new.payload)?;
+    let sealed = epoch.key.seal(record::aad(&inner.spool_id, &event).as_bytes(), &new.payload)?;
     let stream = stream(db, &new.stream_id)?;
     db.prepare_cached(
         "INSERT INTO events (event_id, stream, source_ref, state, attempt, failures, created_at, payload_sha256,

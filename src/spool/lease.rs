@@ -91,12 +91,15 @@ fn in_flight(db: &Connection) -> Result<bool, SpoolError> {
 fn head(db: &Connection, inner: &Inner, stream: i64) -> Result<Result<Leased, Event>, SpoolError> {
     let sql = format!("{} WHERE stream = ?1 AND state < 2 ORDER BY seq LIMIT 1", reader::SELECT_SEALED);
     let (mut event, sealed) = db.prepare_cached(&sql)?.query_row([stream], reader::sealed_row)??;
-    match record::open(db, &inner.epochs, &inner.store_id, &event, &sealed) {
+    match record::open(db, &inner.epochs, &inner.spool_id, &event, &sealed) {
         Ok(payload) => {
             event.attempt += 1;
             event.state = State::Relaying;
-            db.prepare_cached("UPDATE events SET state = ?2, attempt = ?3 WHERE seq = ?1")?
-                .execute(params![event.seq, event.state as i64, event.attempt])?;
+            db.prepare_cached("UPDATE events SET state = ?2, attempt = ?3 WHERE seq = ?1")?.execute(params![
+                event.seq,
+                event.state as i64,
+                event.attempt
+            ])?;
             db.prepare_cached("UPDATE streams SET ready_at = NULL WHERE stream = ?1")?.execute([stream])?;
             Inner::count(db, Some(State::Queued), State::Relaying, event.payload_size)?;
             Ok(Ok(Leased { event, payload }))

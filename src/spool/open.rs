@@ -22,7 +22,7 @@ pub struct Spool {
 /// What every request needs inside its transaction.
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) store_id: String,
+    pub(super) spool_id: String,
     pub(super) epochs: Epochs,
     pub(super) index: IndexKey,
     pub(super) clock: Arc<dyn Clock>,
@@ -44,23 +44,23 @@ impl Spool {
     pub fn open(path: &Path, keys: SpoolKeys, clock: Arc<dyn Clock>) -> Result<Self, SpoolError> {
         let mut db = store::open(path, &SCHEMA, Access::Create)?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let (store_id, epochs, index) = match identify(&tx)? {
-            Some(store_id) => {
-                let epochs = Epochs::new(&store_id, keys.wrapping, keys.record);
+        let (spool_id, epochs, index) = match identify(&tx)? {
+            Some(spool_id) => {
+                let epochs = Epochs::new(&spool_id, keys.wrapping, keys.record);
                 // Opening the active epoch shows that these are the spool's keys before anything relies on them.
                 epochs.active(&tx)?;
-                let index = IndexKey(open_index(&tx, &epochs, &store_id)?);
-                (store_id, epochs, index)
+                let index = IndexKey(open_index(&tx, &epochs, &spool_id)?);
+                (spool_id, epochs, index)
             }
             None => {
-                let store_id = random_id("");
-                let epochs = Epochs::new(&store_id, keys.wrapping, keys.record);
-                let index = IndexKey(first_epoch(&tx, &epochs, &store_id, clock.now())?);
-                (store_id, epochs, index)
+                let spool_id = random_id("");
+                let epochs = Epochs::new(&spool_id, keys.wrapping, keys.record);
+                let index = IndexKey(first_epoch(&tx, &epochs, &spool_id, clock.now())?);
+                (spool_id, epochs, index)
             }
         };
         tx.commit()?;
-        Ok(Self { writer: Writer::spawn(db, path), inner: Arc::new(Inner { store_id, epochs, index, clock }) })
+        Ok(Self { writer: Writer::spawn(db, path), inner: Arc::new(Inner { spool_id, epochs, index, clock }) })
     }
 
     /// Begins a new epoch: what is spooled from now on is sealed under its key. Gives its number.
@@ -70,7 +70,7 @@ impl Spool {
             .run(move |db| {
                 let epoch = inner.epochs.rotate(db, inner.clock.now())?;
                 // The key of the tombstones moves along, so that it never holds an old epoch back.
-                seal_index(db, &inner.store_id, &epoch, &inner.index.0)?;
+                seal_index(db, &inner.spool_id, &epoch, &inner.index.0)?;
                 Ok(epoch.number)
             })
             .await
@@ -79,12 +79,7 @@ impl Spool {
 
 impl Inner {
     /// Moves one event's weight from one state's totals to another's.
-    pub(super) fn count(
-        db: &Connection,
-        from: Option<State>,
-        to: State,
-        payload_size: u64,
-    ) -> Result<(), SpoolError> {
+    pub(super) fn count(db: &Connection, from: Option<State>, to: State, payload_size: u64) -> Result<(), SpoolError> {
         let sql = "UPDATE totals SET events = events + ?2, bytes = bytes + ?2 * ?3 WHERE state = ?1";
         let mut statement = db.prepare_cached(sql)?;
         if let Some(from) = from {
@@ -96,27 +91,22 @@ impl Inner {
 }
 
 fn identify(db: &Connection) -> Result<Option<String>, SpoolError> {
-    Ok(db.query_row("SELECT store_id FROM spool", [], |row| row.get(0)).optional()?)
+    Ok(db.query_row("SELECT spool_id FROM spool", [], |row| row.get(0)).optional()?)
 }
 
-fn first_epoch(
-    db: &Connection,
-    epochs: &Epochs,
-    store_id: &str,
-    now: Timestamp,
-) -> Result<LockedKey, SpoolError> {
+fn first_epoch(db: &Connection, epochs: &Epochs, spool_id: &str, now: Timestamp) -> Result<LockedKey, SpoolError> {
     let epoch = epochs.rotate(db, now)?;
     let mut key = Zeroizing::new([0; 32]);
     // The kernel fails this only before its pool is ready, and then it blocks instead.
     getrandom::fill(key.as_mut()).expect("the kernel's randomness");
     let key = LockedKey::new(&mut key);
-    db.execute("INSERT INTO spool VALUES (1, ?1, ?2, 0, x'', x'')", params![store_id, now.as_millis()])?;
-    seal_index(db, store_id, &epoch, &key)?;
+    db.execute("INSERT INTO spool VALUES (1, ?1, ?2, 0, x'', x'')", params![spool_id, now.as_millis()])?;
+    seal_index(db, spool_id, &epoch, &key)?;
     Ok(key)
 }
 
-fn seal_index(db: &Connection, store_id: &str, epoch: &Epoch, key: &LockedKey) -> Result<(), SpoolError> {
-    let sealed = epoch.key.seal(index_aad(store_id, epoch.number).as_bytes(), key.expose())?;
+fn seal_index(db: &Connection, spool_id: &str, epoch: &Epoch, key: &LockedKey) -> Result<(), SpoolError> {
+    let sealed = epoch.key.seal(index_aad(spool_id, epoch.number).as_bytes(), key.expose())?;
     db.execute(
         "UPDATE spool SET index_epoch = ?1, index_nonce = ?2, index_sealed = ?3",
         params![epoch.number, sealed.nonce, sealed.ciphertext],
@@ -124,18 +114,17 @@ fn seal_index(db: &Connection, store_id: &str, epoch: &Epoch, key: &LockedKey) -
     Ok(())
 }
 
-fn open_index(db: &Connection, epochs: &Epochs, store_id: &str) -> Result<LockedKey, SpoolError> {
+fn open_index(db: &Connection, epochs: &Epochs, spool_id: &str) -> Result<LockedKey, SpoolError> {
     let sql = "SELECT index_epoch, index_nonce, index_sealed FROM spool";
-    let (number, sealed) = db.query_row(sql, [], |row| {
-        Ok((row.get(0)?, Sealed { nonce: row.get(1)?, ciphertext: row.get(2)? }))
-    })?;
-    let opened = epochs.open(db, number)?.open(index_aad(store_id, number).as_bytes(), &sealed)?;
+    let (number, sealed) =
+        db.query_row(sql, [], |row| Ok((row.get(0)?, Sealed { nonce: row.get(1)?, ciphertext: row.get(2)? })))?;
+    let opened = epochs.open(db, number)?.open(index_aad(spool_id, number).as_bytes(), &sealed)?;
     let key: Option<Zeroizing<[u8; 32]>> = opened.as_slice().try_into().ok().map(Zeroizing::new);
     let why = "the key of the tombstones has the wrong length";
     let mut key = key.ok_or(EpochError::Untrusted { epoch: number, why })?;
     Ok(LockedKey::new(&mut key))
 }
 
-fn index_aad(store_id: &str, epoch: u32) -> Framed {
-    Framed::new("local-vault.spool.index.v1").bytes(store_id.as_bytes()).number(epoch.into())
+fn index_aad(spool_id: &str, epoch: u32) -> Framed {
+    Framed::new("local-vault.spool.index.v1").bytes(spool_id.as_bytes()).number(epoch.into())
 }

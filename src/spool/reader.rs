@@ -116,7 +116,7 @@ impl Spool {
                 let row = db.prepare_cached(&sql)?.query_row([id.as_bytes()], sealed_row).optional()?;
                 let Some(row) = row else { return Ok(None) };
                 let (event, sealed) = row?;
-                record::open(db, &inner.epochs, &inner.store_id, &event, &sealed).map(Some)
+                record::open(db, &inner.epochs, &inner.spool_id, &event, &sealed).map(Some)
             })
             .await
     }

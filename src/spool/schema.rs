@@ -9,7 +9,7 @@ pub const SCHEMA: Schema = Schema { name: "spool", application_id: 0x4c56_5350, 
 const V1: &str = "
     CREATE TABLE spool (
         id           INTEGER PRIMARY KEY CHECK (id = 1),
-        store_id     TEXT NOT NULL,      -- random; every epoch and every record is bound to it
+        spool_id     TEXT NOT NULL,      -- random; every epoch and every record is bound to it
         created_at   INTEGER NOT NULL,   -- this and all other times: milliseconds since 1970
         index_epoch  INTEGER NOT NULL,   -- the key of the tombstones, sealed like a record
         index_nonce  BLOB NOT NULL,

@@ -52,11 +52,11 @@ impl IndexKey {
     ) -> Result<(), SpoolError> {
         db.prepare_cached("INSERT INTO tombstones (ref_tag, stream_tag, content, event_id) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![
-                self.ref_tag(source_ref),
-                self.stream_tag(stream_id),
-                content.as_bytes(),
-                event_id.as_bytes()
-            ])?;
+            self.ref_tag(source_ref),
+            self.stream_tag(stream_id),
+            content.as_bytes(),
+            event_id.as_bytes()
+        ])?;
         Ok(())
     }
 

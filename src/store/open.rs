@@ -118,7 +118,8 @@ impl From<rusqlite::Error> for Setup {
 }
 
 fn connect(path: &Path, schema: &Schema, access: Access) -> Result<Connection, Setup> {
-    let mut db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let mut db =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // SQLite's own handler sleeps for up to 100 ms, which starves a third process for seconds.
     db.busy_handler(Some(|tries| {
         thread::sleep(BUSY_STEP);

@@ -1,0 +1,205 @@
+//! Takes over a spool of the published package: every event, with its id, its order and its state. The source is
+//! only read. Doing it again brings what is new there, and nothing twice.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use zeroize::Zeroizing;
+
+use super::enqueue::{Arrival, NewEvent, insert};
+use super::open::Inner;
+use super::{ContentId, Spool, SpoolError, State};
+use crate::custody::CustodyError;
+use crate::facts::{Digest, Timestamp};
+use crate::protocol::json;
+use crate::store::{Snapshot, Stamp, StoreError};
+
+/// Opens a row of the published spool, a Fernet token under ENCRYPTION_KEY.
+pub type OpenPublished = Arc<dyn Fn(&[u8]) -> Result<Zeroizing<Vec<u8>>, CustodyError> + Send + Sync>;
+
+/// What an import brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Imported {
+    /// Events that are to be sent.
+    pub queued: u64,
+    /// Events that the published package had delivered. It kept no receipts.
+    pub delivered: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Events that were here already.
+    pub known: u64,
+}
+
+impl Imported {
+    /// How many events were new.
+    pub const fn new_events(&self) -> u64 {
+        self.queued + self.delivered + self.dead
+    }
+}
+
+/// Why a file is not imported. Nothing of it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// The file is no spool of the published package.
+    #[error("{} is not a spool of the published package", .0.display())]
+    NotPublished(PathBuf),
+    /// A row does not open, or says what cannot be.
+    #[error("event {event} in the published spool cannot be taken over: {why}")]
+    Row {
+        /// The row's id, as it is there.
+        event: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Our spool refuses or fails.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+impl From<StoreError> for ImportError {
+    fn from(error: StoreError) -> Self {
+        Self::Spool(error.into())
+    }
+}
+
+impl From<rusqlite::Error> for ImportError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Spool(error.into())
+    }
+}
+
+/// Whether `path` is a spool of the published package. `scratch` is where its copy may lie for the moment.
+pub fn is_published_spool(path: &Path, scratch: &Path) -> Result<bool, StoreError> {
+    has_table(&Snapshot::open(path, scratch)?, "spool_events")
+}
+
+/// Whether a database has a table.
+pub(crate) fn has_table(snapshot: &Snapshot, name: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)";
+    let found = snapshot.db.query_row(sql, [name], |row| row.get(0));
+    // What does not even list its tables is no database.
+    Ok(found.unwrap_or(false))
+}
+
+impl Spool {
+    /// Imports the published spool at `source`, all of it or nothing. `None`: it has not changed since the last
+    /// import. `scratch` is where its copy may lie for the moment.
+    pub async fn import(
+        &self,
+        source: &Path,
+        scratch: &Path,
+        open: OpenPublished,
+    ) -> Result<Option<Imported>, ImportError> {
+        let stamp = Stamp::of(source)?;
+        let name = source.display().to_string();
+        if self.last_import(name.clone()).await? == Some(stamp) {
+            return Ok(None);
+        }
+        let snapshot = Snapshot::open(source, scratch)?;
+        if !has_table(&snapshot, "spool_events")? {
+            return Err(ImportError::NotPublished(source.to_owned()));
+        }
+        let inner = self.inner.clone();
+        self.writer.run(move |db| import(db, &inner, &snapshot, &name, &open)).await.map(Some)
+    }
+
+    async fn last_import(&self, name: String) -> Result<Option<Stamp>, SpoolError> {
+        self.writer
+            .run(move |db| {
+                let read = |row: &Row<'_>| Ok(Stamp { size: row.get(0)?, mtime: row.get(1)? });
+                Ok(db.query_row("SELECT size, mtime FROM imports WHERE source = ?1", [name], read).optional()?)
+            })
+            .await
+    }
+}
+
+fn import(
+    db: &Connection,
+    inner: &Inner,
+    snapshot: &Snapshot,
+    name: &str,
+    open: &OpenPublished,
+) -> Result<Imported, ImportError> {
+    // The published package sends by created_at; rows of one microsecond keep the order they were written in.
+    let mut statement = snapshot.db.prepare(
+        "SELECT id, stream_id, source_ref, status, attempt_count, payload_sha256, encrypted_payload, created_at
+         FROM spool_events ORDER BY created_at, rowid",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut imported = Imported::default();
+    while let Some(row) = rows.next()? {
+        let published = Published::read(row)?;
+        let refused = |why: String| ImportError::Row { event: published.id.clone(), why };
+        let (new, arrival) = published.convert(open).map_err(refused)?;
+        match inner.index.find(db, &new.stream_id, &new.source_ref)? {
+            Some(tombstone) if tombstone.holds(&new.content) => imported.known += 1,
+            Some(_) => return Err(refused("our spool holds other content under its source_ref".into())),
+            None => {
+                insert(db, inner, &new, &arrival)?;
+                match arrival.state {
+                    State::Receipted => imported.delivered += 1,
+                    State::Dead => imported.dead += 1,
+                    _ => imported.queued += 1,
+                }
+            }
+        }
+    }
+    let sql = "INSERT OR REPLACE INTO imports (source, size, mtime) VALUES (?1, ?2, ?3)";
+    db.execute(sql, params![name, snapshot.stamp.size, snapshot.stamp.mtime])?;
+    Ok(imported)
+}
+
+/// A row as the published package wrote it.
+struct Published {
+    id: String,
+    stream_id: String,
+    source_ref: String,
+    status: String,
+    attempt_count: u32,
+    payload_sha256: String,
+    encrypted_payload: Vec<u8>,
+    created_at: String,
+}
+
+impl Published {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            stream_id: row.get(1)?,
+            source_ref: row.get(2)?,
+            status: row.get(3)?,
+            attempt_count: row.get(4)?,
+            payload_sha256: row.get(5)?,
+            encrypted_payload: row.get(6)?,
+            created_at: row.get(7)?,
+        })
+    }
+
+    fn convert(&self, open: &OpenPublished) -> Result<(NewEvent, Arrival), String> {
+        let payload = open(&self.encrypted_payload).map_err(|e| e.message)?;
+        let sha256 = Digest::of(&payload);
+        if sha256.to_string() != self.payload_sha256 {
+            return Err("its payload is not the one it was spooled with".into());
+        }
+        json::parse(&payload).map_err(|e| format!("its payload is refused: {e}"))?;
+        let (state, attempt) = match self.status.as_str() {
+            "queued" => (State::Queued, self.attempt_count),
+            // It may have been sent: the published package counts a send after it.
+            "inflight" => (State::Queued, self.attempt_count.saturating_add(1)),
+            "delivered" => (State::Receipted, self.attempt_count),
+            "dead" => (State::Dead, self.attempt_count),
+            other => return Err(format!("its status is {other:?}")),
+        };
+        let new = NewEvent {
+            stream_id: self.stream_id.clone(),
+            source_ref: self.source_ref.clone(),
+            content: ContentId::payload(sha256),
+            payload,
+            allow_ref_reuse: true,
+        };
+        let event_id = self.id.parse().map_err(|_| "its id is not lv_ and 32 hex digits".to_owned())?;
+        let created_at = Timestamp::parse(&self.created_at).map_err(|_| "its created_at is no time".to_owned())?;
+        Ok((new, Arrival { event_id, created_at, state, attempt }))
+    }
+}
