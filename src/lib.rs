@@ -9,3 +9,6 @@ pub mod facts;
 
 // ---- 1 protocol: bytes on the wire, as pure functions
 pub mod protocol;
+
+// ---- 4 services
+pub mod relay;

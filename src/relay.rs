@@ -1,0 +1,18 @@
+//! Sends spooled events to the receiver, and believes nothing but a matching receipt.
+//!
+//! The transport is the only part that touches the network: one request a call, to one pinned receiver (I6), with
+//! no redirect, no retry and no setting taken from the environment. What an answer means is judged elsewhere.
+
+mod answer;
+mod client;
+mod endpoint;
+mod error;
+mod proxy;
+mod trust;
+
+pub use answer::{Answer, MAX_RETRY_AFTER, RetryAfter};
+pub use client::{Client, ClientConfig, ClientError, MAX_ANSWER_BYTES, TIMEOUT};
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{CertificateProblem, TransportError};
+pub use proxy::{Proxy, ProxyError};
+pub use trust::{Trust, TrustError};
