@@ -16,6 +16,8 @@ pub struct Lease {
     pub damaged: Vec<Event>,
     /// What may be sent.
     pub gate: Gate,
+    /// Probes of a parked destination that failed in a row.
+    pub probes_failed: u32,
     /// When the next stream is ready, where one waits.
     pub next_ready_at: Option<Timestamp>,
 }
@@ -47,14 +49,16 @@ impl Spool {
 }
 
 fn lease(db: &Connection, inner: &Inner, room: usize, now: Timestamp) -> Result<Lease, SpoolError> {
-    let gate = Destination::read(db)?.gate(now);
+    let destination = Destination::read(db)?;
+    let gate = destination.gate(now);
     let room = match gate {
         Gate::Open => room,
         // A probe goes alone: while anything is in flight, that is the probe.
         Gate::Probe if room > 0 && !in_flight(db)? => 1,
         _ => 0,
     };
-    let mut lease = Lease { leased: Vec::new(), damaged: Vec::new(), gate, next_ready_at: None };
+    let probes_failed = destination.parked.map_or(0, |parked| parked.failures);
+    let mut lease = Lease { leased: Vec::new(), damaged: Vec::new(), gate, probes_failed, next_ready_at: None };
     while lease.leased.len() < room {
         let Some(stream) = ready_stream(db, now)? else { break };
         match head(db, inner, stream)? {

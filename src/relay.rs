@@ -1,0 +1,25 @@
+//! Sends spooled events to the receiver, and believes nothing but a matching receipt.
+//!
+//! The transport is the only part that touches the network: one request a call, to one pinned receiver (I6), with
+//! no redirect, no retry and no setting taken from the environment. `judge` and `retry` are pure: what an answer
+//! means, and when to try again. [`Drain`] ties them to the spool.
+
+mod answer;
+mod client;
+mod drain;
+mod endpoint;
+mod error;
+mod exchange;
+mod judge;
+mod proxy;
+mod retry;
+mod trust;
+
+pub use answer::{Answer, MAX_RETRY_AFTER, RetryAfter};
+pub use client::{Client, ClientConfig, ClientError, MAX_ANSWER_BYTES, TIMEOUT};
+pub use drain::{Drain, DrainConfig, Step};
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{CertificateProblem, TransportError};
+pub use exchange::Outcome;
+pub use proxy::{Proxy, ProxyError};
+pub use trust::{Trust, TrustError};

@@ -1,0 +1,180 @@
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::Client;
+use super::exchange::{Ended, Exchange, Outcome};
+use crate::custody::Signer;
+use crate::facts::{Clock, Timestamp};
+use crate::spool::{Event, Gate, Spool, SpoolError, State};
+use crate::store::RoleLock;
+
+/// What a relay is made of.
+#[derive(Debug)]
+pub struct DrainConfig {
+    /// Whom it relays for.
+    pub installation_id: String,
+    /// Sends at once, each in a stream of its own.
+    pub parallel: usize,
+    /// Whether an outage counts against the event, as the published package counts it.
+    pub count_every_failure: bool,
+}
+
+/// Drains the spool: order within a stream, streams in parallel, every state change on the disk before it matters.
+///
+/// There is one for a spool; the role lock sees to that.
+#[derive(Debug)]
+pub struct Drain {
+    spool: Arc<Spool>,
+    exchange: Arc<Exchange>,
+    parallel: usize,
+    in_flight: JoinSet<Ended>,
+    ended: Vec<Ended>,
+    outcomes: VecDeque<Outcome>,
+    _role: RoleLock,
+}
+
+/// What one step of a drain showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A send ended, and is settled.
+    Settled(Outcome),
+    /// Nothing is in flight and nothing may be sent now.
+    Idle {
+        /// What may be sent.
+        gate: Gate,
+        /// When something may be ready, where that is known.
+        until: Option<Timestamp>,
+    },
+}
+
+/// How often the spool is looked at for other streams while a send is out.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+impl Drain {
+    /// Takes the relay's role on the spool at `path`, ties the spool to the installation, and takes back what an
+    /// earlier relay had in flight. [`StoreError::Busy`](crate::store::StoreError::Busy): another relay has the role.
+    pub async fn start(
+        path: &Path,
+        spool: Arc<Spool>,
+        signer: Signer,
+        client: Client,
+        clock: Arc<dyn Clock>,
+        config: DrainConfig,
+    ) -> Result<Self, SpoolError> {
+        let role = RoleLock::take(path, "relay")?;
+        spool.bind(&config.installation_id).await?;
+        let recovered = spool.recover().await?;
+        if recovered > 0 {
+            tracing::info!(events = recovered, "taken back from a relay that ended while sending");
+        }
+        let exchange = Exchange {
+            client,
+            signer,
+            clock,
+            installation_id: config.installation_id,
+            count_every_failure: config.count_every_failure,
+        };
+        Ok(Self {
+            spool,
+            exchange: Arc::new(exchange),
+            parallel: config.parallel,
+            in_flight: JoinSet::new(),
+            ended: Vec::new(),
+            outcomes: VecDeque::new(),
+            _role: role,
+        })
+    }
+
+    /// The next step. Begins sends as long as fewer than `budget` are under way or waiting to be told of; with a
+    /// budget of 0 it only ends what is in flight.
+    ///
+    /// Not to be dropped before it answers: what came back is then settled by the next relay, as a replay.
+    pub async fn next(&mut self, budget: usize) -> Result<Step, SpoolError> {
+        loop {
+            if let Some(outcome) = self.outcomes.pop_front() {
+                return Ok(Step::Settled(outcome));
+            }
+            self.gather();
+            let room = budget.saturating_sub(self.ended.len()).min(self.parallel).saturating_sub(self.in_flight.len());
+            if room > 0 || !self.ended.is_empty() || self.in_flight.is_empty() {
+                if let Some(idle) = self.turn(room).await? {
+                    return Ok(idle);
+                }
+            }
+            if self.outcomes.is_empty() {
+                self.wait(room > 0).await;
+            }
+        }
+    }
+
+    /// Settles what ended and begins what there is room for. An idle step where neither left anything to wait for.
+    async fn turn(&mut self, room: usize) -> Result<Option<Step>, SpoolError> {
+        let mut settlements = Vec::with_capacity(self.ended.len());
+        let mut outcomes = VecDeque::with_capacity(self.ended.len());
+        for Ended { seq, settlement, outcome } in self.ended.drain(..) {
+            settlements.push((seq, settlement));
+            outcomes.push_back(outcome);
+        }
+        let lease = self.spool.turn(settlements, room).await?;
+        // Told of only now that it is on the disk.
+        self.outcomes = outcomes;
+        self.outcomes.extend(lease.damaged.into_iter().map(set_aside));
+        for leased in lease.leased {
+            let exchange = self.exchange.clone();
+            self.in_flight.spawn(async move { exchange.run(leased, lease.probes_failed).await });
+        }
+        let nothing = self.outcomes.is_empty() && self.in_flight.is_empty();
+        let until = match lease.gate {
+            Gate::Parked { until } => Some(until),
+            Gate::Open | Gate::Probe => lease.next_ready_at,
+            Gate::Paused | Gate::Revoked => None,
+        };
+        Ok(nothing.then_some(Step::Idle { gate: lease.gate, until }))
+    }
+
+    /// Waits until a send ends, or for a moment only where other streams may have become ready.
+    async fn wait(&mut self, room: bool) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        tokio::select! {
+            ended = self.in_flight.join_next() => self.note(ended),
+            () = sleep(LOOK_AGAIN), if room => {}
+        }
+    }
+
+    /// Takes in what has ended meanwhile, so that one transaction settles all of it.
+    fn gather(&mut self) {
+        while let Some(ended) = self.in_flight.try_join_next() {
+            self.note(Some(ended));
+        }
+    }
+
+    fn note(&mut self, ended: Option<Result<Ended, tokio::task::JoinError>>) {
+        match ended {
+            Some(Ok(ended)) => self.ended.push(ended),
+            // A panic in a send leaves its event in flight; the next start takes it back.
+            Some(Err(e)) => tracing::error!(error = %e, "a send broke off"),
+            None => {}
+        }
+    }
+}
+
+fn set_aside(event: Event) -> Outcome {
+    tracing::error!(event = %event.event_id, "the record is damaged; it was set aside and nothing of it was sent");
+    Outcome {
+        event_id: event.event_id,
+        stream_id: event.stream_id,
+        source_ref: event.source_ref,
+        attempt: event.attempt,
+        state: State::Dead,
+        status: None,
+        error: Some("payload-drift".into()),
+        revoked: false,
+    }
+}

@@ -1,0 +1,190 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::judge::{Verdict, judge};
+use super::retry::{DEAD_AFTER, event_delay, jittered, probe_delay};
+use super::{Answer, Client};
+use crate::custody::Signer;
+use crate::facts::{Clock, EventId, Timestamp};
+use crate::protocol::envelope::{Envelope, request_body};
+use crate::spool::{self, Leased, Park, Settlement, SignedEnvelope, State};
+
+/// What one send needs.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) client: Client,
+    pub(super) signer: Signer,
+    pub(super) installation_id: String,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Counts outages against the event, as the published package does.
+    pub(super) count_every_failure: bool,
+}
+
+/// How one send ended, for whoever watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The event.
+    pub event_id: EventId,
+    /// Its stream.
+    pub stream_id: String,
+    /// What the source calls it.
+    pub source_ref: String,
+    /// Which send this was.
+    pub attempt: u32,
+    /// Where the event is now.
+    pub state: State,
+    /// The HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// Why it was not delivered, by name.
+    pub error: Option<String>,
+    /// Whether the receiver has revoked the installation.
+    pub revoked: bool,
+}
+
+impl Outcome {
+    /// Whether a matching receipt came.
+    pub fn is_sent(&self) -> bool {
+        self.state == State::Receipted
+    }
+}
+
+/// A send that ended, not yet settled in the spool.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) seq: i64,
+    pub(super) settlement: Settlement,
+    pub(super) outcome: Outcome,
+}
+
+/// The sent envelope with what came back.
+struct Exchanged {
+    envelope: Envelope,
+    sent: SignedEnvelope,
+    answer: Answer,
+    verdict: Verdict,
+}
+
+impl Exchange {
+    /// Signs, posts and judges one event. Writes nothing: the caller settles what comes back.
+    pub(super) async fn run(&self, leased: Leased, probes_failed: u32) -> Ended {
+        let (settlement, status, error) = match self.exchange(&leased).await {
+            Ok(done) => self.settle(&leased, done, probes_failed),
+            Err(Failed::Sign(e)) => {
+                tracing::warn!(event = %leased.event.event_id, error = %e, "no signature");
+                let park = Park::NotAsked(self.after(event_delay(1)));
+                let error = "signing-key-unavailable".to_owned();
+                (Settlement::Unjudged { error: error.clone(), park }, None, Some(error))
+            }
+            Err(Failed::Transport(e)) => {
+                tracing::info!(event = %leased.event.event_id, error = %e, "not delivered");
+                let error = e.published_name().to_owned();
+                let settlement = self.nothing_said(&leased, error.clone(), None, probes_failed);
+                (settlement, None, Some(error))
+            }
+        };
+        let outcome = Outcome {
+            event_id: leased.event.event_id,
+            attempt: leased.event.attempt,
+            state: state_after(&settlement),
+            revoked: matches!(settlement, Settlement::Unjudged { park: Park::Revoked, .. }),
+            status,
+            error,
+            stream_id: leased.event.stream_id,
+            source_ref: leased.event.source_ref,
+        };
+        Ended { seq: leased.event.seq, settlement, outcome }
+    }
+
+    async fn exchange(&self, leased: &Leased) -> Result<Exchanged, Failed> {
+        let signed_at = self.clock.now();
+        let envelope = leased.event.envelope(&self.installation_id, leased.event.attempt, signed_at);
+        let (preimage, signature) = self.signer.sign(envelope.preimage()).await.map_err(Failed::Sign)?;
+        let hash = preimage.hash();
+        let body = request_body(&envelope, &leased.payload);
+        let key = self.signer.public_key();
+        let mut answer =
+            self.client.post_event(&hash, &signature, key, body.clone()).await.map_err(Failed::Transport)?;
+        let mut verdict = judge(&envelope, &hash, &answer);
+        if verdict == Verdict::Revoked {
+            // Never believed once: the same bytes again, over a connection and a handshake of their own.
+            let again = self.client.fresh().post_event(&hash, &signature, key, body).await;
+            answer = again.map_err(Failed::Transport)?;
+            verdict = judge(&envelope, &hash, &answer);
+        }
+        let sent = SignedEnvelope {
+            installation_id: self.installation_id.clone(),
+            attempt: leased.event.attempt,
+            signed_at,
+            signature,
+            public_key: key.clone(),
+        };
+        Ok(Exchanged { envelope, sent, answer, verdict })
+    }
+
+    /// What follows from an answer: the settlement, and status and error to show.
+    fn settle(
+        &self,
+        leased: &Leased,
+        done: Exchanged,
+        probes_failed: u32,
+    ) -> (Settlement, Option<u16>, Option<String>) {
+        let Exchanged { envelope, sent, answer, verdict } = done;
+        let (status, retry_after) = (answer.status, answer.retry_after);
+        let keep = |body| spool::Answer { sent, status, body, received_at: self.clock.now() };
+        let (settlement, error) = match verdict {
+            Verdict::Receipted => (Settlement::Receipted(keep(answer.body)), None),
+            Verdict::Conflict => (Settlement::Conflict(keep(answer.body)), Some(format!("http-{status}"))),
+            Verdict::Judged(error) => {
+                let retry_at = self.retry_at(leased.event.failures + 1);
+                let answer = retry_at.is_none().then(|| keep(answer.body));
+                (Settlement::Judged { error: error.clone(), retry_at, answer }, Some(error))
+            }
+            Verdict::Revoked => {
+                let error = format!("http-{status}");
+                tracing::error!(installation = %envelope.installation_id, "the installation is revoked");
+                (Settlement::Unjudged { error: error.clone(), park: Park::Revoked }, Some(error))
+            }
+            Verdict::Nothing(error) => {
+                let asked = retry_after.map(|after| after.wait(self.clock.now()));
+                (self.nothing_said(leased, error.clone(), asked, probes_failed), Some(error))
+            }
+        };
+        (settlement, Some(status), error)
+    }
+
+    /// An outage: parks the destination, or counts as published where that was asked for.
+    fn nothing_said(&self, leased: &Leased, error: String, asked: Option<Duration>, probes_failed: u32) -> Settlement {
+        if self.count_every_failure {
+            return Settlement::Judged { error, retry_at: self.retry_at(leased.event.failures + 1), answer: None };
+        }
+        let delay = probe_delay(probes_failed + 1).max(asked.unwrap_or_default());
+        Settlement::Unjudged { error, park: Park::Until(self.after(delay)) }
+    }
+
+    /// When an event is sent again that was judged against `failures` times; `None`: never.
+    fn retry_at(&self, failures: u32) -> Option<Timestamp> {
+        (failures < DEAD_AFTER).then(|| self.after(event_delay(failures)))
+    }
+
+    fn after(&self, delay: Duration) -> Timestamp {
+        let mut random = [0; 4];
+        // Without randomness there is no jitter, and nothing worse.
+        let _ = getrandom::fill(&mut random);
+        let delay = jittered(delay, u32::from_ne_bytes(random));
+        self.clock.now().plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+enum Failed {
+    Sign(crate::custody::SignError),
+    Transport(super::TransportError),
+}
+
+const fn state_after(settlement: &Settlement) -> State {
+    match settlement {
+        Settlement::Receipted(_) => State::Receipted,
+        Settlement::Conflict(_) => State::Conflict,
+        Settlement::Judged { retry_at: None, .. } => State::Dead,
+        Settlement::Judged { .. } | Settlement::Unjudged { .. } => State::Queued,
+    }
+}
