@@ -33,6 +33,22 @@ pub enum Protection {
     DeviceResident,
 }
 
+impl Protection {
+    /// The name as configuration and reports write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Software => "software",
+            Self::DeviceReleased => "device-released",
+            Self::DeviceResident => "device-resident",
+        }
+    }
+
+    /// Reads the name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Software, Self::DeviceReleased, Self::DeviceResident].into_iter().find(|p| p.name() == name)
+    }
+}
+
 /// A private key that signs. Blocking: a device may take a second; services call through a [`Signer`].
 pub trait SigningKey: Send + Sync + fmt::Debug {
     /// The public half, which was checked against the private one when the key was loaded.

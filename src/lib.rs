@@ -20,3 +20,6 @@ pub mod store;
 
 // ---- 4 services
 pub mod relay;
+
+// ---- 5 shell
+pub mod config;

@@ -6,7 +6,7 @@ use crate::protocol::json::Object;
 
 /// What an answer means for the event that was sent (sections 4 and 5).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// The receiver holds other content under the event's reference.
     Conflict,
     /// The receiver judged this event, and not in its favour. Counts towards the dead letters.
@@ -20,7 +20,7 @@ pub enum Verdict {
 }
 
 /// Judges an answer. Fails closed: only a matching receipt delivers, and only what names the event counts against it.
-pub fn judge(envelope: &Envelope, envelope_hash: &Digest, answer: &Answer) -> Verdict {
+pub(super) fn judge(envelope: &Envelope, envelope_hash: &Digest, answer: &Answer) -> Verdict {
     let body = answer.object().ok();
     if answer.is_success() {
         return match ack::check(envelope, envelope_hash, body.as_ref()) {

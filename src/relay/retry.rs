@@ -1,24 +1,24 @@
 use std::time::Duration;
 
 /// Judgements after which an event is dead (section 5).
-pub const DEAD_AFTER: u32 = 8;
+pub(super) const DEAD_AFTER: u32 = 8;
 
 /// The longest time between two probes of a parked destination.
 const LONGEST_PROBE: Duration = Duration::from_secs(300);
 
 /// How long an event waits after its `failures`th judgement: min(3600, 2^min(n, 10)) seconds, as published.
-pub fn event_delay(failures: u32) -> Duration {
+pub(super) fn event_delay(failures: u32) -> Duration {
     Duration::from_secs((1 << failures.min(10)).min(3600))
 }
 
 /// How long a parked destination is left alone after its `failures`th probe: as an event, but at most five minutes.
-pub fn probe_delay(failures: u32) -> Duration {
+pub(super) fn probe_delay(failures: u32) -> Duration {
     event_delay(failures).min(LONGEST_PROBE)
 }
 
 /// Lengthens a delay by up to a quarter, never shortens it, so that a thousand boxes do not come back as one.
 /// `random` is any number.
-pub fn jittered(delay: Duration, random: u32) -> Duration {
+pub(super) fn jittered(delay: Duration, random: u32) -> Duration {
     delay + delay / 4 * (random >> 16) / (1 << 16)
 }
 

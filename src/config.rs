@@ -1,0 +1,11 @@
+//! Settings: the config file, the environment and flags, checked as a whole before anything is opened (I8).
+//!
+//! Where there is a config file, it has the last word on whom to trust and which keys to use: a variable or flag
+//! that contradicts it is an error and never an override. Without one, the published package's variables are enough.
+
+mod file;
+mod reader;
+mod settings;
+
+pub use file::EXAMPLE;
+pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeySetting, RelaySettings, Settings};

@@ -1,0 +1,96 @@
+use std::path::{Path, PathBuf};
+
+use super::reader::{Problems, Section};
+use super::settings::KeySetting;
+use crate::custody::Protection;
+use crate::custody::file::KeySource;
+use crate::facts::Digest;
+
+/// A commented config file that says everything there is to say.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// Streams that may be sent at once.
+const MOST_PARALLEL: usize = 256;
+
+/// What a config file says, each thing where it is said.
+#[derive(Debug, Default)]
+pub(super) struct FileConfig {
+    pub(super) installation_id: Option<String>,
+    pub(super) stream_id: Option<String>,
+    pub(super) spool: Option<PathBuf>,
+    pub(super) witness: Option<PathBuf>,
+    pub(super) endpoint: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) spki_pins: Option<Vec<Digest>>,
+    pub(super) proxy: Option<String>,
+    pub(super) parallel: Option<usize>,
+    pub(super) idle_sleep: Option<f64>,
+    pub(super) minimum: Option<Protection>,
+    pub(super) encryption_key: Option<KeySource>,
+    pub(super) relay: Option<KeySetting>,
+    pub(super) source: Option<KeySetting>,
+    pub(super) witness_key: Option<KeySetting>,
+    pub(super) record: Option<KeySetting>,
+}
+
+impl FileConfig {
+    /// Reads the text of a config file in `folder`; what is wrong with it goes to `problems`.
+    pub(super) fn read(text: &str, folder: &Path, problems: &Problems) -> Self {
+        let mut config = Self::default();
+        let mut whole = Section::whole(text, problems);
+
+        let mut installation = whole.section("installation");
+        config.installation_id = installation.text("id");
+        config.stream_id = installation.text("stream_id");
+        installation.end();
+
+        let mut spool = whole.section("spool");
+        config.spool = spool.path("path", folder);
+        spool.end();
+
+        let mut witness = whole.section("witness");
+        config.witness = witness.path("path", folder);
+        witness.end();
+
+        let mut relay = whole.section("relay");
+        config.endpoint = relay.text("endpoint");
+        config.ca_file = relay.path("ca_file", folder);
+        config.spki_pins = relay.list("spki_pins", "a list of 64 hex digits each", |pin| pin.parse().ok());
+        config.proxy = relay.text("proxy");
+        config.parallel = relay.count("parallel", MOST_PARALLEL);
+        config.idle_sleep = relay.seconds("idle_sleep_seconds");
+        relay.end();
+
+        let mut custody = whole.section("custody");
+        custody.parsed("backend", "\"file\"", |name| (name == "file").then_some(()));
+        let protections = "\"software\", \"device-released\" or \"device-resident\"";
+        config.minimum = custody.parsed("minimum_protection", protections, Protection::from_name);
+        let mut file = custody.section("file");
+        config.encryption_key = file.path("encryption_key_file", folder).map(KeySource::File);
+        file.end();
+        let mut keys = custody.section("keys");
+        config.relay = key(keys.section("relay"), folder);
+        config.source = key(keys.section("source"), folder);
+        config.witness_key = key(keys.section("witness"), folder);
+        config.record = key(keys.section("record"), folder);
+        keys.end();
+        custody.end();
+
+        whole.end();
+        config
+    }
+}
+
+fn key(mut section: Section<'_>, folder: &Path) -> Option<KeySetting> {
+    if section.is_empty() {
+        return None;
+    }
+    let file = section.path("file", folder);
+    let kid = section.text("kid");
+    let passphrase = section.path("passphrase_file", folder).map(KeySource::File);
+    if file.is_none() || kid.is_none() {
+        section.problem("needs file and kid");
+    }
+    section.end();
+    Some(KeySetting { source: KeySource::File(file?), passphrase, kid: kid? })
+}

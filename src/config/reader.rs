@@ -1,0 +1,135 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Everything that is wrong with a config file, by line.
+pub(super) type Problems = RefCell<Vec<String>>;
+
+/// A table of a config file. Every member that is asked for is taken out; what is left at the end is unknown.
+pub(super) struct Section<'a> {
+    name: String,
+    text: &'a str,
+    problems: &'a Problems,
+    members: BTreeMap<String, Spanned<DeValue<'a>>>,
+}
+
+impl<'a> Section<'a> {
+    /// The whole file. A file that is no TOML is an empty section, and a problem.
+    pub(super) fn whole(text: &'a str, problems: &'a Problems) -> Self {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            problems.borrow_mut().push(format!("line {line}: {}", error.message()));
+        }
+        Self::new(String::new(), table.into_inner(), text, problems)
+    }
+
+    fn new(name: String, table: DeTable<'a>, text: &'a str, problems: &'a Problems) -> Self {
+        let members = table.into_iter().map(|(key, value)| (key.into_inner().into_owned(), value)).collect();
+        Self { name, text, problems, members }
+    }
+
+    /// A table in this one; empty where there is none.
+    pub(super) fn section(&mut self, key: &str) -> Self {
+        let name = self.full(key);
+        let table = self.take(key, "a table", |value| match value {
+            DeValue::Table(table) => Some(table),
+            _ => None,
+        });
+        Self::new(name, table.unwrap_or_default(), self.text, self.problems)
+    }
+
+    /// Whether nothing was said here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Text that is not empty.
+    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+        self.take(key, "text that is not empty", |value| match value {
+            DeValue::String(text) if !text.is_empty() => Some(text.into_owned()),
+            _ => None,
+        })
+    }
+
+    /// Text that `read` understands; `expected` says what that is.
+    pub(super) fn parsed<T>(&mut self, key: &str, expected: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.take(key, expected, |value| match value {
+            DeValue::String(text) => read(&text),
+            _ => None,
+        })
+    }
+
+    /// A path; a relative one begins at `folder`, where the config file lies.
+    pub(super) fn path(&mut self, key: &str, folder: &Path) -> Option<PathBuf> {
+        self.text(key).map(|path| folder.join(path))
+    }
+
+    /// A whole number from 1 to `most`.
+    pub(super) fn count(&mut self, key: &str, most: usize) -> Option<usize> {
+        self.take(key, &format!("a whole number from 1 to {most}"), |value| match value {
+            DeValue::Integer(number) if number.radix() == 10 => {
+                number.as_str().replace('_', "").parse().ok().filter(|n| (1..=most).contains(n))
+            }
+            _ => None,
+        })
+    }
+
+    /// Seconds, 0 or more.
+    pub(super) fn seconds(&mut self, key: &str) -> Option<f64> {
+        self.take(key, "seconds, 0 or more", |value| {
+            let text = match &value {
+                DeValue::Integer(number) => number.as_str(),
+                DeValue::Float(number) => number.as_str(),
+                _ => return None,
+            };
+            text.replace('_', "").parse().ok().filter(|s: &f64| s.is_finite() && *s >= 0.0)
+        })
+    }
+
+    /// A list of texts that `read` understands; `expected` says what that is.
+    pub(super) fn list<T>(&mut self, key: &str, expected: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+        self.take(key, expected, |value| match value {
+            DeValue::Array(items) => {
+                let read = |item: Spanned<DeValue<'_>>| item.into_inner().as_str().and_then(&read);
+                items.into_iter().map(read).collect()
+            }
+            _ => None,
+        })
+    }
+
+    /// Notes something that is wrong with this section as a whole.
+    pub(super) fn problem(&self, what: &str) {
+        self.problems.borrow_mut().push(format!("{}: {what}", self.name));
+    }
+
+    /// Ends the section: what was not asked for is unknown.
+    pub(super) fn end(self) {
+        for (key, value) in &self.members {
+            let line = line_of(self.text, value.span().start);
+            self.problems.borrow_mut().push(format!("line {line}: unknown key {}", self.full(key)));
+        }
+    }
+
+    fn take<T>(&mut self, key: &str, expected: &str, read: impl FnOnce(DeValue<'a>) -> Option<T>) -> Option<T> {
+        let value = self.members.remove(key)?;
+        let line = line_of(self.text, value.span().start);
+        let read = read(value.into_inner());
+        if read.is_none() {
+            // The value itself is not repeated: somebody may have written a secret there.
+            self.problems.borrow_mut().push(format!("line {line}: {} must be {expected}", self.full(key)));
+        }
+        read
+    }
+
+    fn full(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.as_bytes()[..at.min(text.len())].iter().filter(|&&c| c == b'\n').count() + 1
+}

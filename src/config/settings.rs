@@ -1,0 +1,311 @@
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use super::file::FileConfig;
+use super::reader::Problems;
+use crate::custody::Protection;
+use crate::custody::file::KeySource;
+use crate::facts::{Digest, SecretBytes};
+
+/// Everything that was configured, from all sources, in agreement with one another.
+#[derive(Debug)]
+pub struct Settings {
+    /// The config file, where there is one.
+    pub config_file: Option<PathBuf>,
+    /// Whom we attest and relay for.
+    pub installation_id: Option<String>,
+    /// Who witnesses; the installation where nothing else is said.
+    pub witness_id: Option<String>,
+    /// Where `attest` puts what names no stream.
+    pub stream_id: Option<String>,
+    /// The spool.
+    pub spool: PathBuf,
+    /// The witness's database.
+    pub witness: PathBuf,
+    /// Where to and how.
+    pub relay: RelaySettings,
+    /// Which keys.
+    pub custody: CustodySettings,
+}
+
+/// How to reach the receiver.
+#[derive(Debug)]
+pub struct RelaySettings {
+    /// The events endpoint.
+    pub endpoint: Option<String>,
+    /// Authorities to trust in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Public keys of which the receiver must have one.
+    pub spki_pins: Vec<Digest>,
+    /// The way there, where it is not direct.
+    pub proxy: Option<String>,
+    /// Streams that are sent at once.
+    pub parallel: usize,
+    /// Between two looks at an empty spool, in seconds.
+    pub idle_sleep: f64,
+}
+
+/// Where the keys come from.
+#[derive(Debug)]
+pub struct CustodySettings {
+    /// What every key must reach.
+    pub minimum: Protection,
+    /// The root key of the file backend.
+    pub encryption_key: Option<KeySource>,
+    /// Signs envelopes.
+    pub relay: Option<KeySetting>,
+    /// Signs source attestations.
+    pub source: Option<KeySetting>,
+    /// Signs witness statements.
+    pub witness: Option<KeySetting>,
+    /// Signs our own records; derived from the root key where it is not named.
+    pub record: Option<KeySetting>,
+    /// Whether relay and witness share one key, as the published settings have it.
+    pub published_signing_key: bool,
+}
+
+/// A signing key.
+#[derive(Debug, Clone)]
+pub struct KeySetting {
+    /// Where it lies.
+    pub source: KeySource,
+    /// What opens it, where it is encrypted.
+    pub passphrase: Option<KeySource>,
+    /// The name under which verifiers know it.
+    pub kid: String,
+}
+
+/// What the command line said.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--spool-db`
+    pub spool_db: Option<PathBuf>,
+    /// `--witness-db`
+    pub witness_db: Option<PathBuf>,
+    /// `--installation-id`
+    pub installation_id: Option<String>,
+    /// `--witness-id`
+    pub witness_id: Option<String>,
+    /// `--endpoint-url`
+    pub endpoint_url: Option<String>,
+    /// `--key-id`
+    pub key_id: Option<String>,
+}
+
+/// The environment, or a test's stand-in for it: a variable's value, `Err` where it is not text.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Result<Option<String>, ()>;
+
+/// Everything that is wrong with the settings, at once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+const PREFIX: &str = "ATTESTO_LOCAL_VAULT_";
+/// The published package's defaults.
+const SPOOL: &str = "local-vault-spool.sqlite3";
+const WITNESS: &str = "local-vault-witness.sqlite3";
+const PARALLEL: usize = 8;
+const IDLE_SLEEP: f64 = 5.0;
+
+impl Settings {
+    /// Reads and merges all sources. Blocks on the config file.
+    pub fn load(flags: &Flags, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let problems = Problems::default();
+        let sources = Sources { flags, environment, problems: &problems };
+        let config_file = sources.config_file();
+        let file = config_file.as_deref().map(|path| read_file(path, &problems)).unwrap_or_default();
+        let settings = sources.merge(config_file, file);
+        let problems = problems.into_inner();
+        if problems.is_empty() { Ok(settings) } else { Err(ConfigError(problems)) }
+    }
+}
+
+fn read_file(path: &Path, problems: &Problems) -> FileConfig {
+    let found = Problems::default();
+    let config = match std::fs::read_to_string(path) {
+        Ok(text) => FileConfig::read(&text, path.parent().unwrap_or(Path::new(".")), &found),
+        Err(e) => {
+            found.borrow_mut().push(format!("cannot be read: {e}"));
+            FileConfig::default()
+        }
+    };
+    let named = found.into_inner().into_iter().map(|problem| format!("{}: {problem}", path.display()));
+    problems.borrow_mut().extend(named);
+    config
+}
+
+struct Sources<'a> {
+    flags: &'a Flags,
+    environment: Environment<'a>,
+    problems: &'a Problems,
+}
+
+impl Sources<'_> {
+    /// The file that was named, or the first that exists of the usual ones.
+    fn config_file(&self) -> Option<PathBuf> {
+        let named = self.flags.config.clone().or_else(|| self.variable("CONFIG").map(PathBuf::from));
+        let home = || (self.environment)("HOME").ok().flatten();
+        let folder =
+            || self.variable("CONFIG_DIR").or_else(|| home().map(|home| format!("{home}/.attesto/local-vault")));
+        named.or_else(|| {
+            let usual = [
+                folder().map(|f| Path::new(&f).join("local-vault.toml")),
+                Some("/etc/attesto/local-vault.toml".into()),
+            ];
+            usual.into_iter().flatten().find(|path| path.exists())
+        })
+    }
+
+    fn merge(&self, config_file: Option<PathBuf>, file: FileConfig) -> Settings {
+        let given = &self.flags;
+        let settings = Settings {
+            installation_id: self.agreed("INSTALLATION_ID", &given.installation_id, file.installation_id),
+            witness_id: self.free("WITNESS_ID", &given.witness_id, None),
+            stream_id: self.free("STREAM_ID", &None, file.stream_id),
+            spool: self
+                .agreed("SPOOL_DB", &path_text(&given.spool_db), file.spool.map(path_string))
+                .map_or_else(|| SPOOL.into(), PathBuf::from),
+            witness: self
+                .agreed("WITNESS_DB", &path_text(&given.witness_db), file.witness.map(path_string))
+                .map_or_else(|| WITNESS.into(), PathBuf::from),
+            relay: RelaySettings {
+                endpoint: self.agreed("RELAY_URL", &given.endpoint_url, file.endpoint),
+                ca_file: self.agreed("CA_FILE", &None, file.ca_file.map(path_string)).map(PathBuf::from),
+                spki_pins: self.pins(file.spki_pins),
+                proxy: self.agreed("PROXY", &None, file.proxy),
+                parallel: file.parallel.unwrap_or(PARALLEL),
+                idle_sleep: self.idle_sleep(file.idle_sleep),
+            },
+            custody: self.custody(
+                file.minimum,
+                file.encryption_key,
+                file.relay,
+                file.source,
+                file.witness_key,
+                file.record,
+            ),
+            config_file,
+        };
+        settings
+    }
+
+    fn custody(
+        &self,
+        minimum: Option<Protection>,
+        encryption_key: Option<KeySource>,
+        relay: Option<KeySetting>,
+        source: Option<KeySetting>,
+        witness: Option<KeySetting>,
+        record: Option<KeySetting>,
+    ) -> CustodySettings {
+        let root = self.secret("ENCRYPTION_KEY", encryption_key.is_some());
+        let signing = self.secret("SIGNING_KEY", relay.is_some() || witness.is_some());
+        let kid = self.free("KEY_ID", &self.flags.key_id, relay.as_ref().map(|key| key.kid.clone()));
+        let published =
+            signing.map(|source| KeySetting { source, passphrase: None, kid: kid.clone().unwrap_or_default() });
+        if published.is_none() {
+            let configured = relay.as_ref().map(|key| key.kid.clone());
+            if let (Some(asked), Some(configured)) =
+                (self.variable("KEY_ID").or_else(|| self.flags.key_id.clone()), configured)
+            {
+                self.same("KEY_ID", &asked, &configured);
+            }
+        }
+        CustodySettings {
+            minimum: minimum.unwrap_or(Protection::Software),
+            encryption_key: encryption_key.or(root),
+            published_signing_key: published.is_some(),
+            relay: relay.or_else(|| published.clone()),
+            witness: witness.or(published),
+            source,
+            record,
+        }
+    }
+
+    /// A secret from the environment. One that the config file names too is a contradiction.
+    fn secret(&self, name: &'static str, configured: bool) -> Option<KeySource> {
+        let value = self.variable(name)?;
+        if configured {
+            self.problem(format!("{PREFIX}{name} is set, and the config file names that key too: remove one of them"));
+        }
+        let name = match name {
+            "ENCRYPTION_KEY" => "ATTESTO_LOCAL_VAULT_ENCRYPTION_KEY",
+            _ => "ATTESTO_LOCAL_VAULT_SIGNING_KEY",
+        };
+        Some(KeySource::Setting { name, value: SecretBytes::new(value.into_bytes()) })
+    }
+
+    fn pins(&self, configured: Option<Vec<Digest>>) -> Vec<Digest> {
+        let Some(text) = self.variable("SPKI_PINS") else { return configured.unwrap_or_default() };
+        let pins: Option<Vec<Digest>> = text.split(',').map(|pin| pin.trim().parse().ok()).collect();
+        let Some(pins) = pins else {
+            self.problem(format!("{PREFIX}SPKI_PINS must be 64 hex digits each, with commas between them"));
+            return Vec::new();
+        };
+        if configured.is_some_and(|configured| configured != pins) {
+            self.problem(format!("{PREFIX}SPKI_PINS contradicts the config file"));
+        }
+        pins
+    }
+
+    fn idle_sleep(&self, configured: Option<f64>) -> f64 {
+        let Some(text) = self.variable("IDLE_SLEEP_SECONDS") else { return configured.unwrap_or(IDLE_SLEEP) };
+        match text.trim().parse::<f64>() {
+            Ok(seconds) if seconds >= 0.0 && seconds.is_finite() => seconds,
+            Ok(_) => {
+                self.problem(format!("{PREFIX}IDLE_SLEEP_SECONDS must be non-negative"));
+                IDLE_SLEEP
+            }
+            Err(_) => {
+                self.problem(format!("{PREFIX}IDLE_SLEEP_SECONDS must be a number"));
+                IDLE_SLEEP
+            }
+        }
+    }
+
+    /// A setting on which the config file has the last word: what else was said must be the same.
+    fn agreed(&self, name: &str, flag: &Option<String>, configured: Option<String>) -> Option<String> {
+        let given = flag.clone().filter(|value| !value.is_empty()).or_else(|| self.variable(name));
+        if let (Some(given), Some(configured)) = (&given, &configured) {
+            self.same(name, given, configured);
+        }
+        configured.or(given)
+    }
+
+    /// A setting that a flag or a variable may change.
+    fn free(&self, name: &str, flag: &Option<String>, configured: Option<String>) -> Option<String> {
+        flag.clone().filter(|value| !value.is_empty()).or_else(|| self.variable(name)).or(configured)
+    }
+
+    fn same(&self, name: &str, given: &str, configured: &str) {
+        if given != configured {
+            self.problem(format!("{PREFIX}{name} or its flag says {given:?}, and the config file {configured:?}"));
+        }
+    }
+
+    /// A variable of ours; an empty one counts as none, as the published package has it.
+    fn variable(&self, name: &str) -> Option<String> {
+        match (self.environment)(&format!("{PREFIX}{name}")) {
+            Ok(value) => value.filter(|value| !value.is_empty()),
+            Err(()) => {
+                self.problem(format!("{PREFIX}{name} is not text"));
+                None
+            }
+        }
+    }
+
+    fn problem(&self, what: impl Display) {
+        self.problems.borrow_mut().push(what.to_string());
+    }
+}
+
+fn path_text(path: &Option<PathBuf>) -> Option<String> {
+    path.clone().map(path_string)
+}
+
+/// Paths are compared and merged as text; one that is not text cannot come from a config file either.
+fn path_string(path: PathBuf) -> String {
+    path.to_string_lossy().into_owned()
+}
