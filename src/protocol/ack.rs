@@ -151,11 +151,11 @@ const SOURCE_REF: Name = ("source_ref", "sourceRef");
 const STREAM_ID: Name = ("stream_id", "streamId");
 
 /// The snake form wins where both are there, also when it is null.
-fn member<'a>(object: &'a Object, (snake, camel): Name) -> Option<&'a Value> {
+fn member(object: &Object, (snake, camel): Name) -> Option<&Value> {
     object.get(snake).or_else(|| object.get(camel))
 }
 
-fn text<'a>(object: &'a Object, name: Name) -> Option<&'a String> {
+fn text(object: &Object, name: Name) -> Option<&String> {
     if let Value::String(text) = member(object, name)? { Some(text) } else { None }
 }
 

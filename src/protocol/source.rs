@@ -138,3 +138,100 @@ pub enum SourceError {
     #[error(transparent)]
     Signature(#[from] InvalidSignature),
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer as _, SigningKey};
+
+    use super::*;
+    use crate::protocol::json::Value;
+
+    fn attestation() -> SourceAttestation {
+        SourceAttestation {
+            installation_id: "ins_1".into(),
+            stream_id: "str_1".into(),
+            source_ref: file_source_ref("docs/a.md", &Digest::of(b"a")),
+            payload_hash: Digest::of(b"a"),
+            payload_hash_of: PayloadHashOf::Bytes,
+            attested_at: Timestamp::from_millis(1_800_000_000_000),
+            alg: Algorithm::Ed25519,
+            kid: "src_1".into(),
+            producer_uid: None,
+            claimed: false,
+        }
+    }
+
+    fn sealed(attestation: &SourceAttestation) -> (Object, PublicKey) {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let signature = Signature::from_bytes(key.sign(attestation.preimage().as_bytes()).to_bytes());
+        (attestation.sealed(&signature), PublicKey::ed25519(key.verifying_key().as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn an_attestation_verifies_with_and_without_its_optional_members() {
+        let claimed = SourceAttestation { producer_uid: Some(1000), claimed: true, ..attestation() };
+        for attestation in [attestation(), claimed] {
+            let (object, key) = sealed(&attestation);
+            assert_eq!(SourceAttestation::verify(&object, &key), Ok(attestation));
+        }
+    }
+
+    #[test]
+    fn a_p256_key_attests_too() {
+        use p256::ecdsa::signature::Signer as _;
+
+        let key = p256::ecdsa::SigningKey::from_slice(&[7; 32]).unwrap();
+        let attestation = SourceAttestation { alg: Algorithm::Es256, ..attestation() };
+        let signature: p256::ecdsa::Signature = key.sign(attestation.preimage().as_bytes());
+        let object = attestation.sealed(&Signature::from_bytes(signature.normalize_s().to_bytes().into()));
+        let public = PublicKey::Es256(Box::new(*key.verifying_key()));
+        assert_eq!(SourceAttestation::verify(&object, &public), Ok(attestation));
+    }
+
+    #[test]
+    fn the_algorithm_is_the_keys_and_not_the_objects() {
+        let (object, key) = sealed(&SourceAttestation { alg: Algorithm::Es256, ..attestation() });
+        assert_eq!(SourceAttestation::verify(&object, &key), Err(SourceError::Algorithm));
+    }
+
+    #[test]
+    fn every_signed_member_is_bound() {
+        let (object, key) = sealed(&attestation());
+        let changes: [(&str, Value); 5] = [
+            ("installation_id", "ins_2".into()),
+            ("payload_hash", Digest::of(b"b").to_string().into()),
+            ("payload_hash_of", "canonical-json".into()),
+            ("claimed", true.into()),
+            ("producer_uid", 0_i64.into()),
+        ];
+        for (member, value) in changes {
+            let changed = object.clone().with(member, value);
+            assert_eq!(SourceAttestation::verify(&changed, &key), Err(InvalidSignature.into()), "{member}");
+        }
+        let kid = object.get_object("local_signature").unwrap().clone().with("kid", "src_2");
+        let changed = object.with("local_signature", kid);
+        assert_eq!(SourceAttestation::verify(&changed, &key), Err(InvalidSignature.into()));
+    }
+
+    #[test]
+    fn whatever_differs_from_the_wire_form_is_refused_by_name() {
+        let (object, _) = sealed(&attestation());
+        let changes: [(&str, Value); 5] = [
+            ("attested_at", "2027-01-15T09:00:00.000+01:00".into()),
+            ("claimed", false.into()),
+            ("event_type", "other".into()),
+            ("payload_hash_of", "text".into()),
+            ("surprise", Value::Null),
+        ];
+        for (member, value) in changes {
+            let error = SourceAttestation::from_object(&object.clone().with(member, value)).unwrap_err();
+            assert_eq!(error.member(), member);
+        }
+    }
+
+    #[test]
+    fn an_edited_file_is_another_source() {
+        assert_eq!(file_source_ref("a.md", &Digest::of(b"a")), "a.md@ca978112ca1bbdca");
+        assert_ne!(file_source_ref("a.md", &Digest::of(b"a")), file_source_ref("a.md", &Digest::of(b"b")));
+    }
+}

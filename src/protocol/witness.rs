@@ -10,8 +10,9 @@ pub use fork::{ForkEvidence, fork_evidence_for_verifiers, sealed_fork_evidence, 
 pub use receipt::{Statement, receipt, verify_receipt};
 
 use super::json::Object;
-use super::member::MemberError;
+use super::member::{self, MemberError};
 use super::{InvalidSignature, PublicKey, Signature};
+use crate::facts::Digest;
 
 const PROTOCOL: &str = "ATTESTO-PROOFSTREAM-001";
 const PROTOCOL_VERSION: &str = "0.1-alpha";
@@ -79,7 +80,7 @@ pub enum WitnessError {
 }
 
 fn is_hash(text: &str) -> bool {
-    text.parse::<crate::facts::Digest>().is_ok()
+    text.parse::<Digest>().is_ok()
 }
 
 /// The members `signature` and `public_key`, which stand around what was signed. The contract calls the key's id its
@@ -92,8 +93,8 @@ fn with_key(object: Object, kid: &str, key: &PublicKey, signature: &Signature) -
 }
 
 fn signature_of(object: &Object) -> Result<Signature, MemberError> {
-    let signature = super::member::object(object, "signature")?;
-    super::member::named(signature, "signature_hex", |text| Signature::from_hex(text).ok())
+    let signature = member::object(object, "signature")?;
+    member::named(signature, "signature_hex", |text| Signature::from_hex(text).ok())
 }
 
 #[cfg(test)]

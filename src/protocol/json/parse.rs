@@ -94,6 +94,7 @@ impl Reader<'_> {
             items.push(self.value()?);
             self.white_space();
             if self.take(b']') {
+                items.shrink_to_fit();
                 return Ok(self.leave(items));
             }
             if !self.take(b',') {

@@ -73,35 +73,38 @@ fn object(out: &mut Vec<u8>, members: &Object, style: &Style) {
 }
 
 fn string(out: &mut Vec<u8>, text: &str, style: &Style) {
+    let escaped = |c: u8| c < b' ' || c == b'"' || c == b'\\' || (style.ascii && c > b'~');
     out.push(b'"');
-    let mut plain = 0; // where the run of characters begins that need no escape
-    for (at, c) in text.char_indices() {
-        let escape = c < ' ' || c == '"' || c == '\\' || (style.ascii && c > '~');
-        if !escape {
-            continue;
-        }
-        out.extend_from_slice(&text.as_bytes()[plain..at]);
-        plain = at + c.len_utf8();
-        let short = match c {
-            '"' => b'"',
-            '\\' => b'\\',
-            '\n' => b'n',
-            '\r' => b'r',
-            '\t' => b't',
-            '\u{8}' => b'b',
-            '\u{c}' => b'f',
-            _ => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing to a vector cannot fail.
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-                continue;
-            }
-        };
-        out.extend_from_slice(&[b'\\', short]);
+    let mut rest = text;
+    // The first such byte begins a character, since no continuation byte stands before its lead byte.
+    while let Some(at) = rest.bytes().position(escaped) {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        let mut chars = rest[at..].chars();
+        chars.next().into_iter().for_each(|c| escape(out, c));
+        rest = chars.as_str();
     }
-    out.extend_from_slice(&text.as_bytes()[plain..]);
+    out.extend_from_slice(rest.as_bytes());
     out.push(b'"');
+}
+
+fn escape(out: &mut Vec<u8>, c: char) {
+    let short = match c {
+        '"' => b'"',
+        '\\' => b'\\',
+        '\n' => b'n',
+        '\r' => b'r',
+        '\t' => b't',
+        '\u{8}' => b'b',
+        '\u{c}' => b'f',
+        _ => {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a vector cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
 }
 
 /// As Python's `repr(float)`: the shortest digits that read back as the same double, positional where the decimal
@@ -144,6 +147,10 @@ fn float(out: &mut Vec<u8>, number: Float) {
 fn shortest(number: f64) -> String {
     let shortest = format!("{number:e}");
     let fraction = shortest.bytes().skip_while(|&c| c != b'.').skip(1).take_while(u8::is_ascii_digit).count();
+    // No two decimals of 15 digits are near the same double.
+    if fraction < 15 {
+        return shortest;
+    }
     let even = format!("{number:.fraction$e}");
     if even.parse() == Ok(number) { even } else { shortest }
 }
@@ -181,8 +188,8 @@ mod tests {
 
     #[test]
     fn of_two_shortest_forms_that_are_equally_near_the_even_one_is_written() {
-        assert_eq!(written(1_460_754_175_091_330.25), "1460754175091330.2");
-        assert_eq!(written(-1_460_754_175_091_330.75), "-1460754175091330.8");
+        assert_eq!(written(1_460_754_175_091_330.0 + 0.25), "1460754175091330.2");
+        assert_eq!(written(-1_460_754_175_091_330.0 - 0.75), "-1460754175091330.8");
     }
 
     #[test]
