@@ -19,7 +19,9 @@ pub mod spool;
 pub mod store;
 
 // ---- 4 services
+pub mod ingest;
 pub mod relay;
+pub mod witness;
 
 // ---- 5 shell
 pub mod config;

@@ -71,15 +71,7 @@ impl From<rusqlite::Error> for ImportError {
 
 /// Whether `path` is a spool of the published package. `scratch` is where its copy may lie for the moment.
 pub fn is_published_spool(path: &Path, scratch: &Path) -> Result<bool, StoreError> {
-    has_table(&Snapshot::open(path, scratch)?, "spool_events")
-}
-
-/// Whether a database has a table.
-pub(crate) fn has_table(snapshot: &Snapshot, name: &str) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)";
-    let found = snapshot.db.query_row(sql, [name], |row| row.get(0));
-    // What does not even list its tables is no database.
-    Ok(found.unwrap_or(false))
+    Ok(Snapshot::open(path, scratch)?.has_table("spool_events"))
 }
 
 impl Spool {
@@ -97,7 +89,7 @@ impl Spool {
             return Ok(None);
         }
         let snapshot = Snapshot::open(source, scratch)?;
-        if !has_table(&snapshot, "spool_events")? {
+        if !snapshot.has_table("spool_events") {
             return Err(ImportError::NotPublished(source.to_owned()));
         }
         let inner = self.inner.clone();

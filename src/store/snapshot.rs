@@ -66,6 +66,12 @@ impl Snapshot {
         Self::of_copy(path, scratch)
     }
 
+    /// Whether the database has a table. What does not even list its tables has none.
+    pub fn has_table(&self, name: &str) -> bool {
+        let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)";
+        self.db.query_row(sql, [name], |row| row.get(0)).unwrap_or(false)
+    }
+
     fn of_copy(path: &Path, scratch: &Path) -> Result<Self, StoreError> {
         let folder = Scratch::new(scratch)?;
         let copy = folder.0.join("copy.sqlite3");

@@ -1,0 +1,147 @@
+//! Brings events in: a user's payload as it is, or a source attestation that is signed here first.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::custody::{SignError, Signer};
+use crate::facts::{Clock, Digest};
+use crate::protocol::json::{self, JsonError};
+use crate::protocol::source::{PayloadHashOf, SourceAttestation};
+use crate::spool::{ContentId, Enqueued, NewEvent, Spool, SpoolError};
+
+/// The longest stream_id and source_ref that new commands take, in bytes.
+pub const LONGEST_ID: usize = 1024;
+
+/// Spools payloads and attestations.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    spool: Arc<Spool>,
+}
+
+/// Signs what is attested.
+#[derive(Debug, Clone)]
+pub struct Attestor {
+    /// For whom.
+    pub installation_id: String,
+    /// With which key.
+    pub signer: Signer,
+    /// The time of the attestation.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why nothing was spooled, by what the caller does about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// An id that new commands refuse.
+    #[error("{name} {why}")]
+    Id {
+        /// Which one.
+        name: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The payload is not a JSON object, or an ambiguous one.
+    #[error("the payload is refused: {0}")]
+    Payload(#[from] JsonError),
+    /// The signing key failed. Nothing was spooled; it can be tried again.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The spool refuses or fails.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+impl Ingest {
+    /// Into this spool.
+    pub const fn new(spool: Arc<Spool>) -> Self {
+        Self { spool }
+    }
+
+    /// Spools a user's payload, unsigned and unchanged but for its canonical form.
+    pub async fn payload(
+        &self,
+        stream_id: &str,
+        source_ref: &str,
+        payload: &[u8],
+        allow_ref_reuse: bool,
+    ) -> Result<Enqueued, IngestError> {
+        let payload = Zeroizing::new(json::parse(payload)?.to_canonical());
+        let content = ContentId::payload(Digest::of(&payload));
+        let event = NewEvent {
+            stream_id: stream_id.to_owned(),
+            source_ref: source_ref.to_owned(),
+            payload,
+            content,
+            allow_ref_reuse,
+        };
+        Ok(self.spool.enqueue(event).await?)
+    }
+
+    /// Attests bytes by their hash and spools the attestation. What is attested already is the same event, and
+    /// nothing is signed for it.
+    pub async fn attest(
+        &self,
+        attestor: &Attestor,
+        stream_id: &str,
+        source_ref: &str,
+        payload_hash: Digest,
+    ) -> Result<Enqueued, IngestError> {
+        check_id("stream_id", stream_id)?;
+        check_id("source_ref", source_ref)?;
+        let payload_hash_of = PayloadHashOf::Bytes;
+        let content = ContentId::attested(payload_hash, payload_hash_of);
+        match self.spool.find(stream_id, source_ref, content).await? {
+            Some((known, true)) => return Ok(known),
+            Some((other, false)) => return Err(SpoolError::Conflict { event_id: other.event_id }.into()),
+            None => {}
+        }
+        let attestation = SourceAttestation {
+            installation_id: attestor.installation_id.clone(),
+            stream_id: stream_id.to_owned(),
+            source_ref: source_ref.to_owned(),
+            payload_hash,
+            payload_hash_of,
+            attested_at: attestor.clock.now(),
+            alg: attestor.signer.public_key().algorithm(),
+            kid: attestor.signer.kid().to_owned(),
+            producer_uid: None,
+            claimed: false,
+        };
+        let (_, signature) = attestor.signer.sign(attestation.preimage()).await?;
+        let event = NewEvent {
+            stream_id: stream_id.to_owned(),
+            source_ref: source_ref.to_owned(),
+            payload: Zeroizing::new(attestation.sealed(&signature).to_canonical()),
+            content,
+            allow_ref_reuse: false,
+        };
+        Ok(self.spool.enqueue(event).await?)
+    }
+}
+
+/// Refuses an id that is empty or too long.
+pub fn check_id(name: &'static str, id: &str) -> Result<(), IngestError> {
+    match id.len() {
+        0 => Err(IngestError::Id { name, why: "is empty" }),
+        1..=LONGEST_ID => Ok(()),
+        _ => Err(IngestError::Id { name, why: "is longer than 1,024 bytes" }),
+    }
+}
+
+/// The hash of a file's bytes, read as a stream. Blocking.
+pub fn hash_file(path: &Path) -> io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Digest::from_bytes(hash.finalize().into())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}
