@@ -24,4 +24,5 @@ pub mod relay;
 pub mod witness;
 
 // ---- 5 shell
+pub mod cli;
 pub mod config;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `local-vault` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    local_vault::cli::main()
+}

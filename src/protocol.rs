@@ -3,6 +3,7 @@
 //! The contracts are written down in `docs/protocol.md`; section numbers in this room's comments are its.
 
 pub mod ack;
+pub mod bundle;
 pub mod envelope;
 pub mod epoch_record;
 pub mod json;

@@ -57,6 +57,11 @@ pub struct SourceAttestation {
 }
 
 impl SourceAttestation {
+    /// Whether an object says that it is a source attestation.
+    pub fn is_one(object: &Object) -> bool {
+        object.get_str("event_type") == Some(EVENT_TYPE)
+    }
+
     /// What is signed: the whole object but the signature.
     pub fn preimage(&self) -> Preimage {
         Preimage::new(Domain::Source, &self.object(self.local_signature()))

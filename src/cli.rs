@@ -1,0 +1,95 @@
+//! The command line: the only place that prints, and the only one with exit codes.
+
+mod args;
+mod attest;
+mod completions;
+mod config;
+mod custody;
+mod failure;
+mod hardening;
+mod output;
+mod published;
+mod receipt;
+mod relay;
+mod spool;
+mod stop;
+mod vault;
+mod verify;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+use failure::Failure;
+use output::Output;
+use vault::Vault;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    hardening::apply();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => exit(run(cli), Output::new()),
+        Err(e) => usage(&e, &arguments),
+    }
+}
+
+fn run(cli: Cli) -> Result<u8, Failure> {
+    output::start_log(&cli.global)?;
+    let drop_in = cli.command.is_published();
+    // Two threads serve a relay on two cores; the spool and each key have threads of their own beside them.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::software(format!("cannot start the runtime: {e}")))?;
+    let done = runtime.block_on(dispatch(cli));
+    // A reader of standard output that went away is no error of ours.
+    let done = done.or_else(|failure| if failure.is_broken_pipe() { Ok(0) } else { Err(failure) });
+    done.map_err(|failure| if drop_in { failure.as_published() } else { failure })
+}
+
+async fn dispatch(cli: Cli) -> Result<u8, Failure> {
+    let Cli { global, command } = cli;
+    let flags = command.flags(&global);
+    let vault = || Vault::load(&flags);
+    match command {
+        Command::Attest(args) => attest::run(vault()?, args).await,
+        Command::Completions(args) => completions::run(args, Cli::command()),
+        Command::Config(command) => config::run(command, &flags),
+        Command::Custody(command) => custody::run(&vault()?, command),
+        Command::DrainLoop(args) => published::drain::run_loop(vault()?, args).await,
+        Command::DrainOnce(args) => published::drain::run_once(vault()?, args).await,
+        Command::EnqueueJson(args) => published::enqueue::run(vault()?, args).await,
+        Command::GenerateEncryptionKey => published::keys::encryption(),
+        Command::GenerateSigningKey(args) => published::keys::signing(args),
+        Command::Receipt(command) => receipt::run(&vault()?, command).await,
+        Command::Relay(command) => relay::run(vault()?, command).await,
+        Command::Spool(command) => spool::run(vault()?, command).await,
+        Command::Verify(args) => verify::run(&vault()?, args).await,
+        Command::WitnessCheckpoint(args) => published::witness::checkpoint(vault()?, args).await,
+        Command::WitnessCounts => published::witness::counts(&vault()?),
+    }
+}
+
+fn exit(done: Result<u8, Failure>, output: Output) -> ExitCode {
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// A command line that does not parse: 2 where a published command was meant, as Python's argparse has it, and 64
+/// from sysexits elsewhere.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    // Nobody is left to tell where standard error is gone.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ if arguments.iter().skip(1).any(|word| args::is_published_name(word)) => ExitCode::from(2),
+        _ => ExitCode::from(failure::USAGE),
+    }
+}

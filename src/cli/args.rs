@@ -1,0 +1,166 @@
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::attest::AttestArgs;
+use super::completions::CompletionsArgs;
+use super::config::ConfigCommand;
+use super::custody::CustodyCommand;
+use super::published::drain::{DrainLoopArgs, DrainOnceArgs};
+use super::published::enqueue::EnqueueArgs;
+use super::published::keys::SigningKeyArgs;
+use super::published::witness::CheckpointArgs;
+use super::receipt::ReceiptCommand;
+use super::relay::RelayCommand;
+use super::spool::SpoolCommand;
+use super::verify::VerifyArgs;
+use crate::config::Flags;
+
+/// Signs source attestations with keys held in custody, keeps them in an encrypted spool through outages, relays
+/// them outbound only, and believes nothing but a matching receipt.
+#[derive(Debug, Parser)]
+#[command(name = "local-vault", version, infer_long_args = true, after_help = EXAMPLES)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  local-vault config example > local-vault.toml       begin with a commented config file
+  local-vault attest docs/ --stream-id str_docs       attest every file in a folder
+  local-vault relay drain                             send what is spooled, until all of it is settled
+  local-vault receipt show --all                      what the receiver has acknowledged
+  local-vault enqueue-json --stream-id s --source-ref r --payload-file p.json
+
+Exit codes: 0 done; 64 usage; 65 data does not verify; 69 device or receiver away; 70 a defect; 74 the disk failed;
+75 locked or full, try again; 77 refused; 78 configuration. The published commands (enqueue-json, drain-once,
+drain-loop, witness-checkpoint, witness-counts, generate-…) keep theirs: 1 for any failure, 2 for usage.";
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Config file [default: $ATTESTO_LOCAL_VAULT_CONFIG, local-vault.toml in the config dir, or in /etc/attesto]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Spool [default: local-vault-spool.sqlite3]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) spool_db: Option<PathBuf>,
+    /// Witness database [default: local-vault-witness.sqlite3]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) witness_db: Option<PathBuf>,
+    /// Log to standard error from this level on
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", env = "ATTESTO_LOCAL_VAULT_LOG")]
+    pub(super) log: LogLevel,
+    /// How the log is written
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", env = "ATTESTO_LOCAL_VAULT_LOG_FORMAT")]
+    pub(super) log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Attest files: sign their hashes and spool the attestations
+    Attest(AttestArgs),
+    /// Send what is spooled, look at the relay, hold it back
+    #[command(subcommand)]
+    Relay(RelayCommand),
+    /// Look into the spool, rotate its key, import a published one
+    #[command(subcommand)]
+    Spool(SpoolCommand),
+    /// Show receipts
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+    /// Verify receipts, attestations, witness receipts and fork evidence with public keys alone
+    Verify(VerifyArgs),
+    /// Report on the keys
+    #[command(subcommand)]
+    Custody(CustodyCommand),
+    /// Check the configuration, or print an example
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print tab completion for a shell
+    Completions(CompletionsArgs),
+    /// [published] Print a new encryption key
+    GenerateEncryptionKey,
+    /// [published] Write a new signing key to a file
+    GenerateSigningKey(SigningKeyArgs),
+    /// [published] Spool a JSON payload
+    EnqueueJson(EnqueueArgs),
+    /// [published] Send one event
+    DrainOnce(DrainOnceArgs),
+    /// [published] Send events for as long as it runs
+    DrainLoop(DrainLoopArgs),
+    /// [published] Witness a checkpoint
+    WitnessCheckpoint(CheckpointArgs),
+    /// [published] Count what the witness has signed
+    WitnessCounts,
+}
+
+const PUBLISHED: [&str; 9] = [
+    "doctor",
+    "drain-loop",
+    "drain-once",
+    "enqueue-json",
+    "generate-encryption-key",
+    "generate-signing-key",
+    "init",
+    "witness-checkpoint",
+    "witness-counts",
+];
+
+/// Whether a word of the command line names a command of the published package.
+pub(super) fn is_published_name(word: &OsStr) -> bool {
+    word.to_str().is_some_and(|word| PUBLISHED.contains(&word))
+}
+
+impl Command {
+    /// Whether the command is one of the published package, whose output and exit codes are a contract.
+    pub(super) const fn is_published(&self) -> bool {
+        matches!(
+            self,
+            Self::GenerateEncryptionKey
+                | Self::GenerateSigningKey(_)
+                | Self::EnqueueJson(_)
+                | Self::DrainOnce(_)
+                | Self::DrainLoop(_)
+                | Self::WitnessCheckpoint(_)
+                | Self::WitnessCounts
+        )
+    }
+
+    /// What the flags say about settings.
+    pub(super) fn flags(&self, global: &Global) -> Flags {
+        let flags = Flags {
+            config: global.config.clone(),
+            spool_db: global.spool_db.clone(),
+            witness_db: global.witness_db.clone(),
+            ..Flags::default()
+        };
+        match self {
+            Self::DrainOnce(args) => args.destination.flags(flags),
+            Self::DrainLoop(args) => args.destination.flags(flags),
+            Self::WitnessCheckpoint(args) => {
+                Flags { witness_id: args.witness_id.clone(), key_id: args.key_id.clone(), ..flags }
+            }
+            _ => flags,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+use std::io;
+
+use crate::config::ConfigError;
+use crate::custody::{CustodyError, ErrorKind, SignError};
+use crate::epochs::EpochError;
+use crate::ingest::IngestError;
+use crate::relay::{ClientError, EndpointError};
+use crate::spool::SpoolError;
+use crate::spool::import::ImportError;
+use crate::store::StoreError;
+use crate::witness::{self, WitnessError};
+
+/// sysexits.h: the command line is wrong.
+pub(super) const USAGE: u8 = 64;
+const DATA: u8 = 65;
+const UNAVAILABLE: u8 = 69;
+const SOFTWARE: u8 = 70;
+const IO: u8 = 74;
+const TEMPORARY: u8 = 75;
+const REFUSED: u8 = 77;
+const CONFIG: u8 = 78;
+
+/// How a command fails: two lines for the person at the terminal, and a code for the machine. The only place where
+/// errors become codes.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    message: String,
+    advice: Option<String>,
+    broken_pipe: bool,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { code, message: message.into(), advice: Some(advice.into()), broken_pipe: false }
+    }
+
+    /// Something that a person gave is wrong.
+    pub(super) fn usage(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::new(USAGE, message, advice)
+    }
+
+    /// Data does not verify, or is refused.
+    pub(super) fn data(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::new(DATA, message, advice)
+    }
+
+    /// The receiver or a device is away.
+    pub(super) fn unavailable(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::new(UNAVAILABLE, message, advice)
+    }
+
+    /// Somebody who may has said no.
+    pub(super) fn refused(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::new(REFUSED, message, advice)
+    }
+
+    /// The configuration is wrong or lacks something.
+    pub(super) fn config(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::new(CONFIG, message, advice)
+    }
+
+    /// A file cannot be read or written.
+    pub(super) fn io(what: &str, error: &io::Error) -> Self {
+        let advice = "Check the path, its permissions and the space on the disk.";
+        let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { broken_pipe, ..Self::new(IO, format!("{what}: {error}"), advice) }
+    }
+
+    /// A defect of ours.
+    pub(super) fn software(message: impl Into<String>) -> Self {
+        Self::new(SOFTWARE, message, "This is a defect in local-vault; please report it.")
+    }
+
+    /// The code as the published package has it: 1 for everything.
+    pub(super) fn as_published(self) -> Self {
+        Self { code: 1, ..self }
+    }
+
+    pub(super) const fn code(&self) -> u8 {
+        self.code
+    }
+
+    pub(super) const fn is_broken_pipe(&self) -> bool {
+        self.broken_pipe
+    }
+
+    /// What happened, and what to do.
+    pub(super) fn lines(&self) -> (&str, Option<&str>) {
+        (&self.message, self.advice.as_deref())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let advice = "Mend each line; `local-vault config example` shows every key.";
+        Self::config(format!("the configuration is refused:\n  {}", error.0.join("\n  ")), advice)
+    }
+}
+
+impl From<CustodyError> for Failure {
+    fn from(error: CustodyError) -> Self {
+        let code = match error.kind {
+            ErrorKind::Broken => DATA,
+            ErrorKind::Misconfigured | ErrorKind::NotFound | ErrorKind::Unsupported => CONFIG,
+            ErrorKind::Refused => REFUSED,
+        };
+        Self::new(code, error.to_string(), error.advice)
+    }
+}
+
+impl From<SignError> for Failure {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Custody(e) => e.into(),
+            e @ (SignError::Busy | SignError::Deadline | SignError::Gone) => {
+                Self::unavailable(e.to_string(), "Nothing was sent. Try again.")
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::Busy(_) => {
+                Self::new(TEMPORARY, message, "Another local-vault has it. Try again, or stop the other one.")
+            }
+            StoreError::Damaged(_) => {
+                Self::data(message, "Nothing was changed. Keep the file, and restore the disk before going on.")
+            }
+            StoreError::Foreign { .. } => Self::config(message, "Name another file. This one was not touched."),
+            StoreError::Full => Self::new(TEMPORARY, message, "Nothing was lost. Make room on the disk and try again."),
+            StoreError::Io(_) | StoreError::Stopped => {
+                let advice = "What was being written may or may not be there; the same command again finds out.";
+                Self::new(IO, message, advice)
+            }
+            StoreError::Missing(_) => Self::config(message, "Name the right file with --spool-db or --witness-db."),
+            StoreError::Newer(_) => Self::config(message, "Install that version again. Nothing was changed."),
+            StoreError::Sql(_) => Self::software(message),
+        }
+    }
+}
+
+impl From<EpochError> for Failure {
+    fn from(error: EpochError) -> Self {
+        let message = error.to_string();
+        match error {
+            EpochError::Custody(e) => e.into(),
+            EpochError::OtherKey { .. } => {
+                Self::config(message, "Configure the encryption key that this spool was made with.")
+            }
+            EpochError::Store(e) => e.into(),
+            EpochError::Untrusted { .. } => {
+                Self::data(message, "The spool was changed by somebody else. Nothing of it is used; keep the file.")
+            }
+        }
+    }
+}
+
+impl From<SpoolError> for Failure {
+    fn from(error: SpoolError) -> Self {
+        let message = error.to_string();
+        match error {
+            SpoolError::Conflict { .. } => Self::data(message, "Nothing was overwritten. Use another source_ref."),
+            SpoolError::Epoch(e) => e.into(),
+            SpoolError::OtherInstallation { .. } => {
+                let advice = "Name the spool of this installation, or run: \
+                              local-vault relay resume --installation-id NEW (after a re-enrolment)";
+                Self::config(message, advice)
+            }
+            SpoolError::RefReuse { .. } => {
+                Self::data(message, "The receiver knows one event per source_ref. Use another one.")
+            }
+            SpoolError::Store(e) => e.into(),
+            SpoolError::Tampered { .. } => {
+                Self::data(message, "The record was changed since it was spooled; nothing of it is used.")
+            }
+        }
+    }
+}
+
+impl From<IngestError> for Failure {
+    fn from(error: IngestError) -> Self {
+        let message = error.to_string();
+        match error {
+            IngestError::Id { .. } => Self::usage(message, "Ids have 1 to 1,024 bytes."),
+            IngestError::Payload(_) => Self::data(message, "The payload is one strict JSON object. Nothing was spooled."),
+            IngestError::Sign(e) => e.into(),
+            IngestError::Spool(e) => e.into(),
+        }
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        let message = error.to_string();
+        match error {
+            ImportError::NotPublished(_) => Self::config(message, "Name another file. This one was not touched."),
+            ImportError::Row { .. } => Self::data(message, "Nothing was imported, and the file was not touched."),
+            ImportError::Spool(e) => e.into(),
+        }
+    }
+}
+
+impl From<witness::ImportError> for Failure {
+    fn from(error: witness::ImportError) -> Self {
+        let message = error.to_string();
+        match error {
+            witness::ImportError::NotPublished(_) => {
+                Self::config(message, "Name another file. This one was not touched.")
+            }
+            witness::ImportError::Row { .. } => Self::data(message, "Nothing was imported, and the file was not touched."),
+            witness::ImportError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<WitnessError> for Failure {
+    fn from(error: WitnessError) -> Self {
+        let message = error.to_string();
+        match error {
+            WitnessError::Damaged => Self::data(message, "Nothing was signed. Keep the file."),
+            WitnessError::OtherKey(_) => Self::config(message, "Configure that key, and submit the checkpoint again."),
+            WitnessError::Sign(e) => e.into(),
+            WitnessError::Store(e) => e.into(),
+            WitnessError::Submission(_) => Self::data(message, "Nothing was changed."),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::config(error.to_string(), "Check relay.ca_file and relay.proxy.")
+    }
+}
+
+impl From<EndpointError> for Failure {
+    fn from(error: EndpointError) -> Self {
+        Self::config(error.to_string(), "The endpoint is an https URL without credentials, query or fragment.")
+    }
+}

@@ -1,0 +1,93 @@
+// The one module that writes to standard output and standard error.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::args::{Global, LogFormat, LogLevel};
+use super::failure::Failure;
+use crate::protocol::json::Object;
+
+/// Where a command's results go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output(());
+
+impl Output {
+    pub(super) const fn new() -> Self {
+        Self(())
+    }
+
+    /// One line of results, flushed: another program may be waiting for it.
+    pub(super) fn line(self, line: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| Failure::io("standard output", &e))
+    }
+
+    /// One result for a machine.
+    pub(super) fn json(self, object: &Object) -> Result<(), Failure> {
+        self.line(&object.to_python_line())
+    }
+
+    /// A table: columns as wide as their widest cell.
+    pub(super) fn table(self, header: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+        let cells = |row: &[String]| row.iter().map(|cell| cell.chars().count()).collect::<Vec<_>>();
+        let mut widths: Vec<usize> = header.iter().map(|name| name.len()).collect();
+        for row in rows {
+            widths.iter_mut().zip(cells(row)).for_each(|(width, cell)| *width = (*width).max(cell));
+        }
+        let header: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
+        for row in std::iter::once(&header).chain(rows) {
+            let padded: Vec<_> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+            self.line(padded.join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// A remark that is no result.
+    pub(super) fn note(self, line: &str) {
+        // Nobody is left to tell where standard error is gone; the same below.
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+
+    /// How a command failed: what happened, and what to do.
+    pub(super) fn failure(self, failure: &Failure) {
+        let (message, advice) = failure.lines();
+        self.note(&format!("Error: {message}"));
+        if let Some(advice) = advice {
+            self.note(advice);
+        }
+    }
+}
+
+/// A bar on a terminal, and nothing elsewhere.
+pub(super) fn progress(length: u64, what: &'static str) -> ProgressBar {
+    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(length), target).with_message(what);
+    // The template is ours and holds.
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} {per_sec} {eta}");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Sends the log to standard error.
+pub(super) fn start_log(global: &Global) -> Result<(), Failure> {
+    let level = match global.log {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let started = match global.log_format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    started.map_err(|e| Failure::software(format!("cannot start the log: {e}")))
+}
+
+/// Text from outside as it is safe on a terminal: control characters are escaped.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}

@@ -1,0 +1,41 @@
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::failure::Failure;
+
+/// Whether somebody asked this process to end (SIGTERM, SIGINT).
+#[derive(Debug, Clone)]
+pub(super) struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// From now on the signals ask, and no longer kill.
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let (asked, stop) = watch::channel(false);
+        let listen = |kind| signal(kind).map_err(|e| Failure::software(format!("cannot listen for signals: {e}")));
+        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            // Nobody listens any more where the command has ended by itself.
+            let _ = asked.send(true);
+        });
+        Ok(Self(stop))
+    }
+
+    /// Whether to end.
+    pub(super) fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Sleeps, or returns early when asked to end.
+    pub(super) async fn sleep(&mut self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            _ = self.0.wait_for(|asked| *asked) => {}
+        }
+    }
+}
