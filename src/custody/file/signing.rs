@@ -7,7 +7,7 @@ use super::broken;
 use crate::custody::{CustodyError, Protection, SigningKey};
 use crate::protocol::{Preimage, PublicKey, Signature};
 
-/// A private key in our memory. Wiped on drop.
+/// A private key in our memory: on the ordinary heap, not on locked pages. Wiped on drop.
 pub struct FileKey {
     private: Private,
     public: PublicKey,
