@@ -57,14 +57,16 @@ impl ReleasedDataKey {
 impl DataKey for ReleasedDataKey {
     fn seal(&self, aad: &[u8], plaintext: &[u8]) -> Result<Sealed, CustodyError> {
         let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce).map_err(|_| failure("seal", "the kernel gave no randomness"))?;
+        let no_luck = || failure("seal", "the kernel gave no randomness", "Start again once the system is up.");
+        getrandom::fill(&mut nonce).map_err(|_| no_luck())?;
+        let too_long = || failure("seal", "the record is too long to seal", "Nothing longer than 64 GiB is sealed.");
         let ciphertext = self.cipher().encrypt(&nonce.into(), Payload { msg: plaintext, aad });
-        let ciphertext = ciphertext.map_err(|_| failure("seal", "the record is too long to seal"))?;
+        let ciphertext = ciphertext.map_err(|_| too_long())?;
         Ok(Sealed { nonce: nonce.to_vec(), ciphertext })
     }
 
     fn open(&self, aad: &[u8], sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
-        let broken = || failure("open", "a sealed record does not open");
+        let broken = || failure("open", "a sealed record does not open", CHANGED);
         let nonce: &[u8; NONCE] = sealed.nonce.as_slice().try_into().map_err(|_| broken())?;
         let opened = self.cipher().decrypt(nonce.into(), Payload { msg: &sealed.ciphertext, aad });
         opened.map(Zeroizing::new).map_err(|_| broken())
@@ -75,12 +77,14 @@ impl DataKey for ReleasedDataKey {
     }
 }
 
-fn failure(operation: &'static str, message: &str) -> CustodyError {
+const CHANGED: &str = "The record was changed, moved or damaged since it was written; nothing of it is used.";
+
+fn failure(operation: &'static str, message: &str, advice: &str) -> CustodyError {
     CustodyError {
         kind: ErrorKind::Broken,
         backend: "released",
         operation,
         message: message.to_owned(),
-        advice: "The record was changed, moved or damaged since it was written; nothing of it is used.".to_owned(),
+        advice: advice.to_owned(),
     }
 }

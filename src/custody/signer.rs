@@ -12,7 +12,7 @@ use crate::protocol::{Preimage, PublicKey, Signature};
 pub struct SignerConfig {
     /// From the call of [`Signer::sign`] to its answer.
     pub deadline: Duration,
-    /// Requests that wait for the key; beyond that, callers wait for room.
+    /// Requests that wait for the key, at least one; beyond that, callers wait for room.
     pub queue: usize,
 }
 
@@ -40,7 +40,7 @@ struct Request {
 
 impl Signer {
     /// Starts the thread; it ends with the last clone of the signer.
-    /// Panics where the system has no thread left to give.
+    /// Panics where `config.queue` is zero, or the system has no thread left to give.
     pub fn spawn(key: PurposeKey, config: SignerConfig) -> Self {
         let (queue, requests) = mpsc::channel(config.queue);
         let name = format!("sign-{}", key.purpose().name());

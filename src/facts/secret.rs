@@ -48,10 +48,11 @@ impl LockedKey {
     /// Moves `key` to locked pages and wipes the caller's copy.
     /// Panics where the system has no page left to give.
     pub fn new(key: &mut [u8; 32]) -> Self {
-        // SAFETY: `malloc` gives 32 writable bytes or None.
-        let pages = unsafe { memsec::malloc::<[u8; 32]>() }.expect("memory for a key");
-        // SAFETY: `pages` was just allocated for exactly this type and is not shared yet.
-        unsafe { pages.as_ptr().write(*key) };
+        // SAFETY: `malloc` gives 32 bytes that are written once already, or None.
+        let mut pages = unsafe { memsec::malloc::<[u8; 32]>() }.expect("memory for a key");
+        // SAFETY: `pages` was just allocated for exactly this type and is not shared yet. The bytes are copied from
+        // place to place, so that no third copy lies on the stack.
+        unsafe { pages.as_mut() }.copy_from_slice(key);
         key.zeroize();
         Self(pages)
     }

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
-use super::pkcs8_key::{self, Encryption};
+use super::encryption::Encryption;
 use super::signing::FileKey;
-use super::{misconfigured, read_secret_file};
+use super::{misconfigured, pkcs8_key, published, read_secret_file};
 use crate::custody::CustodyError;
 use crate::facts::SecretBytes;
 
@@ -41,8 +41,8 @@ impl KeySource {
 /// Loads a private key: PKCS#8 PEM of Ed25519 or P-256, encrypted or plain, or the published forms of an Ed25519
 /// seed (64 hex digits of either case, or 32 bytes in padded base64), white space around them ignored.
 ///
-/// The first characters tell the form; a key that does not read in its form is not tried in another. `passphrase`
-/// is asked for only where the key is encrypted.
+/// The text tells the form; a key that does not read in its form is not tried in another. `passphrase` is asked for
+/// only where the key is encrypted.
 pub fn load_signing_key(
     source: &KeySource,
     passphrase: Option<&KeySource>,
@@ -50,32 +50,14 @@ pub fn load_signing_key(
     let name = source.name();
     let bytes = source.read()?;
     let text = bytes.expose_str().map(str::trim).filter(|text| !text.is_empty());
-    let Some(text) = text else {
-        return Err(misconfigured("parse", format!("{name} holds no key"), FORMS));
-    };
-    if text.starts_with("-----BEGIN") {
+    let text = text.ok_or_else(|| misconfigured("parse", format!("{name} holds no key"), FORMS))?;
+    // RFC 7468 allows text in front, which some tools write; no hex and no base64 contains this.
+    if text.contains("-----BEGIN ") {
         return pkcs8_key::load(text, &name, passphrase);
     }
-    Ok((FileKey::from_seed(published_seed(text, &name)?), Encryption::None))
+    let seed = published::seed(text);
+    let seed = seed.ok_or_else(|| misconfigured("parse", format!("{name} is not a key of 32 bytes"), FORMS))?;
+    Ok((FileKey::from_seed(*seed), Encryption::None))
 }
 
 const FORMS: &str = "A key is PKCS#8 PEM, 64 hex digits, or 32 bytes in base64.";
-
-fn published_seed(text: &str, name: &str) -> Result<[u8; 32], CustodyError> {
-    use base64::Engine as _;
-    let mut seed = [0; 32];
-    let read = match text.len() {
-        64 => hex::decode_to_slice(text, &mut seed).is_ok(),
-        44 => {
-            let decoded = base64::engine::general_purpose::STANDARD.decode(text).map(zeroize::Zeroizing::new);
-            decoded.is_ok_and(|bytes| {
-                bytes.len() == 32 && {
-                    seed.copy_from_slice(&bytes);
-                    true
-                }
-            })
-        }
-        _ => false,
-    };
-    if read { Ok(seed) } else { Err(misconfigured("parse", format!("{name} is not a key of 32 bytes"), FORMS)) }
-}

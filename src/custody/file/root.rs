@@ -4,14 +4,14 @@ use std::sync::Arc;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::URL_SAFE;
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::key_file::KeySource;
 use super::signing::FileKey;
-use super::{broken, misconfigured};
+use super::{broken, fernet, misconfigured, published};
 use crate::custody::{CustodyError, DataKey, Protection, ReleasedDataKey, WrappedKey, WrappingKey};
 use crate::facts::LockedKey;
 
@@ -31,17 +31,14 @@ const KEY_ID: &[u8] = b"local-vault.file.key-id.v1";
 const NONCE: usize = 12;
 
 impl RootKey {
-    /// Loads 32 bytes in padded base64, of the URL-safe or the standard alphabet; a line feed behind them is ignored.
+    /// Loads 32 bytes in padded base64, of the URL-safe or the standard alphabet; white space around them is ignored.
     pub fn load(source: &KeySource) -> Result<Self, CustodyError> {
         let text = source.read()?;
-        let wrong = || {
-            let message = format!("{} is not an encryption key", source.name());
-            misconfigured("parse", message, "It is 32 bytes in base64; local-vault generate-encryption-key makes one.")
+        let key = text.expose_str().and_then(|text| published::root_key(text.trim()));
+        let Some(mut key) = key else {
+            let advice = "It is 32 bytes in base64; local-vault generate-encryption-key makes one.";
+            return Err(misconfigured("parse", format!("{} is not an encryption key", source.name()), advice));
         };
-        let text = text.expose_str().map(str::trim_end).ok_or_else(wrong)?;
-        let alphabet = if text.contains(['+', '/']) { STANDARD } else { URL_SAFE };
-        let bytes = alphabet.decode(text).map(Zeroizing::new).map_err(|_| wrong())?;
-        let mut key: Zeroizing<[u8; 32]> = Zeroizing::new(bytes.as_slice().try_into().map_err(|_| wrong())?);
         Ok(Self::new(&mut key))
     }
 
@@ -58,16 +55,13 @@ impl RootKey {
         FileKey::from_seed(*derive(&self.root, RECORD))
     }
 
-    /// Opens a row of the published package's spool, a Fernet token. Fails without telling why.
+    /// Opens a row of the published package's spool, a Fernet token, whatever its time stamp says. Fails without
+    /// telling why.
     pub fn open_published(&self, token: &[u8]) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
-        let fail = || {
+        fernet::open(self.root.expose(), token).ok_or_else(|| {
             let advice = "Was the spool written with another ENCRYPTION_KEY? Nothing was imported from this row.";
             broken("open", "a row of the published spool does not open with this key".into(), advice)
-        };
-        let key = Zeroizing::new(URL_SAFE.encode(self.root.expose()));
-        let fernet = fernet::Fernet::new(&key).ok_or_else(fail)?;
-        let token = std::str::from_utf8(token).map_err(|_| fail())?;
-        fernet.decrypt(token).map(Zeroizing::new).map_err(|_| fail())
+        })
     }
 
     fn cipher(&self) -> Aes256Gcm {
@@ -128,8 +122,8 @@ fn derive(root: &LockedKey, label: &[u8]) -> Zeroizing<[u8; 32]> {
 /// A new root key in the published form: 32 random bytes in URL-safe base64, padded.
 /// Panics only where the kernel gives no randomness.
 pub fn generate_root_key() -> Zeroizing<String> {
-    let mut key = Zeroizing::new([0; 32]);
+    let mut key = Zeroizing::new([0u8; 32]);
     // The kernel fails this only before its pool is ready, and then it blocks instead.
     getrandom::fill(key.as_mut()).expect("the kernel's randomness");
-    Zeroizing::new(URL_SAFE.encode(*key))
+    Zeroizing::new(URL_SAFE.encode(key.as_slice()))
 }

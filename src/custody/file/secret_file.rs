@@ -1,7 +1,10 @@
 use std::fs::File;
-use std::io::{ErrorKind as IoKind, Read};
+use std::io::{self, ErrorKind as IoKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use zeroize::Zeroizing;
 
 use super::{BACKEND, misconfigured};
 use crate::custody::{CustodyError, ErrorKind};
@@ -16,14 +19,14 @@ const LONGEST: u64 = 64 * 1024;
 /// Mode and owner are those of the open file, so that it cannot be exchanged between the check and the reading.
 pub fn read_secret_file(path: &Path) -> Result<SecretBytes, CustodyError> {
     let shown = path.display();
-    let unreadable = |e: std::io::Error| CustodyError {
+    let unreadable = |e: io::Error| CustodyError {
         kind: if e.kind() == IoKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Misconfigured },
         backend: BACKEND,
         operation: "open",
         message: format!("cannot read {shown}: {e}"),
         advice: "Check the path in the configuration, and that this user may read the file.".into(),
     };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = open(path).map_err(unreadable)?;
     let meta = file.metadata().map_err(unreadable)?;
     if !meta.is_file() {
         return Err(misconfigured("open", format!("{shown} is not a plain file"), "Name the key file itself."));
@@ -39,11 +42,16 @@ pub fn read_secret_file(path: &Path) -> Result<SecretBytes, CustodyError> {
     }
     // One byte over the limit is read, to tell a full file from one that is too long; the vector never grows, so no
     // half-read copy of the secret stays behind.
-    let mut bytes = Vec::with_capacity(LONGEST as usize + 2);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 2));
     file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    let bytes = SecretBytes::new(bytes);
-    if bytes.expose().len() as u64 > LONGEST {
+    if bytes.len() as u64 > LONGEST {
         return Err(misconfigured("read", format!("{shown} is longer than 64 KiB"), "Name the key file itself."));
     }
-    Ok(bytes)
+    Ok(SecretBytes::new(std::mem::take(&mut *bytes)))
+}
+
+/// Opens without waiting: a pipe with no writer would hold us here for ever. A terminal does not become ours.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }

@@ -7,7 +7,7 @@ use super::broken;
 use crate::custody::{CustodyError, Protection, SigningKey};
 use crate::protocol::{Preimage, PublicKey, Signature};
 
-/// A private key in our memory. Wiped on drop.
+/// A private key in our memory: on the ordinary heap, not on locked pages. Wiped on drop.
 pub struct FileKey {
     private: Private,
     public: PublicKey,
@@ -65,8 +65,8 @@ impl fmt::Debug for FileKey {
 /// A new Ed25519 seed as 64 hex digits, the published form of a key file.
 /// Panics only where the kernel gives no randomness.
 pub fn generate_seed_hex() -> Zeroizing<String> {
-    let mut seed = Zeroizing::new([0; 32]);
+    let mut seed = Zeroizing::new([0u8; 32]);
     // The kernel fails this only before its pool is ready, and then it blocks instead.
     getrandom::fill(seed.as_mut()).expect("the kernel's randomness");
-    Zeroizing::new(hex::encode(*seed))
+    Zeroizing::new(hex::encode(seed.as_slice()))
 }
