@@ -186,7 +186,9 @@ impl From<IngestError> for Failure {
         let message = error.to_string();
         match error {
             IngestError::Id { .. } => Self::usage(message, "Ids have 1 to 1,024 bytes."),
-            IngestError::Payload(_) => Self::data(message, "The payload is one strict JSON object. Nothing was spooled."),
+            IngestError::Payload(_) => {
+                Self::data(message, "The payload is one strict JSON object. Nothing was spooled.")
+            }
             IngestError::Sign(e) => e.into(),
             IngestError::Spool(e) => e.into(),
         }
@@ -211,7 +213,9 @@ impl From<witness::ImportError> for Failure {
             witness::ImportError::NotPublished(_) => {
                 Self::config(message, "Name another file. This one was not touched.")
             }
-            witness::ImportError::Row { .. } => Self::data(message, "Nothing was imported, and the file was not touched."),
+            witness::ImportError::Row { .. } => {
+                Self::data(message, "Nothing was imported, and the file was not touched.")
+            }
             witness::ImportError::Store(e) => e.into(),
         }
     }

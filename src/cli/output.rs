@@ -79,7 +79,8 @@ pub(super) fn start_log(global: &Global) -> Result<(), Failure> {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let log =
+        tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let started = match global.log_format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().try_init(),

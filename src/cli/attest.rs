@@ -1,0 +1,156 @@
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::failure::Failure;
+use super::output::{Output, printable, progress};
+use super::vault::{Vault, required};
+use crate::custody::Purpose;
+use crate::facts::Digest;
+use crate::ingest::{Attestor, Ingest, IngestError, check_id, hash_file};
+use crate::protocol::json::Object;
+use crate::protocol::source::file_source_ref;
+use crate::spool::Enqueued;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  local-vault attest report.pdf --stream-id str_reports
+  local-vault attest docs/ src/ --json
+
+A file is attested by the SHA-256 of its bytes under the reference PATH@HASH. The same file again is the same event,
+and nothing is signed for it; an edited file is a new event. Links inside a folder are not followed.")]
+pub(super) struct AttestArgs {
+    /// Files, and folders with everything in them
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The stream they belong to [default: installation.stream_id of the config file]
+    #[arg(long)]
+    stream_id: Option<String>,
+    /// One JSON object a file
+    #[arg(long)]
+    json: bool,
+}
+
+/// Files that are hashed, signed and spooled at once: enough to fill a transaction, few enough to hold in memory.
+const AT_ONCE: usize = 64;
+
+/// A file that is attested, or why it is not.
+struct Done {
+    path: String,
+    hash: Digest,
+    source_ref: String,
+    enqueued: Enqueued,
+}
+
+type Attesting = JoinHandle<Result<Done, Failure>>;
+
+pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
+    let stream_id = args.stream_id.or_else(|| vault.settings.stream_id.clone());
+    let stream_id: Arc<str> = required(stream_id.as_deref(), "stream", "STREAM_ID", "installation.stream_id")?.into();
+    check_id("stream_id", &stream_id)?;
+    let files = files(&args.paths)?;
+    let attestor = Arc::new(Attestor {
+        installation_id: vault.installation_id()?.to_owned(),
+        signer: vault.signer(Purpose::Source)?,
+        clock: vault.clock.clone(),
+    });
+    let ingest = Ingest::new(vault.spool().await?);
+
+    let bar = progress(files.len() as u64, "attesting");
+    let (mut new, mut known) = (0_u64, 0_u64);
+    let mut pending: VecDeque<Attesting> = VecDeque::with_capacity(AT_ONCE);
+    let mut files = files.into_iter();
+    loop {
+        while pending.len() < AT_ONCE {
+            let Some(file) = files.next() else { break };
+            pending.push_back(tokio::spawn(attest(ingest.clone(), attestor.clone(), stream_id.clone(), file)));
+        }
+        let Some(next) = pending.pop_front() else { break };
+        // In the order of the files, whichever was ready first. The first that fails ends the command: what is
+        // spooled stays, and the same command again goes on from there.
+        let done = next.await.map_err(|_| Failure::software("attesting a file broke off"))??;
+        if done.enqueued.known {
+            known += 1
+        } else {
+            new += 1
+        }
+        bar.inc(1);
+        if args.json {
+            bar.suspend(|| Output::new().json(&object(&done)))?;
+        }
+    }
+    bar.finish_and_clear();
+    if !args.json {
+        Output::new().line(&format!("attested {new} new, {known} known before"))?;
+    }
+    Ok(0)
+}
+
+async fn attest(ingest: Ingest, attestor: Arc<Attestor>, stream_id: Arc<str>, file: PathBuf) -> Result<Done, Failure> {
+    let path = text(&file)?.to_owned();
+    let read = spawn_blocking(move || hash_file(&file)).await.map_err(|_| Failure::software("hashing broke off"))?;
+    let hash = read.map_err(|e| Failure::io(&format!("cannot read {}", printable(&path)), &e))?;
+    let source_ref = file_source_ref(&path, &hash);
+    let enqueued = ingest.attest(&attestor, &stream_id, &source_ref, hash).await.map_err(|e| match e {
+        IngestError::Id { .. } => Failure::usage(format!("{}: {e}", printable(&path)), "Give a shorter path."),
+        e => e.into(),
+    })?;
+    Ok(Done { path, hash, source_ref, enqueued })
+}
+
+fn object(done: &Done) -> Object {
+    Object::new()
+        .with("path", done.path.as_str())
+        .with("payloadHash", done.hash.to_string())
+        .with("sourceRef", done.source_ref.as_str())
+        .with("eventId", done.enqueued.event_id.to_string())
+        .with("status", done.enqueued.state.map(|state| state.name()))
+        .with("known", done.enqueued.known)
+}
+
+/// The files that were named, and those in the folders that were, each folder's in order of their names.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        let walked = match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => walk(path, &mut files),
+            Ok(meta) if meta.is_file() => {
+                files.push(path.clone());
+                Ok(())
+            }
+            // A pipe or a device has no content that could be looked at again.
+            Ok(_) => Err(io::Error::other("not a file and not a folder")),
+            Err(e) => Err(e),
+        };
+        walked.map_err(|e| Failure::io(&format!("cannot read {}", printable(&path.to_string_lossy())), &e))?;
+    }
+    Ok(files)
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            walk(&entry.path(), files)?;
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// A path as a reference can hold it.
+fn text(path: &Path) -> Result<&str, Failure> {
+    path.to_str().ok_or_else(|| {
+        let message = format!("{} is not UTF-8", printable(&path.to_string_lossy()));
+        Failure::usage(message, "A source_ref is text; rename the file.")
+    })
+}

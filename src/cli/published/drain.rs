@@ -1,0 +1,155 @@
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::stop::Stop;
+use crate::cli::vault::Vault;
+use crate::config::Flags;
+use crate::protocol::json::{Object, Value};
+use crate::relay::{Drain, Outcome, Step};
+use crate::spool::Gate;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DestinationArgs {
+    /// Whom to relay for
+    #[arg(long)]
+    installation_id: Option<String>,
+    /// The events endpoint
+    #[arg(long)]
+    endpoint_url: Option<String>,
+    /// The name under which the platform knows the signing key
+    #[arg(long)]
+    key_id: Option<String>,
+    /// Count every failed send towards the dead letters, outages too, as the published package does
+    #[arg(long)]
+    dead_letter_like_published: bool,
+}
+
+impl DestinationArgs {
+    pub(in crate::cli) fn flags(&self, flags: Flags) -> Flags {
+        Flags {
+            installation_id: self.installation_id.clone(),
+            endpoint_url: self.endpoint_url.clone(),
+            key_id: self.key_id.clone(),
+            ..flags
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DrainOnceArgs {
+    #[command(flatten)]
+    pub(in crate::cli) destination: DestinationArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DrainLoopArgs {
+    #[command(flatten)]
+    pub(in crate::cli) destination: DestinationArgs,
+    /// How long to sleep when there is nothing to send [default: 5.0]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    idle_sleep_seconds: Option<f64>,
+    /// End after so many events and idle looks
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    max_iterations: Option<i64>,
+    /// End with exit code 2 at the first event that is not delivered
+    #[arg(long)]
+    stop_on_error: bool,
+}
+
+/// What `--stop-on-error` ends with.
+const STOPPED_ON_ERROR: u8 = 2;
+
+pub(in crate::cli) async fn run_once(vault: Vault, args: DrainOnceArgs) -> Result<u8, Failure> {
+    let mut drain = vault.drain(args.destination.dead_letter_like_published, false).await?;
+    match drain.next(1).await? {
+        Step::Settled(outcome) => {
+            print(&outcome)?;
+            refuse_drift(&outcome)?;
+        }
+        Step::Idle { gate, .. } => {
+            print_idle(gate)?;
+        }
+    }
+    Ok(0)
+}
+
+pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Result<u8, Failure> {
+    let idle = args.idle_sleep_seconds.unwrap_or(vault.settings.relay.idle_sleep);
+    let idle = Duration::try_from_secs_f64(idle)
+        .map_err(|_| Failure::usage("--idle-sleep-seconds must be non-negative", "Give seconds, such as 5."))?;
+    let mut left = match args.max_iterations {
+        None => usize::MAX,
+        Some(n) => usize::try_from(n)
+            .ok()
+            .filter(|&n| n > 0)
+            .ok_or_else(|| Failure::usage("--max-iterations must be at least 1", "Leave it out to go on for ever."))?,
+    };
+    let mut stop = Stop::listen()?;
+    let mut drain = vault.drain(args.destination.dead_letter_like_published, false).await?;
+    while !stop.is_asked() {
+        let failed = match drain.next(left).await? {
+            Step::Settled(outcome) => print(&outcome)?,
+            Step::Idle { gate, .. } => {
+                let failed = print_idle(gate)?;
+                if left > 1 && !(failed && args.stop_on_error) {
+                    stop.sleep(idle).await;
+                }
+                failed
+            }
+        };
+        left -= 1;
+        if failed && args.stop_on_error {
+            finish(&mut drain).await?;
+            return Ok(STOPPED_ON_ERROR);
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    finish(&mut drain).await?;
+    Ok(0)
+}
+
+/// Ends what is in flight, and tells of it.
+async fn finish(drain: &mut Drain) -> Result<(), Failure> {
+    while let Step::Settled(outcome) = drain.next(0).await? {
+        print(&outcome)?;
+    }
+    Ok(())
+}
+
+/// Prints an outcome; true where it is an error.
+fn print(outcome: &Outcome) -> Result<bool, Failure> {
+    line(outcome.error.as_deref(), Some(outcome.event_id.to_string()), outcome.is_sent(), outcome.status)?;
+    Ok(outcome.error.is_some())
+}
+
+/// Prints an idle look; true where it is an error: after a revocation nothing will ever be sent again.
+fn print_idle(gate: Gate) -> Result<bool, Failure> {
+    let error = (gate == Gate::Revoked).then_some("installation-revoked");
+    line(error, None, false, None)?;
+    Ok(error.is_some())
+}
+
+fn line(error: Option<&str>, event_id: Option<String>, sent: bool, status: Option<u16>) -> Result<(), Failure> {
+    let line = Object::new()
+        .with("error", error.map_or(Value::Null, Value::from))
+        .with("eventId", event_id)
+        .with("sent", sent)
+        .with("statusCode", status.map(u32::from));
+    Output::new().json(&line)
+}
+
+/// The published `drain-once` ends with 1 where a record is damaged.
+fn refuse_drift(outcome: &Outcome) -> Result<(), Failure> {
+    if outcome.error.as_deref() != Some("payload-drift") {
+        return Ok(());
+    }
+    Err(Failure::data(
+        format!("the record of event {} is damaged", outcome.event_id),
+        "It was set aside as dead, and nothing of it was sent. The rest of its stream goes on.",
+    ))
+}

@@ -1,0 +1,269 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::output::Output;
+use crate::config::{CustodySettings, Flags, KeySetting, Settings};
+use crate::custody::file::{Encryption, RootKey, load_signing_key};
+use crate::custody::{Purpose, PurposeKey, Signer, SignerConfig, SigningKey as _, WrappingKey, one_key_one_purpose};
+use crate::facts::{Clock, SystemClock};
+use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
+use crate::spool::import::{self, OpenPublished};
+use crate::spool::{self, Spool, SpoolKeys, SpoolReader};
+use crate::store::{FileKind, Schema, StoreError, file_kind};
+use crate::witness::{self, Witness};
+
+/// What the configuration amounts to: builds each room from it, and hands out what was built.
+#[derive(Debug)]
+pub(super) struct Vault {
+    pub(super) settings: Settings,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// A signing key as it was loaded.
+#[derive(Debug, Clone)]
+pub(super) struct LoadedKey {
+    pub(super) key: PurposeKey,
+    pub(super) encryption: Encryption,
+    pub(super) source: String,
+}
+
+/// A store's path, and a database of the published package that it takes over.
+struct Resolved {
+    path: PathBuf,
+    published: Option<PathBuf>,
+}
+
+impl Vault {
+    pub(super) fn load(flags: &Flags) -> Result<Self, Failure> {
+        let environment = |name: &str| match std::env::var(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => Err(()),
+        };
+        Ok(Self { settings: Settings::load(flags, &environment)?, clock: Arc::new(SystemClock) })
+    }
+
+    /// The installation that was configured.
+    pub(super) fn installation_id(&self) -> Result<&str, Failure> {
+        required(self.settings.installation_id.as_deref(), "installation id", "INSTALLATION_ID", "installation.id")
+    }
+
+    /// Every key that was configured, by purpose. One key under two purposes is refused, but for the published
+    /// settings, whose one key serves relay and witness.
+    pub(super) fn signing_keys(&self) -> Result<Vec<LoadedKey>, Failure> {
+        let CustodySettings { relay, source, witness, record, .. } = &self.settings.custody;
+        let all = [
+            (Purpose::Relay, relay),
+            (Purpose::Source, source),
+            (Purpose::Witness, witness),
+            (Purpose::Record, record),
+        ];
+        let named: Vec<_> = all.iter().filter_map(|(purpose, key)| Some((*purpose, key.as_ref()?))).collect();
+        // Encrypted keys take their time each: a thread each.
+        let loaded: Vec<_> = std::thread::scope(|scope| {
+            let spawn = |&(purpose, key)| scope.spawn(move || self.load_key(purpose, key));
+            let threads: Vec<_> = named.iter().map(spawn).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(broke()))).collect()
+        });
+        let loaded: Vec<LoadedKey> = loaded.into_iter().collect::<Result<_, _>>()?;
+        let shared = self.settings.custody.published_signing_key;
+        let keys: Vec<&PurposeKey> = loaded
+            .iter()
+            .map(|loaded| &loaded.key)
+            .filter(|key| !(shared && key.purpose() == Purpose::Witness))
+            .collect();
+        one_key_one_purpose(&keys).map_err(|e| {
+            Failure::config(e.to_string(), "Make a key of its own for each purpose; `custody report` shows them.")
+        })?;
+        Ok(loaded)
+    }
+
+    /// A signer for a purpose. All keys are loaded, to see that none serves two.
+    pub(super) fn signer(&self, purpose: Purpose) -> Result<Signer, Failure> {
+        let key = self.signing_keys()?.into_iter().find(|loaded| loaded.key.purpose() == purpose);
+        let key = key.ok_or_else(|| {
+            let name = purpose.name();
+            let published = matches!(purpose, Purpose::Relay | Purpose::Witness);
+            let or = if published { ", or set ATTESTO_LOCAL_VAULT_SIGNING_KEY" } else { "" };
+            Failure::config(
+                format!("no {name} key is configured"),
+                format!("Name one under [custody.keys.{name}] in the config file{or}."),
+            )
+        })?;
+        if key.key.kid().is_empty() {
+            return Err(missing("key id", "KEY_ID", "custody.keys.relay.kid"));
+        }
+        Ok(Signer::spawn(key.key, SignerConfig::default()))
+    }
+
+    fn load_key(&self, purpose: Purpose, setting: &KeySetting) -> Result<LoadedKey, Failure> {
+        let (key, encryption) = load_signing_key(&setting.source, setting.passphrase.as_ref())?;
+        let minimum = self.settings.custody.minimum;
+        if key.protection() < minimum {
+            return Err(Failure::config(
+                format!(
+                    "the {} key is {}, and the configuration asks for {}",
+                    purpose.name(),
+                    key.protection().name(),
+                    minimum.name()
+                ),
+                "Name a key in a device, or lower custody.minimum_protection.",
+            ));
+        }
+        let key = PurposeKey::bind(purpose, &setting.kid, Arc::new(key))?;
+        Ok(LoadedKey { key, encryption, source: setting.source.name() })
+    }
+
+    /// The root key of the file backend.
+    pub(super) fn root_key(&self) -> Result<Arc<RootKey>, Failure> {
+        let source = self.settings.custody.encryption_key.as_ref();
+        let source =
+            source.ok_or_else(|| missing("encryption key", "ENCRYPTION_KEY", "custody.file.encryption_key_file"))?;
+        Ok(Arc::new(RootKey::load(source)?))
+    }
+
+    fn record_key(&self, root: &RootKey) -> Result<PurposeKey, Failure> {
+        match &self.settings.custody.record {
+            Some(setting) => Ok(self.load_key(Purpose::Record, setting)?.key),
+            None => Ok(PurposeKey::bind(Purpose::Record, root.key_id(), Arc::new(root.record_key()))?),
+        }
+    }
+
+    /// The spool, open for writing. A published spool at its path is imported first.
+    pub(super) async fn spool(&self) -> Result<Arc<Spool>, Failure> {
+        let resolved = self.resolve_spool()?;
+        let spool = self.spool_at(&resolved.path)?;
+        if let Some(published) = resolved.published {
+            import_published(&spool, &resolved.path, &published, self.root_key()?).await?;
+        }
+        Ok(Arc::new(spool))
+    }
+
+    /// Imports the published spool at `source` into the open one.
+    pub(super) async fn import(&self, spool: &Spool, source: &Path) -> Result<(), Failure> {
+        import_published(spool, &self.spool_path()?, source, self.root_key()?).await
+    }
+
+    /// A spool at a path of its own, with the configured keys.
+    pub(super) fn spool_at(&self, path: &Path) -> Result<Spool, Failure> {
+        let root = self.root_key()?;
+        let keys = SpoolKeys { record: self.record_key(&root)?, wrapping: root };
+        Ok(Spool::open(path, keys, self.clock.clone())?)
+    }
+
+    /// Where the spool lies.
+    pub(super) fn spool_path(&self) -> Result<PathBuf, Failure> {
+        Ok(self.resolve_spool()?.path)
+    }
+
+    /// The spool for looking only, without keys.
+    pub(super) fn reader(&self) -> Result<SpoolReader, Failure> {
+        let resolved = self.resolve_spool()?;
+        match (SpoolReader::open(&resolved.path), resolved.published) {
+            (Err(spool::SpoolError::Store(StoreError::Missing(_))), Some(published)) => Err(Failure::config(
+                format!("{} is a spool of the published package", published.display()),
+                "Run `local-vault spool import` once; the file itself stays as it is.",
+            )),
+            (reader, _) => Ok(reader?),
+        }
+    }
+
+    fn resolve_spool(&self) -> Result<Resolved, Failure> {
+        resolve(&self.settings.spool, &spool::SCHEMA, import::is_published_spool)
+    }
+
+    /// The witness's state. A published one at its path is imported first.
+    pub(super) fn witness(&self) -> Result<Witness, Failure> {
+        let resolved = resolve(&self.settings.witness, &witness::SCHEMA, witness::is_published_witness)?;
+        let mut witness = Witness::open(&resolved.path)?;
+        if let Some(published) = resolved.published {
+            let imported = witness.import(&published, &resolved.path)?;
+            if imported.heads + imported.receipts + imported.forks > 0 {
+                Output::new().note(&format!(
+                    "Imported from {}: {} heads, {} receipts, {} fork evidence. It was only read; ours is {}.",
+                    published.display(),
+                    imported.heads,
+                    imported.receipts,
+                    imported.forks,
+                    resolved.path.display()
+                ));
+            }
+        }
+        Ok(witness)
+    }
+
+    /// The way to the receiver.
+    pub(super) fn client(&self, installation_id: Option<&str>) -> Result<Client, Failure> {
+        let relay = &self.settings.relay;
+        let endpoint = required(relay.endpoint.as_deref(), "relay endpoint", "RELAY_URL", "relay.endpoint")?;
+        let proxy = relay.proxy.as_deref().map(Proxy::parse).transpose();
+        let proxy = proxy.map_err(|e| Failure::config(e.to_string(), "Mend relay.proxy."))?;
+        let trust = Trust { ca_file: relay.ca_file.clone(), spki_pins: relay.spki_pins.clone() };
+        let endpoint = Endpoint::parse(endpoint, installation_id)?;
+        Ok(Client::new(&ClientConfig { endpoint, trust, proxy, timeout: TIMEOUT })?)
+    }
+
+    /// A relay on the configured spool. `installation_in_url`: whether the endpoint must name the installation.
+    pub(super) async fn drain(&self, count_every_failure: bool, installation_in_url: bool) -> Result<Drain, Failure> {
+        let installation_id = self.installation_id()?.to_owned();
+        let signer = self.signer(Purpose::Relay)?;
+        let client = self.client(installation_in_url.then_some(installation_id.as_str()))?;
+        let config = DrainConfig { installation_id, parallel: self.settings.relay.parallel, count_every_failure };
+        let (spool, path) = (self.spool().await?, self.spool_path()?);
+        Ok(Drain::start(&path, spool, signer, client, self.clock.clone(), config).await?)
+    }
+}
+
+/// Where our store lies for a path that was named: there, or beside a database of the published package.
+fn resolve(
+    path: &Path,
+    schema: &Schema,
+    is_published: impl Fn(&Path, &Path) -> Result<bool, StoreError>,
+) -> Result<Resolved, Failure> {
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(".local-vault");
+    let beside = PathBuf::from(beside);
+    match file_kind(path, schema)? {
+        FileKind::OtherDatabase if is_published(path, &beside)? => {
+            Ok(Resolved { path: beside, published: Some(path.to_owned()) })
+        }
+        // The published file was taken away after it was imported.
+        FileKind::Nothing if file_kind(&beside, schema)? == FileKind::Ours => {
+            Ok(Resolved { path: beside, published: None })
+        }
+        // What is neither is refused by name when it is opened.
+        _ => Ok(Resolved { path: path.to_owned(), published: None }),
+    }
+}
+
+async fn import_published(spool: &Spool, ours: &Path, published: &Path, root: Arc<RootKey>) -> Result<(), Failure> {
+    let open: OpenPublished = Arc::new(move |token| root.open_published(token));
+    let imported = spool.import(published, ours, open).await?;
+    if let Some(imported) = imported.filter(|imported| imported.new_events() > 0) {
+        Output::new().note(&format!(
+            "Imported from {}: {} queued, {} delivered, {} dead. It was only read; ours is {}.",
+            published.display(),
+            imported.queued,
+            imported.delivered,
+            imported.dead,
+            ours.display()
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn required<'a>(value: Option<&'a str>, what: &str, variable: &str, key: &str) -> Result<&'a str, Failure> {
+    value.ok_or_else(|| missing(what, variable, key))
+}
+
+fn missing(what: &str, variable: &str, key: &str) -> Failure {
+    Failure::config(
+        format!("ATTESTO_LOCAL_VAULT_{variable} is required: no {what} is configured"),
+        format!("Set it, or {key} in the config file."),
+    )
+}
+
+fn broke() -> Failure {
+    Failure::software("loading a key broke off")
+}
