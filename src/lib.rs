@@ -17,3 +17,6 @@ pub mod custody;
 pub mod epochs;
 pub mod spool;
 pub mod store;
+
+// ---- 4 services: what is handed keys and stores, and moves events
+pub mod sandbox;
