@@ -132,10 +132,8 @@ pub(super) enum Recording {
 /// What has happened since the start.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
-    /// Connections that were accepted, whether or not a handshake followed.
+    /// Connections that were accepted, whether or not a request followed.
     pub(super) connections: u64,
-    /// Handshakes that failed, as those of a client that does not trust the certificate.
-    pub(super) failed_handshakes: u64,
     pub(super) requests: u64,
     pub(super) events: u64,
     pub(super) replays: u64,
@@ -155,7 +153,6 @@ impl Counts {
     pub(super) fn to_object(self) -> Object {
         Object::new()
             .with("connections", self.connections)
-            .with("failed_handshakes", self.failed_handshakes)
             .with("requests", self.requests)
             .with("events", self.events)
             .with("replays", self.replays)
