@@ -18,11 +18,12 @@ pub mod epochs;
 pub mod spool;
 pub mod store;
 
-// ---- 4 services
+// ---- 4 services: what is handed keys and stores, and moves events
 pub mod ingest;
 pub mod relay;
+pub mod sandbox;
 pub mod witness;
 
-// ---- 5 shell
+// ---- 5 shell: the only part that prints
 pub mod cli;
 pub mod config;

@@ -6,6 +6,8 @@ use crate::facts::Digest;
 pub enum Domain {
     /// The relay envelope, a contract.
     Relay,
+    /// The custody attestation record, a contract.
+    Attestation,
     /// The witness statement, a contract.
     Witness,
     /// Fork evidence, a contract.
@@ -21,6 +23,7 @@ impl Domain {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Relay => "attesto.local_vault.relay",
+            Self::Attestation => "attesto.local_vault.attestation",
             Self::Witness => "attesto.v2.witness",
             Self::Fork => "attesto.v2.fork",
             Self::Source => "local-vault.source.v1",
@@ -30,7 +33,7 @@ impl Domain {
 
     /// Whether a contract with the platform fixes Ed25519 for this domain. Our own records may use any algorithm.
     pub const fn is_ed25519_only(self) -> bool {
-        matches!(self, Self::Relay | Self::Witness | Self::Fork)
+        matches!(self, Self::Relay | Self::Attestation | Self::Witness | Self::Fork)
     }
 }
 
