@@ -34,8 +34,9 @@ pub struct Epochs {
     spool_id: String,
     wrapping: Arc<dyn WrappingKey>,
     record: PurposeKey,
-    // A data key never changes, so what is here stays true whatever another process does.
-    opened: Arc<Mutex<HashMap<u32, Arc<dyn DataKey>>>>,
+    // With the row that was verified: the transaction that it was read in may be undone, and then another process may
+    // begin an epoch of the same number.
+    opened: Arc<Mutex<HashMap<u32, (Row, Arc<dyn DataKey>)>>>,
 }
 
 /// An epoch and its data key.
@@ -58,25 +59,27 @@ impl Epochs {
     pub fn active(&self, db: &Connection) -> Result<Epoch, EpochError> {
         let newest = db.prepare_cached("SELECT max(epoch) FROM epochs")?.query_row([], |row| row.get(0))?;
         let number: Option<u32> = newest;
-        let number = number.ok_or_else(|| EpochError::Untrusted { epoch: 0, why: "there is none" })?;
+        let number = number.ok_or(EpochError::Missing { epoch: 1 })?;
         Ok(Epoch { number, key: self.open(db, number)? })
     }
 
     /// The data key of an epoch, unwrapped once a process.
     pub fn open(&self, db: &Connection, number: u32) -> Result<Arc<dyn DataKey>, EpochError> {
         let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = opened().get(&number) {
+        let row = Row::read(db, number)?.ok_or(EpochError::Missing { epoch: number })?;
+        if let Some((_, key)) = opened().get(&number).filter(|(verified, _)| *verified == row) {
             return Ok(key.clone());
         }
-        let key = self.unwrap(db, number)?;
-        opened().insert(number, key.clone());
+        let key = self.unwrap(&row, number)?;
+        opened().insert(number, (row, key.clone()));
         Ok(key)
     }
 
     /// Begins the next epoch. The earlier ones stay, for what lies under them.
     pub fn rotate(&self, db: &Connection, now: Timestamp) -> Result<Epoch, EpochError> {
         let newest: Option<u32> = db.query_row("SELECT max(epoch) FROM epochs", [], |row| row.get(0))?;
-        let number = newest.unwrap_or(0) + 1;
+        // A number that is taken is refused by the table.
+        let number = newest.unwrap_or(0).saturating_add(1);
         let context = self.context(number);
         let (wrapped, key) = self.wrapping.generate_data_key(context.as_bytes())?;
         let commitment = key.seal(context.as_bytes(), COMMITTED)?;
@@ -108,9 +111,8 @@ impl Epochs {
         Ok(Epoch { number, key })
     }
 
-    fn unwrap(&self, db: &Connection, number: u32) -> Result<Arc<dyn DataKey>, EpochError> {
+    fn unwrap(&self, row: &Row, number: u32) -> Result<Arc<dyn DataKey>, EpochError> {
         let untrusted = |why| EpochError::Untrusted { epoch: number, why };
-        let row = Row::read(db, number)?.ok_or_else(|| untrusted("it has no record"))?;
         let record = json::parse(&row.record).ok().and_then(|object| EpochRecord::from_object(&object).ok());
         let record = record.ok_or_else(|| untrusted("its record does not read"))?;
         // Told apart from tampering, because it is what an operator does who names the wrong key.
@@ -145,6 +147,7 @@ impl Epochs {
     }
 }
 
+#[derive(Debug, PartialEq)]
 struct Row {
     record: Vec<u8>,
     signature: [u8; 64],
@@ -163,7 +166,7 @@ impl Row {
                 commitment: Sealed { nonce: row.get(3)?, ciphertext: row.get(4)? },
             })
         };
-        db.query_row(sql, [number], read).optional()
+        db.prepare_cached(sql)?.query_row([number], read).optional()
     }
 }
 
@@ -178,6 +181,12 @@ pub enum EpochError {
     /// Custody refused or failed.
     #[error(transparent)]
     Custody(#[from] CustodyError),
+    /// There is no such epoch. Nothing that is sealed under it opens.
+    #[error("there is no record of epoch {epoch}")]
+    Missing {
+        /// Which epoch.
+        epoch: u32,
+    },
     /// The store was written with another wrapping key: the wrong key or the wrong store is configured.
     #[error("the spool was written with the key {wrote}, and {have} is configured")]
     OtherKey {

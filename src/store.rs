@@ -6,6 +6,7 @@
 mod error;
 mod lock;
 mod open;
+mod path;
 mod snapshot;
 mod writer;
 

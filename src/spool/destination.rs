@@ -102,7 +102,7 @@ impl Spool {
         let asked = installation_id.to_owned();
         self.writer
             .run(move |db| match Destination::read(db)?.installation_id {
-                Some(bound) if bound != asked => Err(SpoolError::OtherInstallation { bound, asked }),
+                Some(bound) if bound != asked => Err(SpoolError::OtherInstallation { bound, asked: asked.clone() }),
                 Some(_) => Ok(()),
                 None => set_installation(db, &asked),
             })
@@ -130,8 +130,8 @@ impl Spool {
             .run(move |db| {
                 let before = Destination::read(db)?;
                 // The revoked installation itself is no new enrolment.
-                if let Some(id) = enrolled.filter(|id| before.installation_id.as_ref() != Some(id)) {
-                    set_installation(db, &id)?;
+                if let Some(id) = enrolled.as_ref().filter(|id| before.installation_id.as_ref() != Some(id)) {
+                    set_installation(db, id)?;
                     db.execute("UPDATE destination SET revoked_at = NULL", [])?;
                 }
                 let sql = "UPDATE destination SET paused_at = NULL, probe_at = min(probe_at, ?1)";
@@ -156,8 +156,8 @@ pub(super) fn revoke(db: &Connection, now: Timestamp) -> Result<(), SpoolError> 
 
 /// Notes an outage. What was in flight beside the event that showed it first does not count again.
 pub(super) fn park(db: &Connection, reason: &str, probe_at: Timestamp, now: Timestamp) -> Result<(), SpoolError> {
-    let parked = matches!(Destination::read(db)?.gate(now), Gate::Parked { .. });
-    if !parked {
+    let parked = Destination::read(db)?.parked;
+    if parked.is_none_or(|parked| parked.probe_at <= now) {
         db.prepare_cached(
             "UPDATE destination SET parked_at = coalesce(parked_at, ?1), park_reason = ?2,
                                     park_failures = park_failures + 1, probe_at = ?3",

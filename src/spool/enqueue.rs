@@ -70,7 +70,8 @@ fn enqueue(db: &Connection, inner: &Inner, new: &NewEvent) -> Result<Enqueued, S
         }
     }
     let now = inner.clock.now();
-    let arrival = Arrival { event_id: EventId::new(now), created_at: now, state: State::Queued, attempt: 0 };
+    let arrival =
+        Arrival { event_id: EventId::new(now), created_at: now, state: State::Queued, attempt: 0, last_error: None };
     insert(db, inner, new, &arrival)?;
     Ok(Enqueued { event_id: arrival.event_id, state: Some(State::Queued), known: false })
 }
@@ -81,6 +82,7 @@ pub(super) struct Arrival {
     pub(super) created_at: Timestamp,
     pub(super) state: State,
     pub(super) attempt: u32,
+    pub(super) last_error: Option<String>,
 }
 
 /// Seals and writes an event whose reference is free.
@@ -98,14 +100,14 @@ pub(super) fn insert(db: &Connection, inner: &Inner, new: &NewEvent, arrival: &A
         payload_sha256: Digest::of(&new.payload),
         payload_size: new.payload.len() as u64,
         epoch: epoch.number,
-        last_error: None,
+        last_error: arrival.last_error.clone(),
     };
     let sealed = epoch.key.seal(record::aad(&inner.spool_id, &event).as_bytes(), &new.payload)?;
     let stream = stream(db, &new.stream_id)?;
     db.prepare_cached(
         "INSERT INTO events (event_id, stream, source_ref, state, attempt, failures, created_at, payload_sha256,
-                             payload_size, epoch, nonce, sealed)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11)",
+                             payload_size, epoch, nonce, sealed, last_error)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         event.event_id.as_bytes(),
@@ -118,7 +120,8 @@ pub(super) fn insert(db: &Connection, inner: &Inner, new: &NewEvent, arrival: &A
         event.payload_size,
         event.epoch,
         sealed.nonce,
-        sealed.ciphertext
+        sealed.ciphertext,
+        event.last_error
     ])?;
     let seq = db.last_insert_rowid();
     inner.index.set(db, &new.stream_id, &new.source_ref, &new.content, event.event_id)?;

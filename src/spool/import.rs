@@ -84,8 +84,7 @@ impl Spool {
         open: OpenPublished,
     ) -> Result<Option<Imported>, ImportError> {
         let stamp = Stamp::of(source)?;
-        let name = source.display().to_string();
-        if self.last_import(name.clone()).await? == Some(stamp) {
+        if self.last_import(source.display().to_string()).await? == Some(stamp) {
             return Ok(None);
         }
         let snapshot = Snapshot::open(source, scratch)?;
@@ -93,14 +92,15 @@ impl Spool {
             return Err(ImportError::NotPublished(source.to_owned()));
         }
         let inner = self.inner.clone();
-        self.writer.run(move |db| import(db, &inner, &snapshot, &name, &open)).await.map(Some)
+        let source = source.to_owned();
+        self.writer.run(move |db| import(db, &inner, &snapshot, &source, &open)).await.map(Some)
     }
 
-    async fn last_import(&self, name: String) -> Result<Option<Stamp>, SpoolError> {
+    async fn last_import(&self, name: String) -> Result<Option<Stamp>, StoreError> {
         self.writer
             .run(move |db| {
                 let read = |row: &Row<'_>| Ok(Stamp { size: row.get(0)?, mtime: row.get(1)? });
-                Ok(db.query_row("SELECT size, mtime FROM imports WHERE source = ?1", [name], read).optional()?)
+                Ok(db.query_row("SELECT size, mtime FROM imports WHERE source = ?1", [&name], read).optional()?)
             })
             .await
     }
@@ -110,23 +110,28 @@ fn import(
     db: &Connection,
     inner: &Inner,
     snapshot: &Snapshot,
-    name: &str,
+    source: &Path,
     open: &OpenPublished,
 ) -> Result<Imported, ImportError> {
     // The published package sends by created_at; rows of one microsecond keep the order they were written in.
     let mut statement = snapshot.db.prepare(
-        "SELECT id, stream_id, source_ref, status, attempt_count, payload_sha256, encrypted_payload, created_at
+        "SELECT id, stream_id, source_ref, status, attempt_count, payload_sha256, encrypted_payload, created_at,
+                last_error
          FROM spool_events ORDER BY created_at, rowid",
     )?;
     let mut rows = statement.query([])?;
     let mut imported = Imported::default();
     while let Some(row) = rows.next()? {
-        let published = Published::read(row)?;
+        let published = Published::read(row).map_err(|e| ImportError::Row {
+            event: row.get(0).unwrap_or_else(|_| "without an id".to_owned()),
+            why: e.to_string(),
+        })?;
         let refused = |why: String| ImportError::Row { event: published.id.clone(), why };
         let (new, arrival) = published.convert(open).map_err(refused)?;
         match inner.index.find(db, &new.stream_id, &new.source_ref)? {
             Some(tombstone) if tombstone.holds(&new.content) => imported.known += 1,
             Some(_) => return Err(refused("our spool holds other content under its source_ref".into())),
+            None if is_taken(db, &arrival)? => return Err(refused("our spool holds another event of this id".into())),
             None => {
                 insert(db, inner, &new, &arrival)?;
                 match arrival.state {
@@ -137,9 +142,17 @@ fn import(
             }
         }
     }
+    if !snapshot.is_current(source)? {
+        return Err(StoreError::Busy(source.to_owned()).into());
+    }
     let sql = "INSERT OR REPLACE INTO imports (source, size, mtime) VALUES (?1, ?2, ?3)";
-    db.execute(sql, params![name, snapshot.stamp.size, snapshot.stamp.mtime])?;
+    db.execute(sql, params![source.display().to_string(), snapshot.stamp.size, snapshot.stamp.mtime])?;
     Ok(imported)
+}
+
+fn is_taken(db: &Connection, arrival: &Arrival) -> Result<bool, ImportError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM events WHERE event_id = ?1)";
+    Ok(db.prepare_cached(sql)?.query_row([arrival.event_id.as_bytes()], |row| row.get(0))?)
 }
 
 /// A row as the published package wrote it.
@@ -148,10 +161,11 @@ struct Published {
     stream_id: String,
     source_ref: String,
     status: String,
-    attempt_count: u32,
+    attempt_count: i32,
     payload_sha256: String,
     encrypted_payload: Vec<u8>,
     created_at: String,
+    last_error: Option<String>,
 }
 
 impl Published {
@@ -165,6 +179,7 @@ impl Published {
             payload_sha256: row.get(5)?,
             encrypted_payload: row.get(6)?,
             created_at: row.get(7)?,
+            last_error: row.get(8)?,
         })
     }
 
@@ -174,13 +189,17 @@ impl Published {
         if sha256.to_string() != self.payload_sha256 {
             return Err("its payload is not the one it was spooled with".into());
         }
-        json::parse(&payload).map_err(|e| format!("its payload is refused: {e}"))?;
+        let object = json::parse(&payload).map_err(|e| format!("its payload is refused: {e}"))?;
+        if object.to_canonical() != *payload {
+            return Err("its payload is not in canonical form".into());
+        }
+        let attempts = u32::try_from(self.attempt_count).map_err(|_| "its attempt_count is negative".to_owned())?;
         let (state, attempt) = match self.status.as_str() {
-            "queued" => (State::Queued, self.attempt_count),
+            "queued" => (State::Queued, attempts),
             // It may have been sent: the published package counts a send after it.
-            "inflight" => (State::Queued, self.attempt_count.saturating_add(1)),
-            "delivered" => (State::Receipted, self.attempt_count),
-            "dead" => (State::Dead, self.attempt_count),
+            "inflight" => (State::Queued, attempts + 1),
+            "delivered" => (State::Receipted, attempts),
+            "dead" => (State::Dead, attempts),
             other => return Err(format!("its status is {other:?}")),
         };
         let new = NewEvent {
@@ -192,6 +211,7 @@ impl Published {
         };
         let event_id = self.id.parse().map_err(|_| "its id is not lv_ and 32 hex digits".to_owned())?;
         let created_at = Timestamp::parse(&self.created_at).map_err(|_| "its created_at is no time".to_owned())?;
-        Ok((new, Arrival { event_id, created_at, state, attempt }))
+        let last_error = self.last_error.clone();
+        Ok((new, Arrival { event_id, created_at, state, attempt, last_error }))
     }
 }

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use rusqlite::{Connection, params};
 use zeroize::Zeroizing;
 
@@ -5,6 +8,7 @@ use super::destination::{Destination, Gate};
 use super::open::Inner;
 use super::settle::{self, Settlement};
 use super::{Event, Spool, SpoolError, State, reader, record};
+use crate::custody::Sealed;
 use crate::facts::Timestamp;
 
 /// What one turn of the relay gave.
@@ -34,18 +38,44 @@ pub struct Leased {
 impl Spool {
     /// One turn of the relay, in one transaction: settles what came back, then leases up to `room` events, each the
     /// head of a stream with nothing in flight. For the one process that has the relay's role.
+    ///
+    /// Where a data key does not open, nothing is leased and that is the error, but what came back is settled.
     pub async fn turn(&self, settled: Vec<(i64, Settlement)>, room: usize) -> Result<Lease, SpoolError> {
-        let inner = self.inner.clone();
-        self.writer
-            .run(move |db| {
-                let now = inner.clock.now();
-                for (seq, settlement) in &settled {
-                    settle::settle(db, *seq, settlement, now)?;
-                }
-                lease(db, &inner, room, now)
-            })
-            .await
+        let settled = Arc::new(settled);
+        let (inner, came_back) = (self.inner.clone(), settled.clone());
+        let turned = self.writer.run(move |db| {
+            let now = inner.clock.now();
+            follow_clock(db, &inner, now)?;
+            settle_all(db, &came_back, now)?;
+            Ok((lease(db, &inner, room, now)?, now))
+        });
+        match turned.await {
+            Ok((lease, now)) => {
+                self.inner.turned_at.store(now.as_millis(), Ordering::Relaxed);
+                Ok(lease)
+            }
+            Err(error @ SpoolError::Epoch(_)) => {
+                let now = self.inner.clock.now();
+                self.writer.run(move |db| settle_all(db, &settled, now)).await?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
     }
+}
+
+fn settle_all(db: &Connection, settled: &[(i64, Settlement)], now: Timestamp) -> Result<(), SpoolError> {
+    settled.iter().try_for_each(|(seq, settlement)| settle::settle(db, *seq, settlement, now))
+}
+
+/// Moves all waits along with a clock that was set back since the last turn, or they would last longer by as much.
+fn follow_clock(db: &Connection, inner: &Inner, now: Timestamp) -> Result<(), SpoolError> {
+    let back = inner.turned_at.load(Ordering::Relaxed) - now.as_millis();
+    if back > 0 {
+        db.execute("UPDATE streams SET ready_at = max(ready_at - ?1, 0) WHERE ready_at IS NOT NULL", [back])?;
+        db.execute("UPDATE destination SET probe_at = max(probe_at - ?1, 0)", [back])?;
+    }
+    Ok(())
 }
 
 fn lease(db: &Connection, inner: &Inner, room: usize, now: Timestamp) -> Result<Lease, SpoolError> {
@@ -59,7 +89,8 @@ fn lease(db: &Connection, inner: &Inner, room: usize, now: Timestamp) -> Result<
     };
     let probes_failed = destination.parked.map_or(0, |parked| parked.failures);
     let mut lease = Lease { leased: Vec::new(), damaged: Vec::new(), gate, probes_failed, next_ready_at: None };
-    while lease.leased.len() < room {
+    // Damaged events take room too, so that a turn stays short however many there are.
+    while lease.leased.len() + lease.damaged.len() < room {
         let Some(stream) = ready_stream(db, now)? else { break };
         match head(db, inner, stream)? {
             Ok(leased) => lease.leased.push(leased),
@@ -95,9 +126,9 @@ fn in_flight(db: &Connection) -> Result<bool, SpoolError> {
 fn head(db: &Connection, inner: &Inner, stream: i64) -> Result<Result<Leased, Event>, SpoolError> {
     let sql = format!("{} WHERE stream = ?1 AND state < 2 ORDER BY seq LIMIT 1", reader::SELECT_SEALED);
     let (mut event, sealed) = db.prepare_cached(&sql)?.query_row([stream], reader::sealed_row)??;
-    match record::open(db, &inner.epochs, &inner.spool_id, &event, &sealed) {
-        Ok(payload) => {
-            event.attempt += 1;
+    match open(db, inner, &event, &sealed) {
+        Ok((payload, attempt)) => {
+            event.attempt = attempt;
             event.state = State::Relaying;
             db.prepare_cached("UPDATE events SET state = ?2, attempt = ?3 WHERE seq = ?1")?.execute(params![
                 event.seq,
@@ -109,10 +140,22 @@ fn head(db: &Connection, inner: &Inner, stream: i64) -> Result<Result<Leased, Ev
             Ok(Ok(Leased { event, payload }))
         }
         Err(SpoolError::Tampered { .. }) => {
-            settle::set_aside(db, &event, stream)?;
+            settle::set_aside(db, &event, stream, sealed.ciphertext.len())?;
+            event.state = State::Dead;
             Ok(Err(event))
         }
         // The key is away, or the epoch is in doubt: nothing is leased, and nothing is lost.
         Err(e) => Err(e),
     }
+}
+
+/// The payload and the number of the next attempt. No event comes to the end of its attempts by being sent.
+fn open(
+    db: &Connection,
+    inner: &Inner,
+    event: &Event,
+    sealed: &Sealed,
+) -> Result<(Zeroizing<Vec<u8>>, u32), SpoolError> {
+    let attempt = event.attempt.checked_add(1).ok_or(SpoolError::Tampered { event_id: event.event_id })?;
+    Ok((record::open(db, &inner.epochs, &inner.spool_id, event, sealed)?, attempt))
 }

@@ -1,5 +1,6 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use zeroize::Zeroizing;
@@ -10,7 +11,7 @@ use super::{SpoolError, State};
 use crate::custody::{PurposeKey, Sealed, WrappingKey};
 use crate::epochs::{Epoch, EpochError, Epochs};
 use crate::facts::{Clock, Framed, LockedKey, Timestamp, random_id};
-use crate::store::{self, Access, Writer};
+use crate::store::{self, Access, StoreError, Writer};
 
 /// The spool, open for writing. Several processes may have it so.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Inner {
     pub(super) epochs: Epochs,
     pub(super) index: IndexKey,
     pub(super) clock: Arc<dyn Clock>,
+    /// When the relay's last turn was, in milliseconds since 1970.
+    pub(super) turned_at: AtomicI64,
 }
 
 /// The keys that a spool is opened with.
@@ -52,6 +55,10 @@ impl Spool {
                 let index = IndexKey(open_index(&tx, &epochs, &spool_id)?);
                 (spool_id, epochs, index)
             }
+            None if has_content(&tx)? => {
+                let what = "the row that names the spool is gone, and its events are there";
+                return Err(StoreError::Damaged(what.into()).into());
+            }
             None => {
                 let spool_id = random_id("");
                 let epochs = Epochs::new(&spool_id, keys.wrapping, keys.record);
@@ -60,7 +67,8 @@ impl Spool {
             }
         };
         tx.commit()?;
-        Ok(Self { writer: Writer::spawn(db, path), inner: Arc::new(Inner { spool_id, epochs, index, clock }) })
+        let inner = Inner { spool_id, epochs, index, clock, turned_at: AtomicI64::default() };
+        Ok(Self { writer: Writer::spawn(db, path), inner: Arc::new(inner) })
     }
 
     /// Begins a new epoch: what is spooled from now on is sealed under its key. Gives its number.
@@ -78,9 +86,10 @@ impl Spool {
 }
 
 impl Inner {
-    /// Moves one event's weight from one state's totals to another's.
+    /// Moves one event's weight from one state's totals to another's. A size that was changed in the file weighs
+    /// wrongly, but never less than nothing.
     pub(super) fn count(db: &Connection, from: Option<State>, to: State, payload_size: u64) -> Result<(), SpoolError> {
-        let sql = "UPDATE totals SET events = events + ?2, bytes = bytes + ?2 * ?3 WHERE state = ?1";
+        let sql = "UPDATE totals SET events = events + ?2, bytes = max(bytes + ?2 * ?3, 0) WHERE state = ?1";
         let mut statement = db.prepare_cached(sql)?;
         if let Some(from) = from {
             statement.execute(params![from as i64, -1, payload_size])?;
@@ -92,6 +101,13 @@ impl Inner {
 
 fn identify(db: &Connection) -> Result<Option<String>, SpoolError> {
     Ok(db.query_row("SELECT spool_id FROM spool", [], |row| row.get(0)).optional()?)
+}
+
+/// Whether anything was ever spooled here. What has content is never given a new identity.
+fn has_content(db: &Connection) -> Result<bool, SpoolError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM epochs) OR EXISTS (SELECT 1 FROM events)
+               OR EXISTS (SELECT 1 FROM tombstones)";
+    Ok(db.query_row(sql, [], |row| row.get(0))?)
 }
 
 fn first_epoch(db: &Connection, epochs: &Epochs, spool_id: &str, now: Timestamp) -> Result<LockedKey, SpoolError> {

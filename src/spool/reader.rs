@@ -37,13 +37,18 @@ impl SpoolReader {
 
     /// Events in the order they were spooled.
     pub fn list(&self, filter: &Filter) -> Result<Vec<Event>, SpoolError> {
-        let sql = format!(
-            "{SELECT} WHERE seq > ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR s.name = ?3)
-             ORDER BY seq LIMIT ?4"
-        );
+        // In words that let SQLite use the indices of what is pending and of what was refused.
+        let state = match filter.state {
+            None => "?2 IS NULL",
+            Some(State::Queued | State::Relaying) => "state < 2 AND state = ?2",
+            Some(State::Receipted) => "state = ?2",
+            Some(State::Conflict | State::Dead) => "state > 2 AND state = ?2",
+        };
+        let sql = format!("{SELECT} WHERE seq > ?1 AND {state} AND (?3 IS NULL OR s.name = ?3) ORDER BY seq LIMIT ?4");
         let mut statement = self.db.prepare_cached(&sql)?;
-        let state = filter.state.map(|s| s as i64);
-        let rows = statement.query_map(params![filter.after, state, filter.stream_id, filter.limit], event_row)?;
+        let number = filter.state.map(|s| s as i64);
+        let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![filter.after, number, filter.stream_id, limit], event_row)?;
         rows.map(|row| Ok(row??)).collect()
     }
 
@@ -133,24 +138,28 @@ const SELECT: &str = "SELECT seq, event_id, s.name, source_ref, state, attempt, 
 pub(super) const SELECT_SEALED: &str = "SELECT seq, event_id, s.name, source_ref, state, attempt, failures, created_at,
     payload_sha256, payload_size, epoch, last_error, nonce, sealed FROM events e JOIN streams s USING (stream)";
 
+/// Reads a row that may be damaged. A value that cannot be there reads as one that the seal does not cover, so that
+/// the event is set aside like any other that was changed, and stands in nobody's way.
 fn event_row(row: &Row<'_>) -> rusqlite::Result<Result<Event, StoreError>> {
+    let text =
+        |column| Ok::<_, rusqlite::Error>(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned());
     let state = match State::from_number(row.get(4)?) {
         Ok(state) => state,
         Err(e) => return Ok(Err(e)),
     };
     Ok(Ok(Event {
         seq: row.get(0)?,
-        event_id: EventId::from_bytes(row.get(1)?),
-        stream_id: row.get(2)?,
-        source_ref: row.get(3)?,
+        event_id: EventId::from_bytes(row.get(1).unwrap_or_default()),
+        stream_id: text(2)?,
+        source_ref: text(3)?,
         state,
-        attempt: row.get(5)?,
-        failures: row.get(6)?,
+        attempt: row.get(5).unwrap_or(u32::MAX),
+        failures: row.get(6).unwrap_or(u32::MAX),
         created_at: Timestamp::from_millis(row.get(7)?),
-        payload_sha256: Digest::from_bytes(row.get(8)?),
-        payload_size: row.get(9)?,
-        epoch: row.get(10)?,
-        last_error: row.get(11)?,
+        payload_sha256: Digest::from_bytes(row.get(8).unwrap_or_default()),
+        payload_size: row.get(9).unwrap_or(u64::MAX),
+        epoch: row.get(10).unwrap_or(0),
+        last_error: row.get(11).unwrap_or_default(),
     }))
 }
 

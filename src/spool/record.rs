@@ -3,7 +3,7 @@ use zeroize::Zeroizing;
 
 use super::{Event, SpoolError};
 use crate::custody::{ErrorKind, Sealed};
-use crate::epochs::Epochs;
+use crate::epochs::{EpochError, Epochs};
 use crate::facts::{Digest, Framed};
 
 /// What an event's ciphertext is bound to: the table, the spool, and every field of the row that does not change.
@@ -30,7 +30,11 @@ pub(super) fn open(
     sealed: &Sealed,
 ) -> Result<Zeroizing<Vec<u8>>, SpoolError> {
     let tampered = || SpoolError::Tampered { event_id: event.event_id };
-    let key = epochs.open(db, event.epoch)?;
+    let key = epochs.open(db, event.epoch).map_err(|e| match e {
+        // No event was ever sealed under an epoch that is not there.
+        EpochError::Missing { .. } => tampered(),
+        e => e.into(),
+    })?;
     let opened = key.open(aad(spool_id, event).as_bytes(), sealed);
     let payload = opened.map_err(|e| if e.kind == ErrorKind::Broken { tampered() } else { e.into() })?;
     // The seal covers the hash; this says that it was the right one when it was sealed.

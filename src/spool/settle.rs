@@ -1,4 +1,4 @@
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::open::Inner;
 use super::{Answer, Event, SpoolError, State, destination};
@@ -43,10 +43,13 @@ pub enum Park {
 /// What a damaged record's event is dead of; the published package calls it so too.
 const PAYLOAD_DRIFT: &str = "payload-drift";
 
-/// Settles the send of the event at `seq`, and makes its stream ready again.
+/// Settles the send of the event at `seq`, and makes its stream ready again. An event that is not in flight was
+/// settled before, by a turn whose answer its caller did not see: nothing changes.
 pub(super) fn settle(db: &Connection, seq: i64, settlement: &Settlement, now: Timestamp) -> Result<(), SpoolError> {
-    let sql = "SELECT stream, payload_size FROM events WHERE seq = ?1";
-    let (stream, size) = db.prepare_cached(sql)?.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let sql = "SELECT stream, payload_size FROM events WHERE seq = ?1 AND state = ?2";
+    let in_flight = params![seq, State::Relaying as i64];
+    let found = db.prepare_cached(sql)?.query_row(in_flight, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((stream, size)) = found else { return Ok(()) };
     let (state, error, ready_at) = match settlement {
         Settlement::Receipted(_) => (State::Receipted, None, now),
         Settlement::Conflict(_) => (State::Conflict, Some("conflict"), now),
@@ -72,13 +75,14 @@ pub(super) fn settle(db: &Connection, seq: i64, settlement: &Settlement, now: Ti
     destination::unpark(db)
 }
 
-/// Sets an event aside whose record does not open. Its stream goes on behind it.
-pub(super) fn set_aside(db: &Connection, event: &Event, stream: i64) -> Result<(), SpoolError> {
+/// Sets an event aside whose record does not open. Its stream goes on behind it. `stored` is how many bytes are
+/// really there: the size in the row may be what was changed.
+pub(super) fn set_aside(db: &Connection, event: &Event, stream: i64, stored: usize) -> Result<(), SpoolError> {
     db.execute(
         "UPDATE events SET state = ?2, last_error = ?3 WHERE seq = ?1",
         params![event.seq, State::Dead as i64, PAYLOAD_DRIFT],
     )?;
-    Inner::count(db, Some(event.state), State::Dead, event.payload_size)?;
+    Inner::count(db, Some(event.state), State::Dead, event.payload_size.min(stored as u64))?;
     ready(db, stream, Timestamp::from_millis(0))
 }
 

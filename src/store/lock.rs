@@ -1,11 +1,11 @@
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::StoreError;
+use super::path::with_suffix;
 
 /// A role that one process at a time may have on a store, such as relaying. Ends with the value, and with the
 /// process, however that ends.
@@ -26,7 +26,7 @@ impl RoleLock {
     }
 
     fn lock(store: &Path, role: &str, operation: FlockOperation) -> Result<Self, StoreError> {
-        let path = beside(store, role);
+        let path = with_suffix(store, &format!(".{role}-lock"));
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = file.map_err(|e| StoreError::Io(format!("{}: {e}", path.display())))?;
         match flock(&file, operation) {
@@ -35,11 +35,4 @@ impl RoleLock {
             Err(e) => Err(StoreError::Io(format!("{}: {e}", path.display()))),
         }
     }
-}
-
-/// `spool.sqlite3` and `relay` give `spool.sqlite3.relay-lock`.
-fn beside(store: &Path, role: &str) -> PathBuf {
-    let mut name = OsString::from(store);
-    name.push(format!(".{role}-lock"));
-    name.into()
 }

@@ -1,12 +1,13 @@
-use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use super::path::{open_immutable, wal_of, with_suffix};
 use super::{RoleLock, StoreError};
 
 /// What a store holds.
@@ -56,64 +57,102 @@ pub fn open(path: &Path, schema: &Schema, access: Access) -> Result<Connection, 
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(StoreError::Sql(format!("SQLite {} can corrupt a WAL", rusqlite::version())));
     }
-    let found = file_kind(path, schema)?;
-    match (found, access) {
-        (FileKind::OtherDatabase | FileKind::Other, _) => {
-            return Err(StoreError::Foreign { path: path.to_owned(), expected: schema.name });
-        }
-        (FileKind::Nothing, Access::Read) => return Err(StoreError::Missing(path.to_owned())),
-        (FileKind::Nothing | FileKind::Ours, _) => {}
-    }
+    admit(path, schema, access)?;
     // Two processes that make the file at once would meet in the middle of its first pages.
     let _setup = RoleLock::wait(path, "setup")?;
-    if access == Access::Create {
-        create(path)?;
-    }
-    connect(path, schema, access).map_err(|e| match e {
-        Setup::Store(e) => e,
+    // Another one may have made it meanwhile.
+    let found = admit(path, schema, access)?;
+    let opened = match found {
+        FileKind::Nothing => create(path, schema).and_then(|()| connect(path, schema, access)),
+        _ => connect(path, schema, access),
+    };
+    opened.map_err(|e| match e {
+        Setup::Io(e) => StoreError::Io(format!("{}: {e}", path.display())),
         Setup::Sqlite(e) => StoreError::sort(&e, path),
+        Setup::Store(e) => e,
     })
 }
 
-/// Tells what lies at `path` by its first bytes, without opening it as a database.
+/// Tells what lies at `path`, without changing it and without opening a foreign file as a store.
 pub fn file_kind(path: &Path, schema: &Schema) -> Result<FileKind, StoreError> {
-    let mut header = Vec::new();
-    match File::open(path).and_then(|file| file.take(100).read_to_end(&mut header)) {
-        Ok(0) => return Ok(FileKind::Nothing),
+    match fs::metadata(path) {
+        Ok(meta) if meta.len() == 0 => return Ok(FileKind::Nothing),
         Ok(_) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(FileKind::Nothing),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(FileKind::Nothing),
         Err(e) => return Err(StoreError::Io(format!("{}: {e}", path.display()))),
     }
-    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
-        return Ok(FileKind::Other);
+    let id = open_immutable(path).and_then(|db| db.pragma_query_value(None, "application_id", |row| row.get(0)));
+    match id {
+        Ok(id) if u32::cast_signed(schema.application_id) == id => Ok(FileKind::Ours),
+        Ok(_) => Ok(FileKind::OtherDatabase),
+        Err(e) if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Ok(FileKind::Other),
+        Err(e) => Err(StoreError::sort(&e, path)),
     }
-    // https://www.sqlite.org/fileformat.html, section 1.3: the application id is at offset 68.
-    let ours = header[68..72] == schema.application_id.to_be_bytes();
-    Ok(if ours { FileKind::Ours } else { FileKind::OtherDatabase })
 }
 
-/// Makes the file, readable by its owner alone (SQLite gives the WAL the same mode), and its name durable.
-fn create(path: &Path) -> Result<(), StoreError> {
-    let io = |e: std::io::Error| StoreError::Io(format!("{}: {e}", path.display()));
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned);
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => {
-            file.sync_all().map_err(io)?;
-            File::open(folder).and_then(|f| f.sync_all()).map_err(io)
+/// Refuses what is not to be opened, and tells whether the file is there.
+fn admit(path: &Path, schema: &Schema, access: Access) -> Result<FileKind, StoreError> {
+    let found = file_kind(path, schema)?;
+    match (found, access) {
+        (FileKind::OtherDatabase | FileKind::Other, _) => {
+            Err(StoreError::Foreign { path: path.to_owned(), expected: schema.name })
         }
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(e) => Err(io(e)),
+        (FileKind::Nothing, Access::Read) => Err(StoreError::Missing(path.to_owned())),
+        (FileKind::Nothing | FileKind::Ours, _) => Ok(found),
     }
+}
+
+/// Makes the file under another name and moves it to its place, so that a crash leaves nothing there or a whole
+/// database. It is readable by its owner alone; SQLite gives the WAL the same mode.
+fn create(path: &Path, schema: &Schema) -> Result<(), Setup> {
+    if fs::metadata(wal_of(path)).is_ok_and(|meta| meta.len() > 0) {
+        // SQLite would delete it, with everything that was committed to it.
+        return Err(StoreError::Damaged(format!("{} is gone, and its WAL is there", path.display())).into());
+    }
+    if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink()) {
+        // Perhaps the disk behind it is not mounted.
+        return Err(StoreError::Io(format!("{} is a link to nothing", path.display())).into());
+    }
+    let draft = with_suffix(path, ".draft");
+    if let Err(e) = fs::remove_file(&draft) {
+        if e.kind() != io::ErrorKind::NotFound {
+            return Err(e.into());
+        }
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let db = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    db.pragma_update(None, "journal_mode", "MEMORY")?;
+    // Before the first table: this cannot change later.
+    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    db.pragma_update(None, "application_id", schema.application_id)?;
+    db.close().map_err(|(_, e)| e)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned);
+    Ok(File::open(folder)?.sync_all()?)
 }
 
 enum Setup {
+    Io(io::Error),
     Sqlite(rusqlite::Error),
     Store(StoreError),
+}
+
+impl From<io::Error> for Setup {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 impl From<rusqlite::Error> for Setup {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
+    }
+}
+
+impl From<StoreError> for Setup {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 
@@ -125,15 +164,18 @@ fn connect(path: &Path, schema: &Schema, access: Access) -> Result<Connection, S
         thread::sleep(BUSY_STEP);
         tries < BUSY_STEPS
     }))?;
-    let fresh = db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))? == 0;
-    if fresh {
-        // Before the first page: these cannot change later.
-        db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-        db.pragma_update(None, "application_id", schema.application_id)?;
+    // Before anything is set, which would change a file that is to be refused.
+    let version = version(&db)?;
+    if version > schema.migrations.len() {
+        return Err(StoreError::Newer(path.to_owned()).into());
+    }
+    if version == 0 && access == Access::Read {
+        // Whoever made it has not come to its tables.
+        return Err(StoreError::Missing(path.to_owned()).into());
     }
     settings(&db)?;
     if access == Access::Create {
-        migrate(&mut db, path, schema)?;
+        migrate(&mut db, schema)?;
     } else {
         db.pragma_update(None, "query_only", true)?;
     }
@@ -144,7 +186,7 @@ fn connect(path: &Path, schema: &Schema, access: Access) -> Result<Connection, S
 fn settings(db: &Connection) -> Result<(), Setup> {
     let mode: String = db.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(Setup::Store(StoreError::Io(format!("the file system gives no WAL (journal_mode={mode})"))));
+        return Err(StoreError::Io(format!("the file system gives no WAL (journal_mode={mode})")).into());
     }
     const SETTINGS: [(&str, i64); 7] = [
         ("synchronous", 2), // FULL
@@ -166,7 +208,7 @@ fn settings(db: &Connection) -> Result<(), Setup> {
             e => Err(e),
         })?;
         if read.is_some_and(|read| read != value) {
-            return Err(Setup::Store(StoreError::Sql(format!("PRAGMA {name} reads back as {read:?}"))));
+            return Err(StoreError::Sql(format!("PRAGMA {name} reads back as {read:?}")).into());
         }
     }
     db.pragma_update(None, "temp_store", "MEMORY")?;
@@ -174,15 +216,15 @@ fn settings(db: &Connection) -> Result<(), Setup> {
     Ok(())
 }
 
-fn migrate(db: &mut Connection, path: &Path, schema: &Schema) -> Result<(), Setup> {
+fn migrate(db: &mut Connection, schema: &Schema) -> Result<(), Setup> {
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: usize = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version > schema.migrations.len() {
-        return Err(Setup::Store(StoreError::Newer(path.to_owned())));
-    }
-    for script in schema.migrations[version..].iter().copied().flatten() {
+    for script in schema.migrations.iter().skip(version(&tx)?).copied().flatten() {
         tx.execute_batch(script)?;
     }
     tx.pragma_update(None, "user_version", schema.migrations.len())?;
     Ok(tx.commit()?)
+}
+
+fn version(db: &Connection) -> rusqlite::Result<usize> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
 }

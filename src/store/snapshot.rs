@@ -1,11 +1,11 @@
-use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Metadata};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use super::StoreError;
+use super::path::{open_immutable, wal_of, with_suffix};
 use crate::facts::random_id;
 
 /// Another program's database, read without touching it: no lock, no side file, no byte.
@@ -49,21 +49,25 @@ impl Snapshot {
     /// Opens `path`. Where it has a WAL, both are copied into a folder of our own beside `scratch` and the copy is
     /// read, because a reader of a WAL writes side files. Blocks on the disk.
     pub fn open(path: &Path, scratch: &Path) -> Result<Self, StoreError> {
-        if metadata(path)?.is_none() {
-            return Err(StoreError::Missing(path.to_owned()));
+        for _ in 0..ATTEMPTS {
+            if metadata(path)?.is_none() {
+                return Err(StoreError::Missing(path.to_owned()));
+            }
+            if !is_empty(&with_suffix(path, "-journal"))? {
+                // A hot journal: the file alone is the middle of a transaction.
+                return Err(StoreError::Busy(path.to_owned()));
+            }
+            let stamp = Stamp::of(path)?;
+            let copy = if is_empty(&wal_of(path))? { None } else { Some(Scratch::copy(path, scratch)?) };
+            if stamp == Stamp::of(path)? {
+                let db = match &copy {
+                    None => open_immutable(path),
+                    Some(copy) => Connection::open(copy.database()),
+                };
+                return Ok(Self { db: db.map_err(|e| StoreError::sort(&e, path))?, stamp, _copy: copy });
+            }
         }
-        if metadata(&with_suffix(path, "-journal"))?.is_some_and(|m| m.size() > 0) {
-            // A hot journal: the file alone is the middle of a transaction.
-            return Err(StoreError::Busy(path.to_owned()));
-        }
-        let stamp = Stamp::of(path)?;
-        if metadata(&wal_of(path))?.is_none_or(|m| m.size() == 0) {
-            let uri = format!("file:{}?immutable=1", escaped(path));
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-            let db = Connection::open_with_flags(uri, flags).map_err(|e| StoreError::sort(&e, path))?;
-            return Ok(Self { db, stamp, _copy: None });
-        }
-        Self::of_copy(path, scratch)
+        Err(StoreError::Busy(path.to_owned()))
     }
 
     /// Whether the database has a table. What does not even list its tables has none.
@@ -72,20 +76,10 @@ impl Snapshot {
         self.db.query_row(sql, [name], |row| row.get(0)).unwrap_or(false)
     }
 
-    fn of_copy(path: &Path, scratch: &Path) -> Result<Self, StoreError> {
-        let folder = Scratch::new(scratch)?;
-        let copy = folder.0.join("copy.sqlite3");
-        let io = |e: std::io::Error| StoreError::Io(format!("{}: {e}", path.display()));
-        for _ in 0..ATTEMPTS {
-            let stamp = Stamp::of(path)?;
-            fs::copy(path, &copy).map_err(io)?;
-            fs::copy(wal_of(path), wal_of(&copy)).map_err(io)?;
-            if stamp == Stamp::of(path)? {
-                let db = Connection::open(&copy).map_err(|e| StoreError::sort(&e, path))?;
-                return Ok(Self { db, stamp, _copy: Some(folder) });
-            }
-        }
-        Err(StoreError::Busy(path.to_owned()))
+    /// Whether the file at `path` is still what was opened. To be asked once everything has been read: where there
+    /// was no WAL, the file itself was read, with nothing to hold a writer off.
+    pub fn is_current(&self, path: &Path) -> Result<bool, StoreError> {
+        Ok(self.stamp == Stamp::of(path)?)
     }
 }
 
@@ -98,6 +92,22 @@ impl Scratch {
         let path = with_suffix(beside, &random_id(".import-"));
         DirBuilder::new().mode(0o700).create(&path).map_err(|e| StoreError::Io(format!("{}: {e}", path.display())))?;
         Ok(Self(path))
+    }
+
+    /// Copies a database and its WAL, in this order: what is checkpointed meanwhile is then in both.
+    fn copy(path: &Path, beside: &Path) -> Result<Self, StoreError> {
+        let folder = Self::new(beside)?;
+        let io = |e: std::io::Error| StoreError::Io(format!("{}: {e}", path.display()));
+        fs::copy(path, folder.database()).map_err(io)?;
+        match fs::copy(wal_of(path), wal_of(&folder.database())) {
+            // The last writer has just put it away; the stamp will tell.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(folder),
+            copied => copied.map(|_| folder).map_err(io),
+        }
+    }
+
+    fn database(&self) -> PathBuf {
+        self.0.join("copy.sqlite3")
     }
 }
 
@@ -116,26 +126,6 @@ fn metadata(path: &Path) -> Result<Option<Metadata>, StoreError> {
     }
 }
 
-fn wal_of(path: &Path) -> PathBuf {
-    with_suffix(path, "-wal")
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
-
-/// A path inside a `file:` URI (RFC 3986): everything but unreserved characters and `/` as `%XX`.
-fn escaped(path: &Path) -> String {
-    use std::fmt::Write as _;
-    use std::os::unix::ffi::OsStrExt;
-    path.as_os_str().as_bytes().iter().fold(String::new(), |mut uri, &byte| {
-        match byte {
-            b'/' | b'-' | b'.' | b'_' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => uri.push(byte.into()),
-            // Writing to a string cannot fail.
-            _ => drop(write!(uri, "%{byte:02X}")),
-        }
-        uri
-    })
+fn is_empty(path: &Path) -> Result<bool, StoreError> {
+    Ok(metadata(path)?.is_none_or(|meta| meta.size() == 0))
 }

@@ -1,7 +1,7 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 
-use rusqlite::{Connection, ErrorCode, ffi};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
@@ -31,15 +31,18 @@ impl Writer {
     }
 
     /// Runs `work` in a transaction and answers after it is on the disk. Where `work` fails, its changes alone are
-    /// undone. The outer error is the store's: then nothing of `work` can be relied on.
+    /// undone. Where the commit fails, nothing that `work` gave or refused can be relied on, and its error is the
+    /// answer.
+    ///
+    /// `work` may run a second time, after SQLite has undone the first because of another request.
     pub async fn run<T, E, F>(&self, work: F) -> Result<T, E>
     where
-        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        F: FnMut(&Connection) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Request { work: Some(work), done: None, reply });
+        let job = Box::new(Request { work, done: None, reply });
         let queue = self.queue.as_ref().ok_or(StoreError::Stopped)?;
         queue.send(job).await.map_err(|_| StoreError::Stopped)?;
         answer.await.unwrap_or_else(|_| Err(StoreError::Stopped.into()))
@@ -65,71 +68,85 @@ trait Job: Send {
 }
 
 struct Request<T, E, F> {
-    work: Option<F>,
+    work: F,
     done: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
 
 impl<T, E, F> Job for Request<T, E, F>
 where
-    F: FnOnce(&Connection) -> Result<T, E> + Send,
+    F: FnMut(&Connection) -> Result<T, E> + Send,
     T: Send,
     E: From<StoreError> + Send,
 {
     fn run(&mut self, db: &Connection) -> bool {
-        self.done = self.work.take().map(|work| work(db));
-        matches!(self.done, Some(Ok(_)))
+        let done = (self.work)(db);
+        let succeeded = done.is_ok();
+        self.done = Some(done);
+        succeeded
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let answer = match (self.done, outcome) {
-            // What the work itself refused stays refused, committed or not.
-            (Some(Err(e)), _) => Err(e),
-            (Some(Ok(value)), Ok(())) => Ok(value),
-            (_, Err(e)) => Err(e.into()),
-            (None, Ok(())) => Err(StoreError::Stopped.into()),
+        let answer = match outcome {
+            Ok(()) => self.done.unwrap_or_else(|| Err(StoreError::Stopped.into())),
+            // Also over a refusal: it may rest on a request before it, which did not happen either.
+            Err(e) => Err(e.into()),
         };
         // A caller that went away has lost its answer, not its work.
         let _ = self.reply.send(answer);
     }
 }
 
-fn serve(db: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, path: &PathBuf) {
+fn serve(db: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, path: &Path) {
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
-        let outcome = transact(db, &mut batch).map_err(|e| StoreError::sort(&e, path));
-        let stop = outcome.as_ref().is_err_and(|e| !e.is_clean());
-        for job in batch.drain(..) {
-            job.answer(outcome.clone());
-        }
-        if stop {
-            // What waits in the queue is answered by the closing channel.
-            return;
+        while !batch.is_empty() {
+            let outcome = match transact(db, &mut batch) {
+                Ok(Transaction::Committed) => Ok(()),
+                Ok(Transaction::GivenUp { at }) => {
+                    batch.remove(at).answer(Ok(()));
+                    continue;
+                }
+                Err(e) => Err(StoreError::sort(&e, path)),
+            };
+            let stop = outcome.as_ref().is_err_and(|e| !e.is_clean());
+            for job in batch.drain(..) {
+                job.answer(outcome.clone());
+            }
+            if stop {
+                // What waits in the queue is answered by the closing channel.
+                return;
+            }
         }
     }
 }
 
+enum Transaction {
+    /// All of it is on the disk.
+    Committed,
+    /// Nothing of it happened. SQLite undid the whole when the request at this place failed: no room, or the disk.
+    /// That one has its own error; the others can run again without it.
+    GivenUp { at: usize },
+}
+
 /// One transaction for the whole batch, with a savepoint for each request.
-fn transact(db: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+fn transact(db: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<Transaction> {
     let run = |sql| db.prepare_cached(sql)?.execute([]).map(drop);
     run("BEGIN IMMEDIATE")?;
     let done = (|| {
-        for job in &mut *batch {
+        for (at, job) in batch.iter_mut().enumerate() {
             run("SAVEPOINT request")?;
-            let done = job.run(db);
-            if db.is_autocommit() {
-                // SQLite gave the whole transaction up, with the requests before this one.
-                return Err(rusqlite::Error::SqliteFailure(
-                    ffi::Error { code: ErrorCode::SystemIoFailure, extended_code: ffi::SQLITE_IOERR },
-                    Some("the transaction was given up".into()),
-                ));
+            let succeeded = job.run(db);
+            if !succeeded && db.is_autocommit() {
+                return Ok(Transaction::GivenUp { at });
             }
-            if !done {
+            if !succeeded {
                 run("ROLLBACK TO request")?;
             }
             run("RELEASE request")?;
         }
-        run("COMMIT")
+        run("COMMIT")?;
+        Ok(Transaction::Committed)
     })();
     if done.is_err() && !db.is_autocommit() {
         // The first error is the one to report.

@@ -64,6 +64,9 @@ impl Witness {
             forks: forks(&snapshot.db, &tx)?,
             heads: heads(&snapshot.db, &tx)?,
         };
+        if !snapshot.is_current(source)? {
+            return Err(StoreError::Busy(source.to_owned()).into());
+        }
         tx.commit()?;
         Ok(imported)
     }
