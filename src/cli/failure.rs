@@ -152,7 +152,7 @@ impl From<EpochError> for Failure {
                 Self::config(message, "Configure the encryption key that this spool was made with.")
             }
             EpochError::Store(e) => e.into(),
-            EpochError::Untrusted { .. } => {
+            EpochError::Missing { .. } | EpochError::Untrusted { .. } => {
                 Self::data(message, "The spool was changed by somebody else. Nothing of it is used; keep the file.")
             }
         }

@@ -81,8 +81,8 @@ pub fn file_kind(path: &Path, schema: &Schema) -> Result<FileKind, StoreError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(FileKind::Nothing),
         Err(e) => return Err(StoreError::Io(format!("{}: {e}", path.display()))),
     }
-    let id = open_immutable(path).and_then(|db| db.pragma_query_value(None, "application_id", |row| row.get(0)));
-    match id {
+    let id = |db: Connection| db.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0));
+    match open_immutable(path).and_then(id) {
         Ok(id) if u32::cast_signed(schema.application_id) == id => Ok(FileKind::Ours),
         Ok(_) => Ok(FileKind::OtherDatabase),
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Ok(FileKind::Other),
