@@ -25,11 +25,17 @@ pub(super) struct FileConfig {
     pub(super) proxy: Option<String>,
     pub(super) parallel: Option<usize>,
     pub(super) idle_sleep: Option<f64>,
+    pub(super) custody: FileCustody,
+}
+
+/// Its `[custody]`.
+#[derive(Debug, Default)]
+pub(super) struct FileCustody {
     pub(super) minimum: Option<Protection>,
     pub(super) encryption_key: Option<KeySource>,
     pub(super) relay: Option<KeySetting>,
     pub(super) source: Option<KeySetting>,
-    pub(super) witness_key: Option<KeySetting>,
+    pub(super) witness: Option<KeySetting>,
     pub(super) record: Option<KeySetting>,
 }
 
@@ -61,24 +67,25 @@ impl FileConfig {
         config.idle_sleep = relay.seconds("idle_sleep_seconds");
         relay.end();
 
-        let mut custody = whole.section("custody");
-        custody.parsed("backend", "\"file\"", |name| (name == "file").then_some(()));
-        let protections = "\"software\", \"device-released\" or \"device-resident\"";
-        config.minimum = custody.parsed("minimum_protection", protections, Protection::from_name);
-        let mut file = custody.section("file");
-        config.encryption_key = file.path("encryption_key_file", folder).map(KeySource::File);
-        file.end();
-        let mut keys = custody.section("keys");
-        config.relay = key(keys.section("relay"), folder);
-        config.source = key(keys.section("source"), folder);
-        config.witness_key = key(keys.section("witness"), folder);
-        config.record = key(keys.section("record"), folder);
-        keys.end();
-        custody.end();
-
+        config.custody = custody(whole.section("custody"), folder);
         whole.end();
         config
     }
+}
+
+fn custody(mut section: Section<'_>, folder: &Path) -> FileCustody {
+    section.parsed("backend", "\"file\"", |name| (name == "file").then_some(()));
+    let protections = "\"software\", \"device-released\" or \"device-resident\"";
+    let minimum = section.parsed("minimum_protection", protections, Protection::from_name);
+    let mut file = section.section("file");
+    let encryption_key = file.path("encryption_key_file", folder).map(KeySource::File);
+    file.end();
+    let mut keys = section.section("keys");
+    let (relay, source) = (key(keys.section("relay"), folder), key(keys.section("source"), folder));
+    let (witness, record) = (key(keys.section("witness"), folder), key(keys.section("record"), folder));
+    keys.end();
+    section.end();
+    FileCustody { minimum, encryption_key, relay, source, witness, record }
 }
 
 fn key(mut section: Section<'_>, folder: &Path) -> Option<KeySetting> {
