@@ -78,7 +78,7 @@ fn custody(mut section: Section<'_>, folder: &Path) -> FileCustody {
     let protections = "\"software\", \"device-released\" or \"device-resident\"";
     let minimum = section.parsed("minimum_protection", protections, Protection::from_name);
     let mut file = section.section("file");
-    let encryption_key = file.path("encryption_key_file", folder).map(KeySource::File);
+    let encryption_key = secret_file(&mut file, "encryption_key_file", folder);
     file.end();
     let mut keys = section.section("keys");
     let (relay, source) = (key(keys.section("relay"), folder), key(keys.section("source"), folder));
@@ -92,12 +92,25 @@ fn key(mut section: Section<'_>, folder: &Path) -> Option<KeySetting> {
     if section.is_empty() {
         return None;
     }
-    let file = section.path("file", folder);
+    let file = secret_file(&mut section, "file", folder);
     let kid = section.text("kid");
-    let passphrase = section.path("passphrase_file", folder).map(KeySource::File);
+    let passphrase = secret_file(&mut section, "passphrase_file", folder);
     if file.is_none() || kid.is_none() {
         section.problem("needs file and kid");
     }
     section.end();
-    Some(KeySetting { source: KeySource::File(file?), passphrase, kid: kid? })
+    Some(KeySetting { source: file?, passphrase, kid: kid? })
+}
+
+/// A file that holds a secret. Errors name files, so a key that stands here by mistake is refused unseen.
+fn secret_file(section: &mut Section<'_>, key: &str, folder: &Path) -> Option<KeySource> {
+    section.parsed(key, "the name of a file, and not the key itself", |text| {
+        (!text.is_empty() && !is_key(text)).then(|| KeySource::File(folder.join(text)))
+    })
+}
+
+/// Whether text looks like 32 bytes in hex or in padded base64.
+fn is_key(text: &str) -> bool {
+    let hex = text.len() == 64 && text.bytes().all(|c| c.is_ascii_hexdigit());
+    hex || (text.len() == 44 && text.ends_with('='))
 }
