@@ -40,8 +40,14 @@ fn check(flags: &Flags) -> Result<u8, Failure> {
         }
     }
     failures.extend(vault.check_purposes(&keys).err());
+    failures.extend(vault.proxy().err());
     if vault.settings.relay.endpoint.is_some() {
-        failures.extend(vault.client(vault.settings.installation_id.as_deref()).err());
+        let installation_id = vault.settings.installation_id.as_deref();
+        match vault.endpoint(installation_id) {
+            // What is left is the CA file; a proxy that was refused above is not told of again.
+            Ok(_) if vault.proxy().is_ok() => failures.extend(vault.client(installation_id).err()),
+            endpoint => failures.extend(endpoint.err()),
+        }
     }
     if !failures.is_empty() {
         return Err(Failure::configs(failures));

@@ -257,6 +257,6 @@ impl From<ClientError> for Failure {
 
 impl From<EndpointError> for Failure {
     fn from(error: EndpointError) -> Self {
-        Self::config(error.to_string(), "The endpoint is an https URL without credentials, query or fragment.")
+        Self::config(error.to_string(), "Mend relay.endpoint, ATTESTO_LOCAL_VAULT_RELAY_URL or --endpoint-url.")
     }
 }

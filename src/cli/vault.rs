@@ -215,12 +215,19 @@ impl Vault {
     /// The way to the receiver.
     pub(super) fn client(&self, installation_id: Option<&str>) -> Result<Client, Failure> {
         let relay = &self.settings.relay;
-        let endpoint = required(relay.endpoint.as_deref(), "relay endpoint", "RELAY_URL", "relay.endpoint")?;
-        let proxy = relay.proxy.as_deref().map(Proxy::parse).transpose();
-        let proxy = proxy.map_err(|e| Failure::config(e.to_string(), "Mend relay.proxy."))?;
         let trust = Trust { ca_file: relay.ca_file.clone(), spki_pins: relay.spki_pins.clone() };
-        let endpoint = Endpoint::parse(endpoint, installation_id)?;
+        let (endpoint, proxy) = (self.endpoint(installation_id)?, self.proxy()?);
         Ok(Client::new(&ClientConfig { endpoint, trust, proxy, timeout: TIMEOUT })?)
+    }
+
+    pub(super) fn endpoint(&self, installation_id: Option<&str>) -> Result<Endpoint, Failure> {
+        let endpoint = self.settings.relay.endpoint.as_deref();
+        Ok(Endpoint::parse(required(endpoint, "relay endpoint", "RELAY_URL", "relay.endpoint")?, installation_id)?)
+    }
+
+    pub(super) fn proxy(&self) -> Result<Option<Proxy>, Failure> {
+        let proxy = self.settings.relay.proxy.as_deref().map(Proxy::parse).transpose();
+        proxy.map_err(|e| Failure::config(e.to_string(), "Mend relay.proxy."))
     }
 
     /// A relay on the configured spool. `installation_in_url`: whether the endpoint must name the installation.

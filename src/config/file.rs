@@ -92,12 +92,12 @@ fn key(mut section: Section<'_>, folder: &Path) -> Option<KeySetting> {
     if section.is_empty() {
         return None;
     }
+    if !(section.has("file") && section.has("kid")) {
+        section.problem("needs file and kid");
+    }
     let file = secret_file(&mut section, "file", folder);
     let kid = section.text("kid");
     let passphrase = secret_file(&mut section, "passphrase_file", folder);
-    if file.is_none() || kid.is_none() {
-        section.problem("needs file and kid");
-    }
     section.end();
     Some(KeySetting { source: file?, passphrase, kid: kid? })
 }

@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -115,7 +116,7 @@ const IDLE_SLEEP: f64 = 5.0;
 impl Settings {
     /// Reads and merges all sources. Blocks on the config file.
     pub fn load(flags: &Flags, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        let problems = Problems::default();
+        let problems = RefCell::default();
         let sources = Sources { flags, environment, problems: &problems };
         let config_file = sources.config_file();
         let file = config_file.as_deref().map(|path| read_file(path, &problems)).unwrap_or_default();
@@ -125,24 +126,25 @@ impl Settings {
     }
 }
 
-fn read_file(path: &Path, problems: &Problems) -> FileConfig {
+fn read_file(path: &Path, problems: &RefCell<Vec<String>>) -> FileConfig {
     let found = Problems::default();
     let config = match std::fs::read_to_string(path) {
         Ok(text) => FileConfig::read(&text, path.parent().unwrap_or(Path::new(".")), &found),
         Err(e) => {
-            found.borrow_mut().push(format!("cannot be read: {e}"));
+            problems.borrow_mut().push(format!("{}: cannot be read: {e}", path.display()));
             FileConfig::default()
         }
     };
-    let named = found.into_inner().into_iter().map(|problem| format!("{}: {problem}", path.display()));
-    problems.borrow_mut().extend(named);
+    let mut found = found.into_inner();
+    found.sort();
+    problems.borrow_mut().extend(found.into_iter().map(|(line, what)| format!("{}:{line}: {what}", path.display())));
     config
 }
 
 struct Sources<'a> {
     flags: &'a Flags,
     environment: Environment<'a>,
-    problems: &'a Problems,
+    problems: &'a RefCell<Vec<String>>,
 }
 
 impl Sources<'_> {
