@@ -174,10 +174,11 @@ fn connect(path: &Path, schema: &Schema, access: Access) -> Result<Connection, S
         return Err(StoreError::Missing(path.to_owned()).into());
     }
     settings(&db)?;
-    if access == Access::Create {
-        migrate(&mut db, schema)?;
-    } else {
+    if access == Access::Read {
         db.pragma_update(None, "query_only", true)?;
+    } else if version < schema.migrations.len() {
+        // Not where it is up to date: a file that is refused later on is not changed, and each start saves a write.
+        migrate(&mut db, schema)?;
     }
     Ok(db)
 }
