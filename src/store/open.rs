@@ -121,10 +121,9 @@ fn create(path: &Path, schema: &Schema) -> Result<(), Setup> {
         return Err(StoreError::Io(format!("{} is a link to nothing", path.display())).into());
     }
     let draft = with_suffix(path, ".draft");
-    if let Err(e) = fs::remove_file(&draft) {
-        if e.kind() != io::ErrorKind::NotFound {
-            return Err(e.into());
-        }
+    match fs::remove_file(&draft) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
+        _ => {}
     }
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     let db = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
