@@ -1,10 +1,11 @@
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use local_vault::facts::SystemClock;
-use local_vault::spool::Spool;
-use local_vault::store::{RoleLock, StoreError};
+use local_vault::spool::{SCHEMA, Spool};
+use local_vault::store::{RoleLock, StoreError, file_kind};
 
 use super::support::{Place, event, fill, keys, lease, receipted};
 
@@ -52,13 +53,33 @@ fn several_that_make_the_spool_at_once_get_the_same_one() {
     assert_eq!(place.reader().epochs().unwrap(), (1, 1));
 }
 
+/// Locks of this process on a file, as proc(5) lists them.
+fn locks_on(file: &Path) -> usize {
+    let inode = format!(":{}", std::fs::metadata(file).unwrap().ino());
+    let ours = |line: &&str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields[4] == std::process::id().to_string() && fields[5].ends_with(&inode)
+    };
+    std::fs::read_to_string("/proc/locks").unwrap().lines().filter(ours).count()
+}
+
+#[test]
+fn looking_at_a_spool_does_not_take_its_locks_from_the_process_that_has_it_open() {
+    let place = Place::new();
+    let _spool = place.open();
+    let held = locks_on(&place.path());
+    assert!(held > 0);
+    drop(place.reader());
+    file_kind(&place.path(), &SCHEMA).unwrap();
+    drop(place.open());
+    assert_eq!(locks_on(&place.path()), held);
+}
+
 #[tokio::test]
-async fn looking_at_a_spool_does_not_take_its_locks_from_the_process_that_has_it_open() {
+async fn another_process_comes_and_goes() {
     let place = Place::new();
     let spool = place.open();
     fill(&spool, "a", &["1"]).await;
-    // A descriptor that is closed would take the locks along, and the child would put the WAL away under us.
-    drop(place.reader());
     in_another_process(&place.path());
     fill(&spool, "a", &["2"]).await;
     in_another_process(&place.path());
