@@ -90,15 +90,9 @@ pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Resul
     let mut stop = Stop::listen()?;
     let mut drain = vault.drain(args.destination.dead_letter_like_published, false).await?;
     while !stop.is_asked() {
-        let failed = match drain.next(left).await? {
-            Step::Settled(outcome) => print(&outcome)?,
-            Step::Idle { gate, .. } => {
-                let failed = print_idle(gate)?;
-                if left > 1 && !(failed && args.stop_on_error) {
-                    stop.sleep(idle).await;
-                }
-                failed
-            }
+        let (sent, failed) = match drain.next(left).await? {
+            Step::Settled(outcome) => (outcome.is_sent(), print(&outcome)?),
+            Step::Idle { gate, .. } => (false, print_idle(gate)?),
         };
         left -= 1;
         if failed && args.stop_on_error {
@@ -107,6 +101,10 @@ pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Resul
         }
         if left == 0 {
             break;
+        }
+        // As published, but never while other streams have something under way.
+        if !sent && drain.is_quiet() {
+            stop.sleep(idle).await;
         }
     }
     finish(&mut drain).await?;
