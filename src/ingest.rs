@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -133,9 +134,14 @@ pub fn check_id(name: &'static str, id: &str) -> Result<(), IngestError> {
     }
 }
 
-/// The hash of a file's bytes, read as a stream. Blocking.
+/// The hash of a plain file's bytes, read as a stream. Blocking, but not on a pipe that nobody writes to, and not for
+/// ever on a device: what is no plain file is refused.
 pub fn hash_file(path: &Path) -> io::Result<Digest> {
-    let mut file = File::open(path)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a plain file"));
+    }
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
