@@ -40,6 +40,7 @@ impl Spool {
     /// head of a stream with nothing in flight. For the one process that has the relay's role.
     ///
     /// Where a data key does not open, nothing is leased and that is the error, but what came back is settled.
+    /// Not to be dropped before it answers: what it leased then stays in flight until the next [`recover`](Self::recover).
     pub async fn turn(&self, settled: Vec<(i64, Settlement)>, room: usize) -> Result<Lease, SpoolError> {
         let settled = Arc::new(settled);
         let (inner, came_back) = (self.inner.clone(), settled.clone());
