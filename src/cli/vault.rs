@@ -1,3 +1,5 @@
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -147,6 +149,7 @@ impl Vault {
     /// The spool, open for writing. A published spool at its path is imported first.
     pub(super) async fn spool(&self) -> Result<Arc<Spool>, Failure> {
         let resolved = self.resolve_spool()?;
+        self.make_folder(&resolved.path)?;
         let spool = self.spool_at(&resolved.path)?;
         if let Some(published) = resolved.published {
             import_published(&spool, &resolved.path, &published, self.root_key()?).await?;
@@ -195,6 +198,7 @@ impl Vault {
     /// The witness's state. A published one at its path is imported first.
     pub(super) fn witness(&self) -> Result<Witness, Failure> {
         let resolved = resolve(&self.settings.witness, &witness::SCHEMA, witness::is_published_witness)?;
+        self.make_folder(&resolved.path)?;
         let mut witness = Witness::open(&resolved.path)?;
         if let Some(published) = resolved.published {
             let imported = witness.import(&published, &resolved.path)?;
@@ -210,6 +214,14 @@ impl Vault {
             }
         }
         Ok(witness)
+    }
+
+    /// Makes the folder of a store, as the published package does. Where there is a config file, a folder that is
+    /// missing is a disk that is missing (I4).
+    fn make_folder(&self, store: &Path) -> Result<(), Failure> {
+        let Some(folder) = store.parent().filter(|_| self.settings.config_file.is_none()) else { return Ok(()) };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|e| Failure::io(&format!("cannot make {}", folder.display()), &e))
     }
 
     /// The way to the receiver.
