@@ -20,7 +20,7 @@ use crate::config::Flags;
 /// Signs source attestations with keys held in custody, keeps them in an encrypted spool through outages, relays
 /// them outbound only, and believes nothing but a matching receipt.
 #[derive(Debug, Parser)]
-#[command(name = "local-vault", version, infer_long_args = true, after_help = EXAMPLES)]
+#[command(name = "local-vault", version, infer_long_args = true, args_override_self = true, after_help = EXAMPLES)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) global: Global,

@@ -9,7 +9,8 @@ use crate::facts::random_id;
 use crate::ingest::{Ingest, check_id};
 use crate::protocol::json::Object;
 use crate::relay::{Drain, DrainConfig, Endpoint, Outcome, Step};
-use crate::spool::{Destination, Gate, State};
+use crate::spool::{Destination, Gate, SpoolError, SpoolReader, State};
+use crate::store::StoreError;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -229,6 +230,8 @@ async fn resume(vault: &Vault, enrolled: Option<String>) -> Result<u8, Failure> 
 /// and what is signed is on the disk first like any other.
 async fn test(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
     check_id("stream_id", stream_id)?;
+    let installation_id = vault.installation_id()?.to_owned();
+    refuse_revoked(vault, &installation_id)?;
     let scratch = tempdir(vault)?;
     let path = scratch.0.join("spool.sqlite3");
     let spool = std::sync::Arc::new(vault.spool_at(&path)?);
@@ -236,7 +239,6 @@ async fn test(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
     let marked =
         Object::new().with("event_type", "local_vault.relay.test").with("sent_at", vault.clock.now().to_string());
     Ingest::new(spool.clone()).payload(stream_id, &source_ref, &marked.to_canonical(), true).await?;
-    let installation_id = vault.installation_id()?.to_owned();
     let client = vault.client(Some(&installation_id))?;
     let config = DrainConfig { installation_id, parallel: 1, count_every_failure: false };
     let signer = vault.signer(Purpose::Relay)?;
@@ -253,6 +255,18 @@ async fn test(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
         )),
         Step::Idle { .. } => Err(Failure::software("the marked event was not sent")),
     }
+}
+
+/// After a revocation nothing is sent for the installation any more, a test neither. A new one may be proved before
+/// the relay is resumed for it.
+fn refuse_revoked(vault: &Vault, installation_id: &str) -> Result<(), Failure> {
+    let reader = match SpoolReader::open(&vault.spool_path()?) {
+        Err(SpoolError::Store(StoreError::Missing(_))) => return Ok(()),
+        reader => reader?,
+    };
+    let destination = reader.destination()?;
+    let same = destination.installation_id.as_deref() == Some(installation_id);
+    if same && destination.revoked_at.is_some() { Err(revoked()) } else { Ok(()) }
 }
 
 struct Scratch(std::path::PathBuf);
