@@ -2,19 +2,9 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::Read as _;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
-
-use local_vault::facts::Digest;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::vault::{Done, STREAM, Vault, encryption_key, seed};
-
-/// The vault's spool, with one event in it.
-fn with_an_event() -> Vault {
-    let vault = Vault::new();
-    vault.write("a", "alpha");
-    vault.ok(&["attest", "a"]);
-    vault
-}
 
 fn enqueue(vault: &Vault, stream_id: &str, source_ref: &str, payload: &[u8]) -> Done {
     vault.write("p.json", payload);
@@ -79,7 +69,7 @@ fn other_content_under_the_same_reference_is_refused() {
 
 #[test]
 fn a_key_of_the_wrong_length_is_refused() {
-    let vault = with_an_event();
+    let vault = Vault::with_an_event();
     vault.secret("source.key", "00ff");
     vault.run(&["attest", "a"]).fails(
         78,
@@ -100,7 +90,7 @@ fn a_key_of_the_wrong_length_is_refused() {
 
 #[test]
 fn a_key_file_that_others_may_read_is_refused() {
-    let vault = with_an_event();
+    let vault = Vault::with_an_event();
     fs::set_permissions(vault.path("source.key"), Permissions::from_mode(0o640)).unwrap();
     let shown = vault.shown("source.key");
     vault.run(&["attest", "a"]).fails(
@@ -114,7 +104,7 @@ fn a_key_file_that_others_may_read_is_refused() {
 
 #[test]
 fn a_wrong_passphrase_is_77_and_a_missing_one_78() {
-    let vault = with_an_event();
+    let vault = Vault::with_an_event();
     vault.secret("pass", "open sesame\n");
     vault.openssl("genpkey -algorithm ed25519 -out plain.pem");
     vault.openssl("pkcs8 -topk8 -scrypt -in plain.pem -passout file:pass -out source.key");
@@ -139,99 +129,6 @@ fn a_wrong_passphrase_is_77_and_a_missing_one_78() {
 }
 
 #[test]
-fn the_spool_of_another_installation_is_refused() {
-    let (vault, _sandbox) = Vault::with_sandbox();
-    vault.write("a", "alpha");
-    vault.ok(&["attest", "a"]);
-    vault.ok(&["relay", "drain"]);
-    vault.reconfigure("installation.id = \"ins_1\"", "installation.id = \"ins_2\"");
-    vault.reconfigure("/installations/ins_1/", "/installations/ins_2/");
-    vault.run(&["relay", "drain"]).fails(
-        78,
-        &[
-            "Error: the spool belongs to the installation ins_1, not to ins_2.",
-            "Name the spool of this installation, or run: local-vault relay resume --installation-id NEW (after a \
-             re-enrolment)",
-        ],
-    );
-}
-
-#[test]
-fn the_spool_of_another_key_is_refused_and_not_changed() {
-    let vault = with_an_event();
-    let content = || Digest::of(&fs::read(vault.path("spool.sqlite3")).unwrap());
-    let before = content();
-    vault.secret("encryption.key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
-    let done = vault.run(&["spool", "rotate"]);
-    let (first, second) = done.err.split_once('\n').unwrap();
-    assert_eq!(done.code, Some(78));
-    assert!(first.starts_with("Error: the spool was written with the key file-") && first.ends_with(" is configured."));
-    assert_eq!(second, "Configure the encryption key that this spool was made with.\n");
-    assert_eq!(content(), before);
-}
-
-#[test]
-fn garbage_and_other_peoples_files_are_not_opened_as_a_spool() {
-    let vault = Vault::new();
-    vault.write("a", "alpha");
-    let spool = vault.path("spool.sqlite3");
-    let refused = |bytes: &[u8]| {
-        fs::write(&spool, bytes).unwrap();
-        for words in [["spool", "list"], ["spool", "rotate"], ["attest", "a"]] {
-            vault.run(&words).fails(
-                78,
-                &[
-                    &format!("Error: {} is not a spool of local-vault.", spool.display()),
-                    "Name another file. This one was not touched.",
-                ],
-            );
-        }
-        assert!(fs::read(&spool).unwrap() == bytes);
-    };
-    refused(b"garbage");
-    refused(&[0x5a; 20_000]);
-    let other = rusqlite::Connection::open(vault.path("other")).unwrap();
-    other.execute_batch("CREATE TABLE t (x)").unwrap();
-    drop(other);
-    refused(&fs::read(vault.path("other")).unwrap());
-}
-
-#[test]
-fn a_truncated_spool_is_damaged() {
-    let vault = with_an_event();
-    let spool = vault.path("spool.sqlite3");
-    File::options().write(true).open(&spool).unwrap().set_len(5000).unwrap();
-    for words in [["spool", "list"], ["spool", "rotate"], ["attest", "a"]] {
-        let done = vault.run(&words);
-        assert_eq!(done.code, Some(65), "{done:?}");
-        assert!(done.err.starts_with("Error: the database is damaged: "), "{done:?}");
-        assert!(done.err.ends_with("Nothing was changed. Keep the file, and restore the disk before going on.\n"));
-    }
-}
-
-#[test]
-fn no_flipped_byte_makes_a_spool_say_something_else() {
-    let vault = with_an_event();
-    let spool = vault.path("spool.sqlite3");
-    let whole = fs::read(&spool).unwrap();
-    let id = vault.json(&["spool", "list", "--json"])[0].get_str("eventId").unwrap().to_owned();
-    let show = ["spool", "show", &id, "--payload", "--json"];
-    let payload = vault.json(&show)[0].get_object("payload").cloned();
-    // A step that shares no factor with the page size, so that every place in a page is met.
-    for at in (0..whole.len()).step_by(whole.len() / 150 | 1) {
-        fs::write(&spool, &whole).unwrap();
-        let file = File::options().write(true).open(&spool).unwrap();
-        file.write_all_at(&[whole[at] ^ 0xff], at as u64).unwrap();
-        let done = vault.run(&show);
-        match done.code {
-            Some(0) => assert_eq!(super::vault::objects(&done.out)[0].get_object("payload").cloned(), payload, "{at}"),
-            Some(65 | 74 | 75 | 78) => assert_eq!(done.err.lines().count(), 2, "byte {at}: {done:?}"),
-            _ => panic!("byte {at}: {done:?}"),
-        }
-    }
-}
-
-#[test]
 fn an_endpoint_that_is_no_bare_https_url_is_refused_and_not_repeated() {
     let cases = [
         ("https://user:hunter2@host/x", "the endpoint carries credentials (USER:PASSWORD@)"),
@@ -246,7 +143,7 @@ fn an_endpoint_that_is_no_bare_https_url_is_refused_and_not_repeated() {
         ),
     ];
     for (endpoint, why) in cases {
-        let vault = with_an_event();
+        let vault = Vault::with_an_event();
         vault.configure(&format!("[relay]\nendpoint = \"{endpoint}\""));
         let error = format!("Error: {why}.");
         let mend = "Mend relay.endpoint, ATTESTO_LOCAL_VAULT_RELAY_URL or --endpoint-url.";
@@ -304,19 +201,4 @@ fn a_generated_key_never_overwrites_a_file() {
     let mut kept = String::new();
     File::open(vault.path("relay.key")).unwrap().read_to_string(&mut kept).unwrap();
     assert_eq!(kept, seed("relay").to_string());
-}
-
-#[test]
-fn a_spool_path_that_is_not_text_is_that_file_and_no_other() {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt as _;
-
-    let vault = Vault::new();
-    let name = OsStr::from_bytes(b"\xff.sqlite3");
-    vault.write("p.json", "{}");
-    let mut command =
-        vault.without_config(&["enqueue-json", "--stream-id", "s", "--source-ref", "r", "--payload-file", "p.json"]);
-    command.arg("--spool-db").arg(name).env("ATTESTO_LOCAL_VAULT_ENCRYPTION_KEY", encryption_key());
-    Done::of(&mut command).ok();
-    assert!(vault.path(name).exists());
 }
