@@ -142,7 +142,7 @@ fn an_unreadable_file_ends_the_command_and_names_it() {
     }
     let vault = Vault::new();
     vault.write("a.txt", "alpha");
-    fs::set_permissions(vault.path("a.txt"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(vault.path("a.txt"), Permissions::from_mode(0o000)).unwrap();
     vault.run(&["attest", "a.txt"]).fails(
         74,
         &[

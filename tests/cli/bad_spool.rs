@@ -88,8 +88,8 @@ fn no_flipped_byte_makes_a_spool_say_something_else() {
     let id = vault.json(&["spool", "list", "--json"])[0].get_str("eventId").unwrap().to_owned();
     let show = ["spool", "show", &id, "--payload", "--json"];
     let payload = vault.json(&show)[0].get_object("payload").cloned();
-    // A step that shares no factor with the page size, so that every place in a page is met.
-    for at in (0..whole.len()).step_by(whole.len() / 150 | 1) {
+    // An odd step shares no factor with the page size, so that every place in a page is met.
+    for at in (0..whole.len()).step_by((whole.len() / 150) | 1) {
         fs::write(&spool, &whole).unwrap();
         let file = File::options().write(true).open(&spool).unwrap();
         file.write_all_at(&[whole[at] ^ 0xff], at as u64).unwrap();
