@@ -66,7 +66,8 @@ async fn a_lost_answer_is_made_good_by_a_replay_with_the_earlier_receipt() {
     assert_eq!((outcomes[0].state, outcomes[0].status, outcomes[0].attempt), (State::Receipted, Some(200), 2));
     assert_eq!((sandbox.count("events").await, sandbox.count("replays").await), (1, 1));
     place.assert_all_delivered(1).await;
-    let attempts: Vec<_> = sandbox.recorded_events().iter().map(|r| envelope(r).get("attempt").and_then(Value::as_i64)).collect();
+    let attempts: Vec<_> =
+        sandbox.recorded_events().iter().map(|r| envelope(r).get("attempt").and_then(Value::as_i64)).collect();
     assert_eq!(attempts, [Some(1), Some(2)]);
 }
 

@@ -6,9 +6,10 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use local_vault::protocol::json::{self, Object, Value};
+use local_vault::protocol::json::{Object, Value};
 use local_vault::spool::State;
 
+use super::delivery::envelope;
 use super::place::sandbox;
 use super::process::{Running, Vault, lines};
 use super::support::{Sandbox, wait_until};
@@ -46,7 +47,14 @@ async fn a_killed_relay_loses_nothing_and_repeats_nothing_differently() {
     let mut acknowledged = Acknowledged::new();
     for round in 0..rounds {
         let relay = start(&vault);
-        enqueue_and_kill(&vault, relay, round, random.below(120), &mut acknowledged);
+        let enqueuing = enqueue(&vault, round);
+        if round % 2 == 0 {
+            // Half of the kills find a relay that has begun to send, the other half any relay.
+            let before = sandbox.record().len();
+            wait_until(|| (sandbox.record().len() > before).then_some(()));
+        }
+        kill(relay, Duration::from_millis(random.below(60)));
+        acknowledged.extend(acknowledgements(enqueuing, round));
     }
     sandbox.behave("ok", None).await;
     let relay = start(&vault);
@@ -61,7 +69,9 @@ async fn a_killed_relay_loses_nothing_and_repeats_nothing_differently() {
     let (sends, repeated) = check_record(&sandbox, &events.keys().cloned().collect());
     assert_eq!(sandbox.count("events").await, i64::try_from(events.len()).unwrap());
     let (acknowledged, spooled) = (acknowledged.len(), events.len());
-    println!("{acknowledged} events acknowledged, {spooled} spooled, {sends} sends, {repeated} of them again; none lost");
+    println!(
+        "{acknowledged} events acknowledged, {spooled} spooled, {sends} sends, {repeated} of them again; none lost"
+    );
 }
 
 fn start(vault: &Vault) -> Running {
@@ -70,9 +80,8 @@ fn start(vault: &Vault) -> Running {
     Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
-/// Enqueues from processes of their own, and kills the relay after some milliseconds. Every other round kills an
-/// enqueuing process too: what it was not told of may be there or not.
-fn enqueue_and_kill(vault: &Vault, mut relay: Running, round: u64, delay: u64, acknowledged: &mut Acknowledged) {
+/// Begins to enqueue, each event from a process of its own.
+fn enqueue(vault: &Vault, round: u64) -> Vec<(String, Running)> {
     let spawn = |n: u64| {
         let (stream, source_ref) = (format!("stream-{}", n % 3), format!("{round}/{n}"));
         let file = vault.folder().join(format!("{round}-{n}.json"));
@@ -81,45 +90,67 @@ fn enqueue_and_kill(vault: &Vault, mut relay: Running, round: u64, delay: u64, a
         let process = Running::start(vault.enqueuer(&arguments).arg(&file));
         (source_ref, process)
     };
-    let mut enqueuing: Vec<_> = (0..6).map(spawn).collect();
-    // When the kill falls is the subject of the test; nothing is expected to have happened by then.
-    thread::sleep(Duration::from_millis(delay));
+    (0..6).map(spawn).collect()
+}
+
+/// When the kill falls is the subject of the test; nothing is expected to have happened by then.
+fn kill(mut relay: Running, delay: Duration) {
+    thread::sleep(delay);
     relay.child().kill().unwrap();
-    if round % 2 == 1 {
+    relay.wait();
+}
+
+/// What the enqueuing processes were told. In every third round one of them is killed too: what it was not told of
+/// may be there or not.
+fn acknowledgements(mut enqueuing: Vec<(String, Running)>, round: u64) -> Acknowledged {
+    if round % 3 == 0 {
         enqueuing[5].1.child().kill().unwrap();
     }
-    for (source_ref, process) in enqueuing {
+    let told = enqueuing.into_iter().filter_map(|(source_ref, process)| {
         let output = process.wait();
-        if let Some(line) = lines(&output.stdout).first() {
-            acknowledged.insert(source_ref, line.get_str("eventId").unwrap().to_owned());
-        }
-    }
-    relay.wait();
+        let line = lines(&output.stdout).into_iter().next()?;
+        Some((source_ref, line.get_str("eventId").unwrap().to_owned()))
+    });
+    told.collect()
+}
+
+/// One send as the receiver saw it.
+struct Send {
+    attempt: i64,
+    envelope: Object,
+    payload: String,
 }
 
 /// Every repeated send has the same event id and payload bytes and a higher attempt, and each event was recorded
 /// upstream exactly once. Gives how many sends there were, and how many of them were repeated.
 fn check_record(sandbox: &Sandbox, spooled: &HashSet<String>) -> (usize, usize) {
-    let mut sent: HashMap<String, (Object, String)> = HashMap::new();
-    let (mut repeated, mut new) = (0, 0);
+    let mut sent: HashMap<String, Vec<Send>> = HashMap::new();
     let requests = sandbox.recorded_events();
     for request in &requests {
-        new += usize::from(request.get("answered").and_then(Value::as_i64) == Some(201));
         let body = request.get_str("body").unwrap();
         let payload = body.split_once(r#""payload":"#).unwrap().1.to_owned();
-        let envelope = json::parse(body.as_bytes()).unwrap().get_object("envelope").unwrap().clone();
+        let envelope = envelope(request);
+        let attempt = envelope.get("attempt").and_then(Value::as_i64).unwrap();
         let source_ref = envelope.get_str("source_ref").unwrap().to_owned();
         assert!(spooled.contains(&source_ref), "{source_ref} was sent and is not in the spool");
-        if let Some((before, same)) = sent.insert(source_ref.clone(), (envelope.clone(), payload.clone())) {
-            repeated += 1;
-            for name in ["event_id", "source_ref", "stream_id", "payload_sha256", "created_at"] {
-                assert_eq!(envelope.get(name), before.get(name), "{source_ref}");
-            }
-            assert_eq!(payload, same, "{source_ref}");
-            let attempt = |envelope: &Object| envelope.get("attempt").and_then(Value::as_i64).unwrap();
-            assert!(attempt(&envelope) > attempt(&before), "{source_ref}");
-        }
+        sent.entry(source_ref).or_default().push(Send { attempt, envelope, payload });
     }
+    sent.values_mut().for_each(|sends| check_sends(sends));
+    let new = requests.iter().filter(|request| request.get("answered").and_then(Value::as_i64) == Some(201)).count();
     assert_eq!((sent.len(), new), (spooled.len(), spooled.len()));
-    (requests.len(), repeated)
+    (requests.len(), requests.len() - sent.len())
+}
+
+fn check_sends(sends: &mut [Send]) {
+    // What a killed relay had sent may be read after what the next one sent.
+    sends.sort_by_key(|send| send.attempt);
+    for pair in sends.windows(2) {
+        let (before, again) = (&pair[0].envelope, &pair[1].envelope);
+        for name in ["event_id", "source_ref", "stream_id", "payload_sha256", "payload_size", "created_at"] {
+            assert_eq!(again.get(name), before.get(name), "{before:?}");
+        }
+        assert_eq!(pair[0].payload, pair[1].payload, "{before:?}");
+        assert!(pair[1].attempt > pair[0].attempt, "{before:?}");
+        assert!(again.get_str("signed_at") >= before.get_str("signed_at"), "{before:?}");
+    }
 }
