@@ -48,7 +48,7 @@ async fn a_killed_relay_loses_nothing_and_repeats_nothing_differently() {
     for round in 0..rounds {
         let relay = start(&vault);
         let enqueuing = enqueue(&vault, round);
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             // Half of the kills find a relay that has begun to send, the other half any relay.
             let before = sandbox.record().len();
             wait_until(|| (sandbox.record().len() > before).then_some(()));
@@ -103,7 +103,7 @@ fn kill(mut relay: Running, delay: Duration) {
 /// What the enqueuing processes were told. In every third round one of them is killed too: what it was not told of
 /// may be there or not.
 fn acknowledgements(mut enqueuing: Vec<(String, Running)>, round: u64) -> Acknowledged {
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         enqueuing[5].1.child().kill().unwrap();
     }
     let told = enqueuing.into_iter().filter_map(|(source_ref, process)| {
