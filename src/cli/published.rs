@@ -2,5 +2,6 @@
 
 pub(super) mod drain;
 pub(super) mod enqueue;
+mod integer;
 pub(super) mod keys;
 pub(super) mod witness;

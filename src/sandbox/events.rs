@@ -74,7 +74,7 @@ fn record(shared: &Shared, event: &Verified) -> Reply {
     }
 }
 
-/// Everything that needs no state but the key. The signature comes last, since it costs most.
+/// Everything that needs no state but the key. A payload is judged only where the envelope is the installation's.
 fn verify(installation: &str, key: &PublicKey, request: &Request<Bytes>) -> Result<Verified, Reply> {
     let EventRequest { envelope, payload } = read(request)?;
     if envelope.installation_id != installation {
@@ -83,12 +83,12 @@ fn verify(installation: &str, key: &PublicKey, request: &Request<Bytes>) -> Resu
     if envelope.attempt == 0 {
         return Err(malformed("attempts are counted from 1", Some(&envelope.event_id)));
     }
+    let hash = verify_signature(&envelope, key, request.headers())?;
     let canonical = payload.to_canonical();
     if Digest::of(&canonical) != envelope.payload_sha256 || canonical.len() as u64 != envelope.payload_size {
         let message = "the payload is not the one that the envelope names";
         return Err(refuse(&envelope, StatusCode::UNPROCESSABLE_ENTITY, "payload_mismatch", message));
     }
-    let hash = verify_signature(&envelope, key, request.headers())?;
     Ok(Verified { envelope, hash })
 }
 

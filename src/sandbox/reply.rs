@@ -1,10 +1,10 @@
+use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
 use super::body::Body;
 use crate::protocol::ack::ErrorForm;
 use crate::protocol::json::{self, Object};
-use hyper::body::Bytes;
 
 /// What becomes of a request.
 pub(super) enum Outcome {

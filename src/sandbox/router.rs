@@ -8,8 +8,7 @@ use super::body::Body;
 use super::reply::{Outcome, Reply};
 use super::state::Shared;
 use super::{attestations, checkpoints, control, enroll, events};
-use crate::protocol::json;
-use crate::protocol::json::Object;
+use crate::protocol::json::{self, Object};
 
 /// The connection is broken, on purpose or because the client broke it.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -78,7 +77,7 @@ fn counted(shared: &Shared, checked: Result<Reply, Reply>) -> Outcome {
     checked.unwrap_or_else(refuse).into()
 }
 
-/// `Date`, which tells the client's clock by, is put on every answer by hyper.
+/// `Date`, which clients compare with their clock, is put on every answer by hyper.
 fn health() -> Reply {
     Reply::new(StatusCode::OK, Object::new().with("status", "ok"))
 }

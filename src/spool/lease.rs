@@ -41,6 +41,7 @@ impl Spool {
     ///
     /// Where a data key does not open, or an operator has given the spool to another installation meanwhile, nothing
     /// is leased and that is the error, but what came back is settled.
+    /// Not to be dropped before it answers: what it leased stays in flight until the next [`recover`](Self::recover).
     pub async fn turn(&self, settled: Vec<(i64, Settlement)>, room: usize) -> Result<Lease, SpoolError> {
         let settled = Arc::new(settled);
         let (inner, came_back) = (self.inner.clone(), settled.clone());

@@ -119,9 +119,11 @@ async fn whatever_the_installations_key_did_not_sign_is_refused() {
         let answer = Answer::of(pair.client.execute(request).await.unwrap()).await;
         assert_eq!(answer.refusal(), (401, "signature_invalid".into()), "without {name}");
     }
-    let request = stranger.request(&pair.client, pair.sandbox.url(), &envelope(), PAYLOAD);
-    let answer = Answer::of(request.send().await.unwrap()).await;
-    assert_eq!(answer.refusal(), (401, "signature_invalid".into()));
+    for payload in [PAYLOAD, b"{}"] {
+        let request = stranger.request(&pair.client, pair.sandbox.url(), &envelope(), payload);
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        assert_eq!(answer.refusal(), (401, "signature_invalid".into()));
+    }
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ async fn the_ready_file_names_the_pin_of_the_certificate_that_is_shown() {
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).tls_info(true).build().unwrap();
     let response = client.get(sandbox.at("/health")).send().await.unwrap();
     let shown = response.extensions().get::<TlsInfo>().unwrap().peer_certificate().unwrap().into();
-    let spki = webpki::EndEntityCert::try_from(&shown).unwrap().subject_public_key_info();
+    let spki = rustls::server::ParsedCertificate::try_from(&shown).unwrap().subject_public_key_info();
     assert_eq!(sandbox.ready().get_str("spki_sha256"), Some(Digest::of(&spki).to_string().as_str()));
 }
 

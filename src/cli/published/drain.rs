@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::integer::integer;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::stop::Stop;
@@ -52,8 +53,8 @@ pub(in crate::cli) struct DrainLoopArgs {
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     idle_sleep_seconds: Option<f64>,
     /// End after so many events and idle looks
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    max_iterations: Option<i64>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = integer)]
+    max_iterations: Option<i128>,
     /// End with exit code 2 at the first event that is not delivered
     #[arg(long)]
     stop_on_error: bool,
@@ -82,10 +83,10 @@ pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Resul
         .map_err(|_| Failure::usage("--idle-sleep-seconds must be non-negative", "Give seconds, such as 5."))?;
     let mut left = match args.max_iterations {
         None => usize::MAX,
-        Some(n) => usize::try_from(n)
-            .ok()
-            .filter(|&n| n > 0)
-            .ok_or_else(|| Failure::usage("--max-iterations must be at least 1", "Leave it out to go on for ever."))?,
+        Some(n) if n > 0 => usize::try_from(n).unwrap_or(usize::MAX),
+        Some(_) => {
+            return Err(Failure::usage("--max-iterations must be at least 1", "Leave it out to go on for ever."));
+        }
     };
     let mut stop = Stop::listen()?;
     let mut drain = vault.drain(args.destination.dead_letter_like_published, false).await?;

@@ -14,10 +14,10 @@ use crate::protocol::json::{MAX_BYTES, Object};
 #[derive(Debug, Args)]
 pub(in crate::cli) struct EnqueueArgs {
     /// The stream the event belongs to
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     stream_id: String,
     /// What the source calls the event, once and for ever
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     source_ref: String,
     /// A file that holds one JSON object
     #[arg(long, value_name = "FILE")]

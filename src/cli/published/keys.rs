@@ -1,7 +1,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
@@ -27,7 +27,7 @@ pub(in crate::cli) fn encryption() -> Result<u8, Failure> {
 }
 
 pub(in crate::cli) fn signing(args: SigningKeyArgs) -> Result<u8, Failure> {
-    let path = &args.private_key_file;
+    let path = &shortest(&args.private_key_file);
     let shown = path.display().to_string();
     let seed = generate_seed_hex();
     create(path, &seed).map_err(|e| Failure::io(&format!("cannot create {shown}"), &e))?;
@@ -40,6 +40,11 @@ pub(in crate::cli) fn signing(args: SigningKeyArgs) -> Result<u8, Failure> {
         .with("privateKeyFile", shown);
     Output::new().json(&line)?;
     Ok(0)
+}
+
+/// The path without repeated slashes and single points, as Python writes it.
+fn shortest(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
 }
 
 /// Writes a key file that was not there before, durably: the key is in use from the moment it was shown.

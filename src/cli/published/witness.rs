@@ -1,5 +1,6 @@
 use clap::Args;
 
+use super::integer::integer;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::vault::{Vault, required};
@@ -17,13 +18,13 @@ pub(in crate::cli) struct CheckpointArgs {
     #[arg(long)]
     pub(in crate::cli) key_id: Option<String>,
     /// Whose stream
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     tenant_id: String,
     /// Which stream
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     stream_id: String,
     /// The submitter's name for the checkpoint
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     checkpoint_id: String,
     /// The checkpoint's number, from 1
     #[arg(long, value_parser = number, allow_negative_numbers = true)]
@@ -36,14 +37,9 @@ pub(in crate::cli) struct CheckpointArgs {
     previous_checkpoint_hash: Option<String>,
 }
 
-/// Reads an integer of any size, as Python does. What does not fit is no checkpoint number: 0 stands for it, and is
-/// refused as such.
+/// What does not fit is no checkpoint number: 0 stands for it, and is refused as such.
 fn number(text: &str) -> Result<i64, String> {
-    let digits = text.trim().trim_start_matches(['+', '-']);
-    if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
-        return Err("not a whole number".into());
-    }
-    Ok(text.trim().parse().unwrap_or(0))
+    Ok(i64::try_from(integer(text)?).unwrap_or(0))
 }
 
 pub(in crate::cli) async fn checkpoint(vault: Vault, args: CheckpointArgs) -> Result<u8, Failure> {
