@@ -101,9 +101,8 @@ impl Drain {
             }
             self.gather();
             let room = budget.saturating_sub(self.ended.len()).min(self.parallel).saturating_sub(self.in_flight.len());
-            if (room > 0 || !self.ended.is_empty() || self.in_flight.is_empty())
-                && let Some(idle) = self.turn(room).await?
-            {
+            let due = room > 0 || !self.ended.is_empty() || self.in_flight.is_empty();
+            if due && let Some(idle) = self.turn(room).await? {
                 return Ok(idle);
             }
             if self.outcomes.is_empty() {
