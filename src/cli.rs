@@ -7,6 +7,7 @@ mod config;
 mod custody;
 mod failure;
 mod hardening;
+mod import;
 mod output;
 mod published;
 mod receipt;

@@ -18,6 +18,10 @@ use crate::spool::{ContentId, Enqueued, NewEvent, Spool, SpoolError};
 /// The longest stream_id and source_ref that new commands take, in bytes.
 pub const LONGEST_ID: usize = 1024;
 
+/// The longest canonical payload, in bytes. A request is an envelope more, and a receiver reads no JSON of more than
+/// [`MAX_BYTES`](json::MAX_BYTES) either: what it can never take would park the destination for good.
+pub const LONGEST_PAYLOAD: usize = json::MAX_BYTES - 1024 * 1024;
+
 /// Spools payloads and attestations.
 #[derive(Debug, Clone)]
 pub struct Ingest {
@@ -55,6 +59,9 @@ pub enum IngestError {
     /// The spool refuses or fails.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The payload is longer than [`LONGEST_PAYLOAD`].
+    #[error("the payload is larger than {} MiB in its canonical form", LONGEST_PAYLOAD / 1024 / 1024)]
+    TooLong,
 }
 
 impl Ingest {
@@ -72,6 +79,9 @@ impl Ingest {
         allow_ref_reuse: bool,
     ) -> Result<Enqueued, IngestError> {
         let payload = Zeroizing::new(json::parse(payload)?.to_canonical());
+        if payload.len() > LONGEST_PAYLOAD {
+            return Err(IngestError::TooLong);
+        }
         let content = ContentId::payload(Digest::of(&payload));
         let event = NewEvent {
             stream_id: stream_id.to_owned(),

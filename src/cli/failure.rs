@@ -206,6 +206,7 @@ impl From<IngestError> for Failure {
             }
             IngestError::Sign(e) => e.into(),
             IngestError::Spool(e) => e.into(),
+            IngestError::TooLong => Self::data(message, "Spool its hash, or split it. Nothing was spooled."),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) enum SpoolCommand {
     },
     /// Seal what is spooled from now on under a new key
     Rotate,
-    /// Take over a spool of the published package; the file itself is only read
+    /// Take over a spool or a witness database of the published package; the file itself is only read
     Import {
         /// That spool [default: the file at --spool-db, where it is a published one]
         source: Option<PathBuf>,
@@ -174,15 +174,29 @@ fn stats(reader: &SpoolReader, as_json: bool) -> Result<u8, Failure> {
 }
 
 async fn import(vault: &Vault, source: Option<PathBuf>) -> Result<u8, Failure> {
-    if source.is_none() && !vault.takes_over_a_spool()? {
+    let (spool, witness) = match &source {
+        Some(source) => (!vault.is_published_witness(source)?, vault.is_published_witness(source)?),
+        None => (vault.takes_over_a_spool()?, vault.takes_over_a_witness()?),
+    };
+    if source.is_none() && !spool && !witness {
         return Err(ImportError::NotPublished(vault.spool_path()?).into());
     }
-    // Opening the spool imports a published one at its own path.
-    let spool = vault.spool().await?;
-    if let Some(source) = source {
-        vault.import(&spool, &source).await?;
+    // Opening imports what lies at the configured path itself.
+    if spool {
+        let opened = vault.spool().await?;
+        if let Some(source) = &source {
+            vault.import_spool(&opened, source).await?;
+        }
+        Output::new().line(&format!("the spool is {}", printable(&vault.spool_path()?.to_string_lossy())))?;
     }
-    Output::new().line(&format!("the spool is {}", printable(&vault.spool_path()?.to_string_lossy())))?;
+    if witness {
+        let mut opened = vault.witness()?;
+        if let Some(source) = &source {
+            vault.import_witness(&mut opened, source)?;
+        }
+        let path = vault.witness_path()?;
+        Output::new().line(&format!("the witness database is {}", printable(&path.to_string_lossy())))?;
+    }
     Ok(0)
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::output::Output;
+use super::import;
 use crate::config::{CustodySettings, Flags, KeySetting, Settings};
 use crate::custody::file::{Encryption, RootKey, load_signing_key};
 use crate::custody::{
@@ -12,10 +12,10 @@ use crate::custody::{
 };
 use crate::facts::{Clock, SystemClock};
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
-use crate::spool::import::{self, OpenPublished};
+use crate::spool::import::is_published_spool;
 use crate::spool::{self, Spool, SpoolKeys, SpoolReader};
 use crate::store::{FileKind, Schema, StoreError, file_kind};
-use crate::witness::{self, Witness};
+use crate::witness::{self, Witness, is_published_witness};
 
 /// What the configuration amounts to: builds each room from it, and hands out what was built.
 #[derive(Debug)]
@@ -152,14 +152,14 @@ impl Vault {
         self.make_folder(&resolved.path)?;
         let spool = self.spool_at(&resolved.path)?;
         if let Some(published) = resolved.published {
-            import_published(&spool, &resolved.path, &published, self.root_key()?).await?;
+            import::spool(&spool, &resolved.path, &published, self.root_key()?).await?;
         }
         Ok(Arc::new(spool))
     }
 
     /// Imports the published spool at `source` into the open one.
-    pub(super) async fn import(&self, spool: &Spool, source: &Path) -> Result<(), Failure> {
-        import_published(spool, &self.spool_path()?, source, self.root_key()?).await
+    pub(super) async fn import_spool(&self, spool: &Spool, source: &Path) -> Result<(), Failure> {
+        import::spool(spool, &self.spool_path()?, source, self.root_key()?).await
     }
 
     /// A spool at a path of its own, with the configured keys.
@@ -192,28 +192,42 @@ impl Vault {
     }
 
     fn resolve_spool(&self) -> Result<Resolved, Failure> {
-        resolve(&self.settings.spool, &spool::SCHEMA, import::is_published_spool)
+        resolve(&self.settings.spool, &spool::SCHEMA, is_published_spool)
     }
 
     /// The witness's state. A published one at its path is imported first.
     pub(super) fn witness(&self) -> Result<Witness, Failure> {
-        let resolved = resolve(&self.settings.witness, &witness::SCHEMA, witness::is_published_witness)?;
+        let resolved = self.resolve_witness()?;
         self.make_folder(&resolved.path)?;
         let mut witness = Witness::open(&resolved.path)?;
         if let Some(published) = resolved.published {
-            let imported = witness.import(&published, &resolved.path)?;
-            if imported.heads + imported.receipts + imported.forks > 0 {
-                Output::new().note(&format!(
-                    "Imported from {}: {} heads, {} receipts, {} fork evidence. It was only read; ours is {}.",
-                    published.display(),
-                    imported.heads,
-                    imported.receipts,
-                    imported.forks,
-                    resolved.path.display()
-                ));
-            }
+            import::witness(&mut witness, &resolved.path, &published)?;
         }
         Ok(witness)
+    }
+
+    /// Imports the published witness database at `source` into the open one.
+    pub(super) fn import_witness(&self, witness: &mut Witness, source: &Path) -> Result<(), Failure> {
+        import::witness(witness, &self.witness_path()?, source)
+    }
+
+    /// Whether a published witness database lies at the configured path.
+    pub(super) fn takes_over_a_witness(&self) -> Result<bool, Failure> {
+        Ok(self.resolve_witness()?.published.is_some())
+    }
+
+    /// Whether `source` is a witness database of the published package.
+    pub(super) fn is_published_witness(&self, source: &Path) -> Result<bool, Failure> {
+        Ok(is_published_witness(source, &self.witness_path()?)?)
+    }
+
+    /// Where the witness database lies.
+    pub(super) fn witness_path(&self) -> Result<PathBuf, Failure> {
+        Ok(self.resolve_witness()?.path)
+    }
+
+    fn resolve_witness(&self) -> Result<Resolved, Failure> {
+        resolve(&self.settings.witness, &witness::SCHEMA, is_published_witness)
     }
 
     /// Makes the folder of a store, as the published package does. Where there is a config file, a folder that is
@@ -273,22 +287,6 @@ fn resolve(
         // What is neither is refused by name when it is opened.
         _ => Ok(Resolved { path: path.to_owned(), published: None }),
     }
-}
-
-async fn import_published(spool: &Spool, ours: &Path, published: &Path, root: Arc<RootKey>) -> Result<(), Failure> {
-    let open: OpenPublished = Arc::new(move |token| root.open_published(token));
-    let imported = spool.import(published, ours, open).await?;
-    if let Some(imported) = imported.filter(|imported| imported.new_events() > 0) {
-        Output::new().note(&format!(
-            "Imported from {}: {} queued, {} delivered, {} dead. It was only read; ours is {}.",
-            published.display(),
-            imported.queued,
-            imported.delivered,
-            imported.dead,
-            ours.display()
-        ));
-    }
-    Ok(())
 }
 
 pub(super) fn required<'a>(value: Option<&'a str>, what: &str, variable: &str, key: &str) -> Result<&'a str, Failure> {
