@@ -172,10 +172,10 @@ fn stats(reader: &SpoolReader, as_json: bool) -> Result<u8, Failure> {
 }
 
 async fn import(vault: &Vault, source: Option<PathBuf>) -> Result<u8, Failure> {
-    // Opening the spool imports a published one at its own path.
-    let spool = vault.spool().await?;
-    if let Some(source) = source {
-        vault.import(&spool, &source).await?;
+    match source {
+        Some(source) => vault.import(&source).await?,
+        // Opening the spool imports a published one at its own path.
+        None => drop(vault.spool().await?),
     }
     Output::new().line(&format!("the spool is {}", vault.spool_path()?.display()))?;
     Ok(0)

@@ -136,6 +136,9 @@ impl Vault {
     pub(super) async fn spool(&self) -> Result<Arc<Spool>, Failure> {
         let resolved = self.resolve_spool()?;
         self.make_folder(&resolved.path)?;
+        if let Some(published) = &resolved.published {
+            self.check_published(published, &resolved.path)?;
+        }
         let spool = self.spool_at(&resolved.path)?;
         if let Some(published) = resolved.published {
             import_published(&spool, &resolved.path, &published, self.root_key()?).await?;
@@ -143,9 +146,22 @@ impl Vault {
         Ok(Arc::new(spool))
     }
 
-    /// Imports the published spool at `source` into the open one.
-    pub(super) async fn import(&self, spool: &Spool, source: &Path) -> Result<(), Failure> {
-        import_published(spool, &self.spool_path()?, source, self.root_key()?).await
+    /// Opens the spool and imports the published one at `source` into it.
+    pub(super) async fn import(&self, source: &Path) -> Result<(), Failure> {
+        let path = self.spool_path()?;
+        self.check_published(source, &path)?;
+        let spool = self.spool().await?;
+        import_published(&spool, &path, source, self.root_key()?).await
+    }
+
+    /// Refuses a published spool that could not be imported, before ours is made for it at `path`.
+    fn check_published(&self, source: &Path, path: &Path) -> Result<(), Failure> {
+        if path.exists() {
+            return Ok(());
+        }
+        let root = self.root_key()?;
+        let open: OpenPublished = Arc::new(move |token| root.open_published(token));
+        Ok(import::check_published(source, path, &open)?)
     }
 
     /// A spool at a path of its own, with the configured keys.

@@ -203,6 +203,7 @@ def refused(workshop: Workshop) -> None:
         done = ours.raw(*command, settings={"ENCRYPTION_KEY": OTHER_KEY})
         told = SPOOL.encode() in done.stderr or b"lv_" in done.stderr
         check(section, f"{command[0]} under another key", done.returncode != 0 and not done.stdout and told, done)
+    check(section, "and no spool is made under it", not (ours.folder / f"{SPOOL}.local-vault").exists(), ours.folder)
     done = ours.raw(*fresh)
     imported = b"4 queued, 1 delivered, 1 dead" in done.stderr
     check(section, "under the right key it is all there", done.returncode == 0 and imported, done)

@@ -169,9 +169,12 @@ def command_lines(workshop: Workshop) -> None:
     for flag in ("--checkpoint-seq-no", "--checkpoint-hash", "--tenant-id", "--stream-id", "--checkpoint-id"):
         at = whole.index(flag)
         submit(twins, f"without {flag}", *whole[:at], *whole[at + 2 :])
-    short = ["--t", "t", "--s", "s", "--checkpoint-i", "c", "--checkpoint-s", "1", "--checkpoint-h", A]
+    short = ["--t", "t", "--st", "s", "--checkpoint-i", "c", "--checkpoint-s", "1", "--checkpoint-h", A]
     submit(twins, "abbreviated flags", "witness-checkpoint", *short)
-    submit(twins, "--w for --witness-id", *whole, "--w", "ins_2")
+    # With a number that is refused, so that the line shows how far the command came.
+    zero = checkpoint("0", A, None)
+    submit(twins, "--w for --witness-id", *zero, "--w", "ins_2")
+    submit(twins, "--s for --stream-id", *zero, "--s", "s")
     submit(twins, "--witness-i for --witness-id", *whole, "--witness-i", "ins_2")
     submit(twins, "--p for --previous-checkpoint-hash", *whole, "--p", B)
     submit(twins, "an ambiguous abbreviation", *whole, "--c", "1")
