@@ -53,7 +53,9 @@ DIFFERENCES = {
     "command line: no command": Difference(SYSEXITS, USAGE, (64, "")),
     "command line: an unknown command": Difference(SYSEXITS, USAGE, (64, "")),
     "command line: a command in the wrong case": Difference(SYSEXITS, USAGE, (64, "")),
-    "command line: the spool behind the command": Difference(GLOBAL, USAGE, (0, spooled("the spool behind the command"))),
+    "command line: the spool behind the command": Difference(
+        GLOBAL, USAGE, (0, spooled("the spool behind the command"))
+    ),
     "command line: an id of words with a dash in front": Difference(
         "a value that looks like a flag needs =, as in --stream-id='-a b'",
         (0, spooled("an id of words with a dash in front")),

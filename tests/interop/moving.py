@@ -160,7 +160,8 @@ def by_command(workshop: Workshop) -> None:
     dead = ours.raw("--spool-db", "ours.sqlite3", "spool", "list", "--state", "dead", "--json")
     check(section, "the dead letter with its reason", json.loads(dead.stdout)["lastError"] == "http-422", dead)
     in_place = ours.raw("spool", "import")
-    check(section, "in place", in_place.returncode == 0 and f"{SPOOL}.local-vault".encode() in in_place.stdout, in_place)
+    told = f"{SPOOL}.local-vault".encode() in in_place.stdout
+    check(section, "in place", in_place.returncode == 0 and told, in_place)
     check(section, "the source is untouched", hashes(ours) == before, ours.folder)
     delivered(workshop, section, ours, PENDING)
 

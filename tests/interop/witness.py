@@ -97,8 +97,9 @@ def flaw(signed: dict) -> str | None:
     if receipt and canonical_json_bytes(content).hex() != signed["canonical_json_hex"]:
         return "THE CANONICAL FORM IS WRONG"
     key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signed["public_key"]["public_key_hex"]))
+    message = domain.encode() + b"\0" + canonical_json_bytes(content)
     try:
-        key.verify(bytes.fromhex(signed["signature"]["signature_hex"]), domain.encode() + b"\0" + canonical_json_bytes(content))
+        key.verify(bytes.fromhex(signed["signature"]["signature_hex"]), message)
     except InvalidSignature:
         return "THE SIGNATURE IS WRONG"
     return None

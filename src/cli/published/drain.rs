@@ -84,7 +84,9 @@ pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Resul
     let mut left = match args.max_iterations {
         None => usize::MAX,
         Some(n) if n > 0 => usize::try_from(n).unwrap_or(usize::MAX),
-        Some(_) => return Err(Failure::usage("--max-iterations must be at least 1", "Leave it out to go on for ever.")),
+        Some(_) => {
+            return Err(Failure::usage("--max-iterations must be at least 1", "Leave it out to go on for ever."));
+        }
     };
     let mut stop = Stop::listen()?;
     let mut drain = vault.drain(args.destination.dead_letter_like_published, false).await?;
