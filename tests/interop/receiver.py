@@ -42,7 +42,6 @@ class Sandbox:
         ca = self.ready["ca_file"]
         return {"RELAY_URL": self.ready["url"]} | ({"SSL_CERT_FILE": ca} if ca else {})
 
-
     def events(self) -> list[dict]:
         """The requests to the events endpoint, in order."""
         lines = Path(self.folder, "record.jsonl").read_bytes().splitlines()
