@@ -7,6 +7,7 @@ mod config;
 mod custody;
 mod failure;
 mod hardening;
+mod import;
 mod output;
 mod published;
 mod receipt;
@@ -43,10 +44,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
     // Two threads serve a relay on two cores; the spool and each key have threads of their own beside them.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| Failure::software(format!("cannot start the runtime: {e}")))?;
-    let done = runtime.block_on(dispatch(cli));
-    // A reader of standard output that went away is no error of ours.
-    let done = done.or_else(|failure| if failure.is_broken_pipe() { Ok(0) } else { Err(failure) });
-    done.map_err(|failure| if drop_in { failure.as_published() } else { failure })
+    runtime.block_on(dispatch(cli)).map_err(|failure| if drop_in { failure.into_published() } else { failure })
 }
 
 async fn dispatch(cli: Cli) -> Result<u8, Failure> {
@@ -65,7 +63,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::GenerateSigningKey(args) => published::keys::signing(args),
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,
-        Command::Spool(command) => spool::run(vault()?, command).await,
+        Command::Spool(command) => spool::run(&vault()?, command).await,
         Command::Verify(args) => verify::run(&vault()?, args).await,
         Command::WitnessCheckpoint(args) => published::witness::checkpoint(vault()?, args).await,
         Command::WitnessCounts => published::witness::counts(&vault()?),
@@ -89,7 +87,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     let _ = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-        _ if arguments.iter().skip(1).any(|word| args::is_published_name(word)) => ExitCode::from(2),
+        _ if args::is_published(arguments) => ExitCode::from(2),
         _ => ExitCode::from(failure::USAGE),
     }
 }

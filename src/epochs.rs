@@ -34,9 +34,15 @@ pub struct Epochs {
     spool_id: String,
     wrapping: Arc<dyn WrappingKey>,
     record: PurposeKey,
-    // With the row that was verified: the transaction that it was read in may be undone, and then another process may
-    // begin an epoch of the same number.
-    opened: Arc<Mutex<HashMap<u32, (Row, Arc<dyn DataKey>)>>>,
+    opened: Arc<Mutex<HashMap<u32, Opened>>>,
+}
+
+/// A data key, with the row that it was verified by: the transaction that showed the row may be undone, and then
+/// another process may begin an epoch of the same number.
+#[derive(Debug)]
+struct Opened {
+    row: Row,
+    key: Arc<dyn DataKey>,
 }
 
 /// An epoch and its data key.
@@ -67,11 +73,11 @@ impl Epochs {
     pub fn open(&self, db: &Connection, number: u32) -> Result<Arc<dyn DataKey>, EpochError> {
         let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let row = Row::read(db, number)?.ok_or(EpochError::Missing { epoch: number })?;
-        if let Some((_, key)) = opened().get(&number).filter(|(verified, _)| *verified == row) {
-            return Ok(key.clone());
+        if let Some(verified) = opened().get(&number).filter(|verified| verified.row == row) {
+            return Ok(verified.key.clone());
         }
         let key = self.unwrap(&row, number)?;
-        opened().insert(number, (row, key.clone()));
+        opened().insert(number, Opened { row, key: key.clone() });
         Ok(key)
     }
 
@@ -211,5 +217,37 @@ pub enum EpochError {
 impl From<rusqlite::Error> for EpochError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::custody::Purpose;
+    use crate::custody::file::RootKey;
+
+    fn epochs() -> Epochs {
+        let root = RootKey::new(&mut [1; 32]);
+        let record = PurposeKey::bind(Purpose::Record, "record", Arc::new(root.record_key())).unwrap();
+        Epochs::new("spl_1", Arc::new(root), record)
+    }
+
+    #[test]
+    fn a_rotation_that_was_undone_leaves_no_key_behind() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(TABLE).unwrap();
+        let (ours, now) = (epochs(), Timestamp::from_millis(0));
+        ours.rotate(&db, now).unwrap();
+        db.execute_batch("BEGIN").unwrap();
+        ours.rotate(&db, now).unwrap();
+        assert_eq!(ours.active(&db).unwrap().number, 2);
+        db.execute_batch("ROLLBACK").unwrap();
+
+        // Another process begins the epoch of that number.
+        epochs().rotate(&db, now).unwrap();
+        let active = ours.active(&db).unwrap();
+        let sealed = active.key.seal(b"", b"record").unwrap();
+        assert_eq!(active.number, 2);
+        assert_eq!(**epochs().open(&db, 2).unwrap().open(b"", &sealed).unwrap(), *b"record");
     }
 }

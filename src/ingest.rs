@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -16,6 +17,10 @@ use crate::spool::{ContentId, Enqueued, NewEvent, Spool, SpoolError};
 
 /// The longest stream_id and source_ref that new commands take, in bytes.
 pub const LONGEST_ID: usize = 1024;
+
+/// The longest canonical payload, in bytes. A request is an envelope more, and a receiver reads no JSON of more than
+/// [`MAX_BYTES`](json::MAX_BYTES) either: what it can never take would park the destination for good.
+pub const LONGEST_PAYLOAD: usize = json::MAX_BYTES - 1024 * 1024;
 
 /// Spools payloads and attestations.
 #[derive(Debug, Clone)]
@@ -54,6 +59,9 @@ pub enum IngestError {
     /// The spool refuses or fails.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The payload is longer than [`LONGEST_PAYLOAD`].
+    #[error("the payload is larger than {} MiB in its canonical form", LONGEST_PAYLOAD / 1024 / 1024)]
+    TooLong,
 }
 
 impl Ingest {
@@ -71,6 +79,9 @@ impl Ingest {
         allow_ref_reuse: bool,
     ) -> Result<Enqueued, IngestError> {
         let payload = Zeroizing::new(json::parse(payload)?.to_canonical());
+        if payload.len() > LONGEST_PAYLOAD {
+            return Err(IngestError::TooLong);
+        }
         let content = ContentId::payload(Digest::of(&payload));
         let event = NewEvent {
             stream_id: stream_id.to_owned(),
@@ -133,9 +144,14 @@ pub fn check_id(name: &'static str, id: &str) -> Result<(), IngestError> {
     }
 }
 
-/// The hash of a file's bytes, read as a stream. Blocking.
+/// The hash of a plain file's bytes, read as a stream. Blocking, but not on a pipe that nobody writes to, and not for
+/// ever on a device: what is no plain file is refused.
 pub fn hash_file(path: &Path) -> io::Result<Digest> {
-    let mut file = File::open(path)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a plain file"));
+    }
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {

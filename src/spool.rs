@@ -16,6 +16,9 @@ mod tombstone;
 
 pub mod import;
 
+#[cfg(test)]
+mod plans;
+
 pub use destination::{Destination, Gate, Parked};
 pub use enqueue::{Enqueued, NewEvent};
 pub use lease::{Lease, Leased};

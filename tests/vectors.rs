@@ -3,16 +3,19 @@
 
 #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 
-use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ed25519_dalek::{Signer as _, SigningKey};
+use local_vault::custody::file::FileKey;
+use local_vault::custody::{Purpose, PurposeKey, Signer, SignerConfig};
 use local_vault::facts::{Digest, Timestamp};
 use local_vault::protocol::ack;
 use local_vault::protocol::envelope::{Envelope, upstream_event_id};
 use local_vault::protocol::json::{self, JsonError, Object, Value};
-use local_vault::protocol::witness::{self, Decision, ForkEvidence, Head, Statement, Submission};
+use local_vault::protocol::witness::{self, Submission};
 use local_vault::protocol::{Preimage, PublicKey, Signature};
+use local_vault::witness::{Verdict, Witness, WitnessError};
 
 #[test]
 fn canonical_json_is_what_the_package_writes() {
@@ -90,7 +93,7 @@ fn answers_are_judged_as_the_contract_says() {
 fn checkpoints_are_witnessed_as_the_package_does() {
     let rows = rows("witness", 20);
     for (at, row) in &rows {
-        let mut witness = Witness::new(row);
+        let mut witness = OnDisk::new(row);
         for (step_at, step) in row.get("steps").and_then(Value::as_array).unwrap().iter().enumerate() {
             let step = step.as_object().unwrap();
             let ours = witness.witness(object(step, "submit"), time(step, "accepted_at"));
@@ -99,68 +102,50 @@ fn checkpoints_are_witnessed_as_the_package_does() {
                 continue;
             };
             let expected = without_random_ids(object(step, "result"));
-            verify_published(object(step, "result"), &witness.public);
+            verify_published(object(step, "result"), witness.signer.public_key());
             ours = without_random_ids(&ours);
             assert_eq!(ours, expected, "row {at} step {step_at}");
         }
-        let counts = object(row, "counts");
-        assert_eq!(witness.receipts.len() as i64, integer(counts, "receipts"), "row {at}");
-        assert_eq!(witness.forks.len() as i64, integer(counts, "forks"), "row {at}");
+        let (ours, counts) = (witness.witness.counts().unwrap(), object(row, "counts"));
+        assert_eq!(ours.receipts.cast_signed(), integer(counts, "receipts"), "row {at}");
+        assert_eq!(ours.forks.cast_signed(), integer(counts, "forks"), "row {at}");
     }
     println!("witness: {} sequences", rows.len());
 }
 
-/// A witness whose state is in memory.
-struct Witness {
-    kid: String,
-    key: SigningKey,
-    public: PublicKey,
-    heads: HashMap<[String; 3], Head>,
-    receipts: HashMap<([String; 3], i64), Object>,
-    /// By evidence hash.
-    forks: HashMap<String, Object>,
+/// The witness as it ships: its own store on the disk, and a signer of its own.
+struct OnDisk {
+    runtime: tokio::runtime::Runtime,
+    witness: Witness,
+    signer: Signer,
+    _folder: tempfile::TempDir,
 }
 
-impl Witness {
+impl OnDisk {
     fn new(row: &Object) -> Self {
-        let (key, public) = key_pair(row);
-        let kid = text(row, "key_id").to_owned();
-        Self { kid, key, public, heads: HashMap::new(), receipts: HashMap::new(), forks: HashMap::new() }
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (key, _) = key_pair(row);
+        let key = PurposeKey::bind(Purpose::Witness, text(row, "key_id"), Arc::new(FileKey::from_seed(key.to_bytes())));
+        Self {
+            runtime,
+            witness: Witness::open(&folder.path().join("witness.sqlite3")).unwrap(),
+            signer: Signer::spawn(key.unwrap(), SignerConfig::default()),
+            _folder: folder,
+        }
     }
 
     /// The answer as the published command prints it; `None` where the input is refused.
     fn witness(&mut self, submit: &Object, now: Timestamp) -> Option<Object> {
         let submission = submission(submit)?;
-        submission.check().ok()?;
-        let stream = [submission.witness_id.clone(), submission.tenant_id.clone(), submission.stream_id.clone()];
-        let number = (stream.clone(), submission.checkpoint_seq_no);
-        let head = self.heads.get(&stream);
-        let receipted = self.receipts.get(&number);
-        let decision = witness::decide(&submission, head, receipted.map(|receipt| text(receipt, "checkpoint_hash")));
-        Some(match decision {
-            Decision::Accept => {
-                let receipt = self.receipt(&submission, now);
-                self.heads.insert(stream, head_of(&submission));
-                self.receipts.insert(number, receipt.clone());
-                answer(true, false, Some(receipt), None)
-            }
-            Decision::Replay => answer(true, true, receipted.cloned(), None),
-            Decision::Fork => {
-                let evidence = self.evidence(ForkEvidence { head: head.cloned(), submission, created_at: now });
-                self.forks.insert(text(&evidence, "evidence_hash").to_owned(), evidence.clone());
-                answer(false, false, None, Some(evidence))
-            }
-        })
-    }
-
-    fn receipt(&self, submission: &Submission, now: Timestamp) -> Object {
-        let statement = Statement { submission: submission.clone(), key_epoch: self.kid.clone(), accepted_at: now };
-        witness::receipt("", &statement, &self.public, &sign(&self.key, &statement.preimage()))
-    }
-
-    fn evidence(&self, evidence: ForkEvidence) -> Object {
-        let signature = sign(&self.key, &evidence.preimage());
-        witness::sealed_fork_evidence("", &evidence, &self.kid, &self.public, &signature)
+        let accepted = self.witness.accept(&submission, &self.signer, now);
+        match self.runtime.block_on(accepted) {
+            Ok(Verdict::Accepted(receipt)) => Some(answer(true, false, Some(receipt), None)),
+            Ok(Verdict::Replayed(receipt)) => Some(answer(true, true, Some(receipt), None)),
+            Ok(Verdict::Forked(evidence)) => Some(answer(false, false, None, Some(evidence))),
+            Err(WitnessError::Submission(_)) => None,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -176,14 +161,6 @@ fn submission(submit: &Object) -> Option<Submission> {
         checkpoint_hash: text("checkpoint_hash")?,
         previous_checkpoint_hash: text("previous_checkpoint_hash"),
     })
-}
-
-fn head_of(submission: &Submission) -> Head {
-    Head {
-        checkpoint_id: submission.checkpoint_id.clone(),
-        checkpoint_seq_no: submission.checkpoint_seq_no,
-        checkpoint_hash: submission.checkpoint_hash.clone(),
-    }
 }
 
 fn answer(accepted: bool, replayed: bool, receipt: Option<Object>, fork_evidence: Option<Object>) -> Object {

@@ -1,7 +1,7 @@
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use super::attest::AttestArgs;
 use super::completions::CompletionsArgs;
@@ -36,8 +36,8 @@ Examples:
   local-vault receipt show --all                      what the receiver has acknowledged
   local-vault enqueue-json --stream-id s --source-ref r --payload-file p.json
 
-Exit codes: 0 done; 64 usage; 65 data does not verify; 69 device or receiver away; 70 a defect; 74 the disk failed;
-75 locked or full, try again; 77 refused; 78 configuration. The published commands (enqueue-json, drain-once,
+Exit codes: 0 done; 64 usage; 65 data does not verify; 69 device or receiver away; 70 a defect; 74 a file or the disk
+failed; 75 locked or full, try again; 77 refused; 78 configuration. The published commands (enqueue-json, drain-once,
 drain-loop, witness-checkpoint, witness-counts, generate-…) keep theirs: 1 for any failure, 2 for usage.";
 
 /// What every command takes.
@@ -126,9 +126,13 @@ const PUBLISHED: [&str; 9] = [
     "witness-counts",
 ];
 
-/// Whether a word of the command line names a command of the published package.
-pub(super) fn is_published_name(word: &OsStr) -> bool {
-    word.to_str().is_some_and(|word| PUBLISHED.contains(&word))
+/// Whether a command line that does not parse was meant for a command of the published package: the first word that
+/// names any command is one of its.
+pub(super) fn is_published(arguments: &[OsString]) -> bool {
+    let command = Cli::command();
+    let published = |word: &str| PUBLISHED.contains(&word);
+    let names_one = |word: &&str| published(word) || command.find_subcommand(word).is_some();
+    arguments.iter().skip(1).filter_map(|word| word.to_str()).find(names_one).is_some_and(published)
 }
 
 impl Command {
@@ -158,7 +162,7 @@ impl Command {
             Self::DrainOnce(args) => args.destination.flags(flags),
             Self::DrainLoop(args) => args.destination.flags(flags),
             Self::WitnessCheckpoint(args) => {
-                Flags { witness_id: args.witness_id.clone(), key_id: args.key_id.clone(), ..flags }
+                Flags { witness_id: args.witness_id.clone(), witness_key_id: args.key_id.clone(), ..flags }
             }
             _ => flags,
         }

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::failure::Failure;
-use super::output::{Output, printable, progress};
+use super::output::{Output, progress};
 use super::vault::{Vault, required};
 use crate::custody::Purpose;
 use crate::facts::Digest;
@@ -23,8 +23,9 @@ Examples:
   local-vault attest report.pdf --stream-id str_reports
   local-vault attest docs/ src/ --json
 
-A file is attested by the SHA-256 of its bytes under the reference PATH@HASH. The same file again is the same event,
-and nothing is signed for it; an edited file is a new event. Links inside a folder are not followed.")]
+A file is attested by the SHA-256 of its bytes under the reference PATH@HASH, with the path as it was given. The same
+file again is the same event, and nothing is signed for it; an edited file is a new event. Inside a folder links are
+not followed, and pipes, sockets and devices are passed over; how many is said on standard error.")]
 pub(super) struct AttestArgs {
     /// Files, and folders with everything in them
     #[arg(required = true, value_name = "PATH")]
@@ -40,7 +41,7 @@ pub(super) struct AttestArgs {
 /// Files that are hashed, signed and spooled at once: enough to fill a transaction, few enough to hold in memory.
 const AT_ONCE: usize = 64;
 
-/// A file that is attested, or why it is not.
+/// A file that is attested.
 struct Done {
     path: String,
     hash: Digest,
@@ -54,7 +55,7 @@ pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
     let stream_id = args.stream_id.or_else(|| vault.settings.stream_id.clone());
     let stream_id: Arc<str> = required(stream_id.as_deref(), "stream", "STREAM_ID", "installation.stream_id")?.into();
     check_id("stream_id", &stream_id)?;
-    let files = files(&args.paths)?;
+    let Found { files, skipped } = Found::at(&args.paths)?;
     let attestor = Arc::new(Attestor {
         installation_id: vault.installation_id()?.to_owned(),
         signer: vault.signer(Purpose::Source)?,
@@ -75,17 +76,16 @@ pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
         // In the order of the files, whichever was ready first. The first that fails ends the command: what is
         // spooled stays, and the same command again goes on from there.
         let done = next.await.map_err(|_| Failure::software("attesting a file broke off"))??;
-        if done.enqueued.known {
-            known += 1
-        } else {
-            new += 1
-        }
+        *(if done.enqueued.known { &mut known } else { &mut new }) += 1;
         bar.inc(1);
         if args.json {
             bar.suspend(|| Output::new().json(&object(&done)))?;
         }
     }
     bar.finish_and_clear();
+    if skipped > 0 {
+        Output::new().note(&format!("Passed over {skipped} in folders: links, pipes, sockets or devices."));
+    }
     if !args.json {
         Output::new().line(&format!("attested {new} new, {known} known before"))?;
     }
@@ -94,11 +94,11 @@ pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
 
 async fn attest(ingest: Ingest, attestor: Arc<Attestor>, stream_id: Arc<str>, file: PathBuf) -> Result<Done, Failure> {
     let path = text(&file)?.to_owned();
-    let read = spawn_blocking(move || hash_file(&file)).await.map_err(|_| Failure::software("hashing broke off"))?;
-    let hash = read.map_err(|e| Failure::io(&format!("cannot read {}", printable(&path)), &e))?;
+    let read = move || hash_file(&file).map_err(|e| unreadable(&file, &e));
+    let hash = spawn_blocking(read).await.map_err(|_| Failure::software("hashing broke off"))??;
     let source_ref = file_source_ref(&path, &hash);
     let enqueued = ingest.attest(&attestor, &stream_id, &source_ref, hash).await.map_err(|e| match e {
-        IngestError::Id { .. } => Failure::usage(format!("{}: {e}", printable(&path)), "Give a shorter path."),
+        IngestError::Id { .. } => Failure::usage(format!("{path}: {e}"), "Give a shorter path."),
         e => e.into(),
     })?;
     Ok(Done { path, hash, source_ref, enqueued })
@@ -114,43 +114,58 @@ fn object(done: &Done) -> Object {
         .with("known", done.enqueued.known)
 }
 
-/// The files that were named, and those in the folders that were, each folder's in order of their names.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut files = Vec::new();
-    for path in paths {
-        let walked = match fs::metadata(path) {
-            Ok(meta) if meta.is_dir() => walk(path, &mut files),
-            Ok(meta) if meta.is_file() => {
-                files.push(path.clone());
-                Ok(())
-            }
-            // A pipe or a device has no content that could be looked at again.
-            Ok(_) => Err(io::Error::other("not a file and not a folder")),
-            Err(e) => Err(e),
-        };
-        walked.map_err(|e| Failure::io(&format!("cannot read {}", printable(&path.to_string_lossy())), &e))?;
-    }
-    Ok(files)
+/// What there is to attest.
+#[derive(Default)]
+struct Found {
+    /// The files that were named and those in the folders that were, each folder's in order of their names. One that
+    /// was named twice comes once.
+    files: Vec<PathBuf>,
+    /// What lies in the folders and is neither a file nor a folder.
+    skipped: usize,
 }
 
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            walk(&entry.path(), files)?;
-        } else if kind.is_file() {
-            files.push(entry.path());
+impl Found {
+    fn at(paths: &[PathBuf]) -> Result<Self, Failure> {
+        let mut found = Self::default();
+        for path in paths {
+            match fs::metadata(path) {
+                Ok(meta) if meta.is_dir() => found.walk(path)?,
+                Ok(meta) if meta.is_file() => found.files.push(path.clone()),
+                // A pipe or a device has no content that could be looked at again.
+                Ok(_) => return Err(unreadable(path, &io::Error::other("not a file and not a folder"))),
+                Err(e) => return Err(unreadable(path, &e)),
+            }
         }
+        let mut seen = HashSet::new();
+        found.files.retain(|file| seen.insert(file.clone()));
+        Ok(found)
     }
-    Ok(())
+
+    fn walk(&mut self, folder: &Path) -> Result<(), Failure> {
+        let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut entries = entries.map_err(|e| unreadable(folder, &e))?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let kind = entry.file_type().map_err(|e| unreadable(&entry.path(), &e))?;
+            if kind.is_dir() {
+                self.walk(&entry.path())?;
+            } else if kind.is_file() {
+                self.files.push(entry.path());
+            } else {
+                self.skipped += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::io(&format!("cannot read {}", path.display()), error)
 }
 
 /// A path as a reference can hold it.
 fn text(path: &Path) -> Result<&str, Failure> {
     path.to_str().ok_or_else(|| {
-        let message = format!("{} is not UTF-8", printable(&path.to_string_lossy()));
-        Failure::usage(message, "A source_ref is text; rename the file.")
+        Failure::usage(format!("{} is not UTF-8", path.display()), "A source_ref is text; rename the file.")
     })
 }

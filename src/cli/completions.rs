@@ -5,6 +5,11 @@ use super::failure::Failure;
 use super::output::Output;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  local-vault completions bash > /etc/bash_completion.d/local-vault
+  local-vault completions zsh > ~/.zfunc/_local-vault
+  local-vault completions fish > ~/.config/fish/completions/local-vault.fish")]
 pub(super) struct CompletionsArgs {
     /// For which shell
     shell: Shell,

@@ -1,11 +1,15 @@
 use clap::Subcommand;
 
 use super::failure::Failure;
-use super::output::Output;
+use super::output::{Output, printable};
 use super::vault::Vault;
 use crate::config::{EXAMPLE, Flags};
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  local-vault config example > local-vault.toml
+  local-vault --config local-vault.toml config check")]
 pub(super) enum ConfigCommand {
     /// Check the config file, the environment and every key file, and name all errors at once
     Check,
@@ -20,17 +24,35 @@ pub(super) fn run(command: ConfigCommand, flags: &Flags) -> Result<u8, Failure> 
     }
 }
 
+/// Tries everything that the settings name, and gathers what does not work.
 fn check(flags: &Flags) -> Result<u8, Failure> {
     let vault = Vault::load(flags)?;
     let custody = &vault.settings.custody;
+    let mut failures = Vec::new();
     if custody.encryption_key.is_some() {
-        vault.root_key()?;
+        failures.extend(vault.root_key().err());
     }
-    let keys = vault.signing_keys()?;
+    let mut keys = Vec::new();
+    for key in vault.load_keys() {
+        match key {
+            Ok(key) => keys.push(key),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    failures.extend(vault.check_purposes(&keys).err());
+    failures.extend(vault.proxy().err());
     if vault.settings.relay.endpoint.is_some() {
-        vault.client(vault.settings.installation_id.as_deref())?;
+        let installation_id = vault.settings.installation_id.as_deref();
+        match vault.endpoint(installation_id) {
+            // What is left is the CA file; a proxy that was refused above is not told of again.
+            Ok(_) if vault.proxy().is_ok() => failures.extend(vault.client(installation_id).err()),
+            endpoint => failures.extend(endpoint.err()),
+        }
+    }
+    if !failures.is_empty() {
+        return Err(Failure::configs(failures));
     }
     let file = vault.settings.config_file.as_ref().map_or("no config file".into(), |file| file.display().to_string());
-    Output::new().line(&format!("config: OK ({file}, {} signing keys)", keys.len()))?;
+    Output::new().line(&format!("config: OK ({}, {} signing keys)", printable(&file), keys.len()))?;
     Ok(0)
 }

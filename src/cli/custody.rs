@@ -8,6 +8,10 @@ use crate::custody::file::Encryption;
 use crate::protocol::json::{Object, Value};
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  local-vault custody report
+  local-vault custody report --json | jq -r '.keys[] | .purpose + \"=\" + .publicKeyHex'   for `verify --public-key`")]
 pub(super) enum CustodyCommand {
     /// Show each key: purpose, algorithm, where it is, how it is protected, its public half
     Report {
@@ -17,13 +21,17 @@ pub(super) enum CustodyCommand {
     },
 }
 
-/// What OWASP recommends for PBKDF2-SHA256, and OpenSSL's `genpkey` does not do.
+/// What OWASP recommends for PBKDF2-SHA256. OpenSSL's `genpkey` writes 2,048.
 const ENOUGH_ITERATIONS: u32 = 600_000;
 
 pub(super) fn run(vault: &Vault, command: CustodyCommand) -> Result<u8, Failure> {
     let CustodyCommand::Report { json } = command;
-    let keys = vault.signing_keys()?;
+    let mut keys = vault.signing_keys()?;
     let root = vault.settings.custody.encryption_key.is_some().then(|| vault.root_key()).transpose()?;
+    if let Some(root) = root.as_ref().filter(|_| vault.settings.custody.record.is_none()) {
+        let (key, source) = (vault.record_key(root)?, "the encryption key (HKDF)".to_owned());
+        keys.push(LoadedKey { key, encryption: Encryption::None, source });
+    }
     let output = Output::new();
     if json {
         let keys: Vec<Value> = keys.iter().map(|key| object(key).into()).collect();

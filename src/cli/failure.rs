@@ -1,5 +1,6 @@
 use std::io;
 
+use super::output::printable;
 use crate::config::ConfigError;
 use crate::custody::{CustodyError, ErrorKind, SignError};
 use crate::epochs::EpochError;
@@ -26,13 +27,14 @@ const CONFIG: u8 = 78;
 pub(super) struct Failure {
     code: u8,
     message: String,
-    advice: Option<String>,
+    details: Vec<String>,
+    advice: String,
     broken_pipe: bool,
 }
 
 impl Failure {
     fn new(code: u8, message: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { code, message: message.into(), advice: Some(advice.into()), broken_pipe: false }
+        Self { code, message: message.into(), details: Vec::new(), advice: advice.into(), broken_pipe: false }
     }
 
     /// Something that a person gave is wrong.
@@ -50,7 +52,7 @@ impl Failure {
         Self::new(UNAVAILABLE, message, advice)
     }
 
-    /// Somebody who may has said no.
+    /// Somebody who may say no has said it.
     pub(super) fn refused(message: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::new(REFUSED, message, advice)
     }
@@ -58,6 +60,12 @@ impl Failure {
     /// The configuration is wrong or lacks something.
     pub(super) fn config(message: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::new(CONFIG, message, advice)
+    }
+
+    /// Several things are wrong with the configuration.
+    pub(super) fn configs(failures: Vec<Self>) -> Self {
+        let details = failures.into_iter().map(|failure| format!("{}. {}", failure.message, failure.advice)).collect();
+        Self { details, ..Self::config("the configuration is refused", "Mend each line.") }
     }
 
     /// A file cannot be read or written.
@@ -73,7 +81,7 @@ impl Failure {
     }
 
     /// The code as the published package has it: 1 for everything.
-    pub(super) fn as_published(self) -> Self {
+    pub(super) fn into_published(self) -> Self {
         Self { code: 1, ..self }
     }
 
@@ -85,16 +93,24 @@ impl Failure {
         self.broken_pipe
     }
 
-    /// What happened, and what to do.
-    pub(super) fn lines(&self) -> (&str, Option<&str>) {
-        (&self.message, self.advice.as_deref())
+    /// What happened, without a full stop.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What happened and what to do, and between them each thing that is wrong where there are several.
+    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+        let end = if self.details.is_empty() { '.' } else { ':' };
+        let details = self.details.iter().map(|detail| format!("  {}", printable(detail)));
+        let first = format!("Error: {}{end}", printable(&self.message));
+        std::iter::once(first).chain(details).chain([printable(&self.advice)])
     }
 }
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let advice = "Mend each line; `local-vault config example` shows every key.";
-        Self::config(format!("the configuration is refused:\n  {}", error.0.join("\n  ")), advice)
+        Self { details: error.0, ..Self::config("the configuration is refused", advice) }
     }
 }
 
@@ -124,16 +140,15 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
         match error {
-            StoreError::Busy(_) => {
-                Self::new(TEMPORARY, message, "Another local-vault has it. Try again, or stop the other one.")
-            }
+            StoreError::Busy(_) => Self::new(TEMPORARY, message, "Try again, or stop the other local-vault."),
             StoreError::Damaged(_) => {
                 Self::data(message, "Nothing was changed. Keep the file, and restore the disk before going on.")
             }
             StoreError::Foreign { .. } => Self::config(message, "Name another file. This one was not touched."),
             StoreError::Full => Self::new(TEMPORARY, message, "Nothing was lost. Make room on the disk and try again."),
             StoreError::Io(_) | StoreError::Stopped => {
-                let advice = "What was being written may or may not be there; the same command again finds out.";
+                let advice = "Check the path and the disk. What was being written may or may not be there; the same \
+                              command again finds out.";
                 Self::new(IO, message, advice)
             }
             StoreError::Missing(_) => Self::config(message, "Name the right file with --spool-db or --witness-db."),
@@ -191,6 +206,7 @@ impl From<IngestError> for Failure {
             }
             IngestError::Sign(e) => e.into(),
             IngestError::Spool(e) => e.into(),
+            IngestError::TooLong => Self::data(message, "Spool its hash, or split it. Nothing was spooled."),
         }
     }
 }
@@ -242,6 +258,6 @@ impl From<ClientError> for Failure {
 
 impl From<EndpointError> for Failure {
     fn from(error: EndpointError) -> Self {
-        Self::config(error.to_string(), "The endpoint is an https URL without credentials, query or fragment.")
+        Self::config(error.to_string(), "Mend relay.endpoint, ATTESTO_LOCAL_VAULT_RELAY_URL or --endpoint-url.")
     }
 }

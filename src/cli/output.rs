@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::args::{Global, LogFormat, LogLevel};
@@ -51,20 +51,19 @@ impl Output {
         let _ = writeln!(io::stderr(), "{line}");
     }
 
-    /// How a command failed: what happened, and what to do.
+    /// How a command failed. Where the reader of standard output went away, nobody is told.
     pub(super) fn failure(self, failure: &Failure) {
-        let (message, advice) = failure.lines();
-        self.note(&format!("Error: {message}"));
-        if let Some(advice) = advice {
-            self.note(advice);
+        if !failure.is_broken_pipe() {
+            failure.lines().for_each(|line| self.note(&line));
         }
     }
 }
 
-/// A bar on a terminal, and nothing elsewhere.
+/// A bar on a terminal, and nothing elsewhere. It is gone when the command ends, however that ends.
 pub(super) fn progress(length: u64, what: &'static str) -> ProgressBar {
     let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(length), target).with_message(what);
+    let bar = bar.with_finish(ProgressFinish::AndClear);
     // The template is ours and holds.
     let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} {per_sec} {eta}");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
@@ -88,7 +87,14 @@ pub(super) fn start_log(global: &Global) -> Result<(), Failure> {
     started.map_err(|e| Failure::software(format!("cannot start the log: {e}")))
 }
 
-/// Text from outside as it is safe on a terminal: control characters are escaped.
+/// Text from outside as it is safe on a terminal: what moves the cursor, starts an escape sequence or turns the order
+/// of the letters around (Unicode's bidirectional controls) is escaped.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    let turns =
+        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || turns(c) { safe.extend(c.escape_default()) } else { safe.push(c) }
+    }
+    safe
 }

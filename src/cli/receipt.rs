@@ -50,10 +50,7 @@ pub(super) async fn run(vault: &Vault, command: ReceiptCommand) -> Result<u8, Fa
     loop {
         let page = match args.event_id {
             Some(id) => vec![find(&reader, id)?],
-            None => {
-                let state = Some(State::Receipted);
-                reader.list(&Filter { state, stream_id: None, after, limit: PAGE })?
-            }
+            None => receipted(&reader, after)?,
         };
         for event in &page {
             let Some(answer) = reader.answer(event)? else {
@@ -124,7 +121,7 @@ fn none(event: &Event) -> Failure {
     Failure::data(format!("there is no receipt for {} ({state})", event.event_id), advice)
 }
 
-/// Every event with an answer, in order, for `verify`.
+/// The next receipted events behind `after`, in order; none where there are no more.
 pub(super) fn receipted(reader: &SpoolReader, after: i64) -> Result<Vec<Event>, Failure> {
     Ok(reader.list(&Filter { state: Some(State::Receipted), stream_id: None, after, limit: PAGE })?)
 }

@@ -6,12 +6,19 @@ use super::stop::Stop;
 use super::vault::Vault;
 use crate::custody::Purpose;
 use crate::facts::random_id;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, check_id};
 use crate::protocol::json::Object;
-use crate::relay::{Drain, DrainConfig, Outcome, Step};
-use crate::spool::{Destination, Gate, State};
+use crate::relay::{Drain, DrainConfig, Endpoint, Outcome, Step};
+use crate::spool::{Destination, Gate, SpoolError, SpoolReader, State};
+use crate::store::StoreError;
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  local-vault relay test                                          before cut-over: one marked event, and its receipt
+  local-vault relay drain --json
+  local-vault relay status
+  local-vault relay resume --installation-id ins_new              after a revocation and a re-enrolment")]
 pub(super) enum RelayCommand {
     /// Send what is spooled, with a progress bar, until all of it is settled or the receiver is away
     Drain {
@@ -165,7 +172,7 @@ fn status(vault: &Vault, json: bool) -> Result<u8, Failure> {
         let status = Object::new()
             .with("state", state(gate))
             .with("installationId", destination.installation_id.clone())
-            .with("endpoint", vault.settings.relay.endpoint.clone())
+            .with("endpoint", endpoint(vault))
             .with("pausedAt", time(destination.paused_at))
             .with("revokedAt", time(destination.revoked_at))
             .with("parked", parked);
@@ -175,12 +182,15 @@ fn status(vault: &Vault, json: bool) -> Result<u8, Failure> {
     let installation = destination.installation_id.as_deref().map_or_else(|| "-".into(), printable);
     output.line(&format!("state         {}", state(gate)))?;
     output.line(&format!("installation  {installation}"))?;
-    output.line(&format!(
-        "endpoint      {}",
-        vault.settings.relay.endpoint.as_deref().map_or_else(|| "-".into(), printable)
-    ))?;
+    output.line(&format!("endpoint      {}", endpoint(vault).unwrap_or_else(|| "-".into())))?;
     held_back(&destination, output)?;
     Ok(0)
+}
+
+/// The endpoint as it may be shown: one that is refused may hold a password.
+fn endpoint(vault: &Vault) -> Option<String> {
+    let text = vault.settings.relay.endpoint.as_deref()?;
+    Some(Endpoint::parse(text, None).map_or_else(|e| format!("refused: {e}"), |endpoint| endpoint.to_string()))
 }
 
 fn held_back(destination: &Destination, output: Output) -> Result<(), Failure> {
@@ -219,6 +229,9 @@ async fn resume(vault: &Vault, enrolled: Option<String>) -> Result<u8, Failure> 
 /// Sends one marked event by a spool of its own, so that neither the real one's events nor its outages are touched,
 /// and what is signed is on the disk first like any other.
 async fn test(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
+    check_id("stream_id", stream_id)?;
+    let installation_id = vault.installation_id()?.to_owned();
+    refuse_revoked(vault, &installation_id)?;
     let scratch = tempdir(vault)?;
     let path = scratch.0.join("spool.sqlite3");
     let spool = std::sync::Arc::new(vault.spool_at(&path)?);
@@ -226,7 +239,6 @@ async fn test(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
     let marked =
         Object::new().with("event_type", "local_vault.relay.test").with("sent_at", vault.clock.now().to_string());
     Ingest::new(spool.clone()).payload(stream_id, &source_ref, &marked.to_canonical(), true).await?;
-    let installation_id = vault.installation_id()?.to_owned();
     let client = vault.client(Some(&installation_id))?;
     let config = DrainConfig { installation_id, parallel: 1, count_every_failure: false };
     let signer = vault.signer(Purpose::Relay)?;
@@ -243,6 +255,18 @@ async fn test(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
         )),
         Step::Idle { .. } => Err(Failure::software("the marked event was not sent")),
     }
+}
+
+/// After a revocation nothing is sent for the installation any more, a test neither. A new one may be proved before
+/// the relay is resumed for it.
+fn refuse_revoked(vault: &Vault, installation_id: &str) -> Result<(), Failure> {
+    let reader = match SpoolReader::open(&vault.spool_path()?) {
+        Err(SpoolError::Store(StoreError::Missing(_))) => return Ok(()),
+        reader => reader?,
+    };
+    let destination = reader.destination()?;
+    let same = destination.installation_id.as_deref() == Some(installation_id);
+    if same && destination.revoked_at.is_some() { Err(revoked()) } else { Ok(()) }
 }
 
 struct Scratch(std::path::PathBuf);

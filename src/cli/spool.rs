@@ -7,9 +7,17 @@ use super::output::{Output, printable};
 use super::vault::Vault;
 use crate::facts::EventId;
 use crate::protocol::json::{self, Object, Value};
-use crate::spool::{Event, Filter, SpoolReader, State};
+use crate::spool::import::ImportError;
+use crate::spool::{Event, Filter, SpoolReader, State, Totals};
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  local-vault spool stats
+  local-vault spool list --state dead
+  local-vault spool show lv_0123456789abcdef0123456789abcdef --payload
+  local-vault spool rotate
+  local-vault spool import old-spool.sqlite3")]
 pub(super) enum SpoolCommand {
     /// List events in the order they were spooled
     List(ListArgs),
@@ -32,7 +40,7 @@ pub(super) enum SpoolCommand {
     },
     /// Seal what is spooled from now on under a new key
     Rotate,
-    /// Take over a spool of the published package; the file itself is only read
+    /// Take over a spool or a witness database of the published package; the file itself is only read
     Import {
         /// That spool [default: the file at --spool-db, where it is a published one]
         source: Option<PathBuf>,
@@ -67,17 +75,17 @@ enum StateName {
     Dead,
 }
 
-pub(super) async fn run(vault: Vault, command: SpoolCommand) -> Result<u8, Failure> {
+pub(super) async fn run(vault: &Vault, command: SpoolCommand) -> Result<u8, Failure> {
     match command {
         SpoolCommand::List(args) => list(&vault.reader()?, args),
-        SpoolCommand::Show { event_id, payload, json } => show(&vault, event_id, payload, json).await,
+        SpoolCommand::Show { event_id, payload, json } => show(vault, event_id, payload, json).await,
         SpoolCommand::Stats { json } => stats(&vault.reader()?, json),
         SpoolCommand::Rotate => {
             let epoch = vault.spool().await?.rotate().await?;
             Output::new().line(&format!("epoch {epoch} began; earlier ones stay for what lies under them"))?;
             Ok(0)
         }
-        SpoolCommand::Import { source } => import(&vault, source).await,
+        SpoolCommand::Import { source } => import(vault, source).await,
     }
 }
 
@@ -134,13 +142,7 @@ async fn show(vault: &Vault, id: EventId, with_payload: bool, as_json: bool) -> 
         let text = match value {
             Value::String(text) => printable(text),
             Value::Null => "-".into(),
-            Value::Object(object) => object.to_python_line(),
-            other => Object::new()
-                .with("v", other.clone())
-                .to_python_line()
-                .trim_start_matches("{\"v\": ")
-                .trim_end_matches('}')
-                .into(),
+            other => other.to_python_text(),
         };
         output.line(&format!("{name:14} {text}"))?;
     }
@@ -164,7 +166,7 @@ fn stats(reader: &SpoolReader, as_json: bool) -> Result<u8, Failure> {
         output.json(&stats)?;
         return Ok(0);
     }
-    let row = |t: &crate::spool::Totals| vec![t.state.name().into(), t.events.to_string(), t.bytes.to_string()];
+    let row = |t: &Totals| vec![t.state.name().into(), t.events.to_string(), t.bytes.to_string()];
     output.table(&["STATE", "EVENTS", "BYTES"], &totals.iter().map(row).collect::<Vec<_>>())?;
     output.line(&format!("oldest unsettled {}", oldest.as_deref().unwrap_or("-")))?;
     output.line(&format!("epoch {epoch} of {epochs}"))?;
@@ -172,12 +174,29 @@ fn stats(reader: &SpoolReader, as_json: bool) -> Result<u8, Failure> {
 }
 
 async fn import(vault: &Vault, source: Option<PathBuf>) -> Result<u8, Failure> {
-    match source {
-        Some(source) => vault.import(&source).await?,
-        // Opening the spool imports a published one at its own path.
-        None => drop(vault.spool().await?),
+    let (spool, witness) = match &source {
+        Some(source) => (!vault.is_published_witness(source)?, vault.is_published_witness(source)?),
+        None => (vault.takes_over_a_spool()?, vault.takes_over_a_witness()?),
+    };
+    if source.is_none() && !spool && !witness {
+        return Err(ImportError::NotPublished(vault.spool_path()?).into());
     }
-    Output::new().line(&format!("the spool is {}", vault.spool_path()?.display()))?;
+    // Opening imports what lies at the configured path itself.
+    if spool {
+        match &source {
+            Some(source) => vault.import_spool(source).await?,
+            None => drop(vault.spool().await?),
+        }
+        Output::new().line(&format!("the spool is {}", printable(&vault.spool_path()?.to_string_lossy())))?;
+    }
+    if witness {
+        let mut opened = vault.witness()?;
+        if let Some(source) = &source {
+            vault.import_witness(&mut opened, source)?;
+        }
+        let path = vault.witness_path()?;
+        Output::new().line(&format!("the witness database is {}", printable(&path.to_string_lossy())))?;
+    }
     Ok(0)
 }
 

@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::output::Output;
+use super::import;
 use crate::config::{CustodySettings, Flags, KeySetting, Settings};
 use crate::custody::file::{Encryption, RootKey, load_signing_key};
-use crate::custody::{Purpose, PurposeKey, Signer, SignerConfig, SigningKey as _, WrappingKey, one_key_one_purpose};
+use crate::custody::{
+    Protection, Purpose, PurposeKey, Signer, SignerConfig, SigningKey as _, WrappingKey, one_key_one_purpose,
+};
 use crate::facts::{Clock, SystemClock};
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
-use crate::spool::import::{self, OpenPublished};
+use crate::spool::import::is_published_spool;
 use crate::spool::{self, Spool, SpoolKeys, SpoolReader};
 use crate::store::{FileKind, Schema, StoreError, file_kind};
-use crate::witness::{self, Witness};
+use crate::witness::{self, Witness, is_published_witness};
 
 /// What the configuration amounts to: builds each room from it, and hands out what was built.
 #[derive(Debug)]
@@ -54,6 +56,13 @@ impl Vault {
     /// Every key that was configured, by purpose. One key under two purposes is refused, but for the published
     /// settings, whose one key serves relay and witness.
     pub(super) fn signing_keys(&self) -> Result<Vec<LoadedKey>, Failure> {
+        let loaded: Vec<LoadedKey> = self.load_keys().into_iter().collect::<Result<_, _>>()?;
+        self.check_purposes(&loaded)?;
+        Ok(loaded)
+    }
+
+    /// Every key that was configured, or why it does not load.
+    pub(super) fn load_keys(&self) -> Vec<Result<LoadedKey, Failure>> {
         let CustodySettings { relay, source, witness, record, .. } = &self.settings.custody;
         let all = [
             (Purpose::Relay, relay),
@@ -63,12 +72,15 @@ impl Vault {
         ];
         let named: Vec<_> = all.iter().filter_map(|(purpose, key)| Some((*purpose, key.as_ref()?))).collect();
         // Encrypted keys take their time each: a thread each.
-        let loaded: Vec<_> = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let spawn = |&(purpose, key)| scope.spawn(move || self.load_key(purpose, key));
             let threads: Vec<_> = named.iter().map(spawn).collect();
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(broke()))).collect()
-        });
-        let loaded: Vec<LoadedKey> = loaded.into_iter().collect::<Result<_, _>>()?;
+        })
+    }
+
+    /// Refuses one key under two purposes.
+    pub(super) fn check_purposes(&self, loaded: &[LoadedKey]) -> Result<(), Failure> {
         let shared = self.settings.custody.published_signing_key;
         let keys: Vec<&PurposeKey> = loaded
             .iter()
@@ -77,8 +89,7 @@ impl Vault {
             .collect();
         one_key_one_purpose(&keys).map_err(|e| {
             Failure::config(e.to_string(), "Make a key of its own for each purpose; `custody report` shows them.")
-        })?;
-        Ok(loaded)
+        })
     }
 
     /// A signer for a purpose. All keys are loaded, to see that none serves two.
@@ -101,18 +112,7 @@ impl Vault {
 
     fn load_key(&self, purpose: Purpose, setting: &KeySetting) -> Result<LoadedKey, Failure> {
         let (key, encryption) = load_signing_key(&setting.source, setting.passphrase.as_ref())?;
-        let minimum = self.settings.custody.minimum;
-        if key.protection() < minimum {
-            return Err(Failure::config(
-                format!(
-                    "the {} key is {}, and the configuration asks for {}",
-                    purpose.name(),
-                    key.protection().name(),
-                    minimum.name()
-                ),
-                "Name a key in a device, or lower custody.minimum_protection.",
-            ));
-        }
+        self.check_minimum(purpose.name(), key.protection())?;
         let key = PurposeKey::bind(purpose, &setting.kid, Arc::new(key))?;
         Ok(LoadedKey { key, encryption, source: setting.source.name() })
     }
@@ -122,10 +122,24 @@ impl Vault {
         let source = self.settings.custody.encryption_key.as_ref();
         let source =
             source.ok_or_else(|| missing("encryption key", "ENCRYPTION_KEY", "custody.file.encryption_key_file"))?;
-        Ok(Arc::new(RootKey::load(source)?))
+        let root = RootKey::load(source)?;
+        self.check_minimum("encryption", root.protection())?;
+        Ok(Arc::new(root))
     }
 
-    fn record_key(&self, root: &RootKey) -> Result<PurposeKey, Failure> {
+    fn check_minimum(&self, key: &str, has: Protection) -> Result<(), Failure> {
+        let minimum = self.settings.custody.minimum;
+        if has >= minimum {
+            return Ok(());
+        }
+        Err(Failure::config(
+            format!("the {key} key is {}, and the configuration asks for {}", has.name(), minimum.name()),
+            "Name a key in a device, or lower custody.minimum_protection.",
+        ))
+    }
+
+    /// The key of our own records: the one that is named, or one derived from the root key.
+    pub(super) fn record_key(&self, root: &RootKey) -> Result<PurposeKey, Failure> {
         match &self.settings.custody.record {
             Some(setting) => Ok(self.load_key(Purpose::Record, setting)?.key),
             None => Ok(PurposeKey::bind(Purpose::Record, root.key_id(), Arc::new(root.record_key()))?),
@@ -136,32 +150,24 @@ impl Vault {
     pub(super) async fn spool(&self) -> Result<Arc<Spool>, Failure> {
         let resolved = self.resolve_spool()?;
         self.make_folder(&resolved.path)?;
-        if let Some(published) = &resolved.published {
-            self.check_published(published, &resolved.path)?;
+        if let Some(published) = resolved.published.as_ref().filter(|_| !resolved.path.exists()) {
+            import::check_spool(&resolved.path, published, self.root_key()?)?;
         }
         let spool = self.spool_at(&resolved.path)?;
         if let Some(published) = resolved.published {
-            import_published(&spool, &resolved.path, &published, self.root_key()?).await?;
+            import::spool(&spool, &resolved.path, &published, self.root_key()?).await?;
         }
         Ok(Arc::new(spool))
     }
 
     /// Opens the spool and imports the published one at `source` into it.
-    pub(super) async fn import(&self, source: &Path) -> Result<(), Failure> {
-        let path = self.spool_path()?;
-        self.check_published(source, &path)?;
-        let spool = self.spool().await?;
-        import_published(&spool, &path, source, self.root_key()?).await
-    }
-
-    /// Refuses a published spool that could not be imported, before ours is made for it at `path`.
-    fn check_published(&self, source: &Path, path: &Path) -> Result<(), Failure> {
-        if path.exists() {
-            return Ok(());
+    pub(super) async fn import_spool(&self, source: &Path) -> Result<(), Failure> {
+        let (path, root) = (self.spool_path()?, self.root_key()?);
+        if !path.exists() {
+            import::check_spool(&path, source, root.clone())?;
         }
-        let root = self.root_key()?;
-        let open: OpenPublished = Arc::new(move |token| root.open_published(token));
-        Ok(import::check_published(source, path, &open)?)
+        let spool = self.spool().await?;
+        import::spool(&spool, &path, source, root).await
     }
 
     /// A spool at a path of its own, with the configured keys.
@@ -188,29 +194,48 @@ impl Vault {
         }
     }
 
+    /// Whether a spool of the published package lies at the configured path.
+    pub(super) fn takes_over_a_spool(&self) -> Result<bool, Failure> {
+        Ok(self.resolve_spool()?.published.is_some())
+    }
+
     fn resolve_spool(&self) -> Result<Resolved, Failure> {
-        resolve(&self.settings.spool, &spool::SCHEMA, import::is_published_spool)
+        resolve(&self.settings.spool, &spool::SCHEMA, is_published_spool)
     }
 
     /// The witness's state. A published one at its path is imported first.
     pub(super) fn witness(&self) -> Result<Witness, Failure> {
-        let resolved = resolve(&self.settings.witness, &witness::SCHEMA, witness::is_published_witness)?;
+        let resolved = self.resolve_witness()?;
         self.make_folder(&resolved.path)?;
         let mut witness = Witness::open(&resolved.path)?;
         if let Some(published) = resolved.published {
-            let imported = witness.import(&published, &resolved.path)?;
-            if imported.heads + imported.receipts + imported.forks > 0 {
-                Output::new().note(&format!(
-                    "Imported from {}: {} heads, {} receipts, {} fork evidence. It was only read; ours is {}.",
-                    published.display(),
-                    imported.heads,
-                    imported.receipts,
-                    imported.forks,
-                    resolved.path.display()
-                ));
-            }
+            import::witness(&mut witness, &resolved.path, &published)?;
         }
         Ok(witness)
+    }
+
+    /// Imports the published witness database at `source` into the open one.
+    pub(super) fn import_witness(&self, witness: &mut Witness, source: &Path) -> Result<(), Failure> {
+        import::witness(witness, &self.witness_path()?, source)
+    }
+
+    /// Whether a published witness database lies at the configured path.
+    pub(super) fn takes_over_a_witness(&self) -> Result<bool, Failure> {
+        Ok(self.resolve_witness()?.published.is_some())
+    }
+
+    /// Whether `source` is a witness database of the published package.
+    pub(super) fn is_published_witness(&self, source: &Path) -> Result<bool, Failure> {
+        Ok(is_published_witness(source, &self.witness_path()?)?)
+    }
+
+    /// Where the witness database lies.
+    pub(super) fn witness_path(&self) -> Result<PathBuf, Failure> {
+        Ok(self.resolve_witness()?.path)
+    }
+
+    fn resolve_witness(&self) -> Result<Resolved, Failure> {
+        resolve(&self.settings.witness, &witness::SCHEMA, is_published_witness)
     }
 
     /// Makes the folder of a store, as the published package does. Where there is a config file, a folder that is
@@ -224,12 +249,19 @@ impl Vault {
     /// The way to the receiver.
     pub(super) fn client(&self, installation_id: Option<&str>) -> Result<Client, Failure> {
         let relay = &self.settings.relay;
-        let endpoint = required(relay.endpoint.as_deref(), "relay endpoint", "RELAY_URL", "relay.endpoint")?;
-        let proxy = relay.proxy.as_deref().map(Proxy::parse).transpose();
-        let proxy = proxy.map_err(|e| Failure::config(e.to_string(), "Mend relay.proxy."))?;
         let trust = Trust { ca_file: relay.ca_file.clone(), spki_pins: relay.spki_pins.clone() };
-        let endpoint = Endpoint::parse(endpoint, installation_id)?;
+        let (endpoint, proxy) = (self.endpoint(installation_id)?, self.proxy()?);
         Ok(Client::new(&ClientConfig { endpoint, trust, proxy, timeout: TIMEOUT })?)
+    }
+
+    pub(super) fn endpoint(&self, installation_id: Option<&str>) -> Result<Endpoint, Failure> {
+        let endpoint = self.settings.relay.endpoint.as_deref();
+        Ok(Endpoint::parse(required(endpoint, "relay endpoint", "RELAY_URL", "relay.endpoint")?, installation_id)?)
+    }
+
+    pub(super) fn proxy(&self) -> Result<Option<Proxy>, Failure> {
+        let proxy = self.settings.relay.proxy.as_deref().map(Proxy::parse).transpose();
+        proxy.map_err(|e| Failure::config(e.to_string(), "Mend relay.proxy."))
     }
 
     /// A relay on the configured spool. `installation_in_url`: whether the endpoint must name the installation.
@@ -263,22 +295,6 @@ fn resolve(
         // What is neither is refused by name when it is opened.
         _ => Ok(Resolved { path: path.to_owned(), published: None }),
     }
-}
-
-async fn import_published(spool: &Spool, ours: &Path, published: &Path, root: Arc<RootKey>) -> Result<(), Failure> {
-    let open: OpenPublished = Arc::new(move |token| root.open_published(token));
-    let imported = spool.import(published, ours, open).await?;
-    if let Some(imported) = imported.filter(|imported| imported.new_events() > 0) {
-        Output::new().note(&format!(
-            "Imported from {}: {} queued, {} delivered, {} dead. It was only read; ours is {}.",
-            published.display(),
-            imported.queued,
-            imported.delivered,
-            imported.dead,
-            ours.display()
-        ));
-    }
-    Ok(())
 }
 
 pub(super) fn required<'a>(value: Option<&'a str>, what: &str, variable: &str, key: &str) -> Result<&'a str, Failure> {

@@ -25,11 +25,17 @@ pub(super) struct FileConfig {
     pub(super) proxy: Option<String>,
     pub(super) parallel: Option<usize>,
     pub(super) idle_sleep: Option<f64>,
+    pub(super) custody: FileCustody,
+}
+
+/// Its `[custody]`.
+#[derive(Debug, Default)]
+pub(super) struct FileCustody {
     pub(super) minimum: Option<Protection>,
     pub(super) encryption_key: Option<KeySource>,
     pub(super) relay: Option<KeySetting>,
     pub(super) source: Option<KeySetting>,
-    pub(super) witness_key: Option<KeySetting>,
+    pub(super) witness: Option<KeySetting>,
     pub(super) record: Option<KeySetting>,
 }
 
@@ -61,36 +67,50 @@ impl FileConfig {
         config.idle_sleep = relay.seconds("idle_sleep_seconds");
         relay.end();
 
-        let mut custody = whole.section("custody");
-        custody.parsed("backend", "\"file\"", |name| (name == "file").then_some(()));
-        let protections = "\"software\", \"device-released\" or \"device-resident\"";
-        config.minimum = custody.parsed("minimum_protection", protections, Protection::from_name);
-        let mut file = custody.section("file");
-        config.encryption_key = file.path("encryption_key_file", folder).map(KeySource::File);
-        file.end();
-        let mut keys = custody.section("keys");
-        config.relay = key(keys.section("relay"), folder);
-        config.source = key(keys.section("source"), folder);
-        config.witness_key = key(keys.section("witness"), folder);
-        config.record = key(keys.section("record"), folder);
-        keys.end();
-        custody.end();
-
+        config.custody = custody(whole.section("custody"), folder);
         whole.end();
         config
     }
+}
+
+fn custody(mut section: Section<'_>, folder: &Path) -> FileCustody {
+    section.parsed("backend", "\"file\"", |name| (name == "file").then_some(()));
+    let protections = "\"software\", \"device-released\" or \"device-resident\"";
+    let minimum = section.parsed("minimum_protection", protections, Protection::from_name);
+    let mut file = section.section("file");
+    let encryption_key = secret_file(&mut file, "encryption_key_file", folder);
+    file.end();
+    let mut keys = section.section("keys");
+    let (relay, source) = (key(keys.section("relay"), folder), key(keys.section("source"), folder));
+    let (witness, record) = (key(keys.section("witness"), folder), key(keys.section("record"), folder));
+    keys.end();
+    section.end();
+    FileCustody { minimum, encryption_key, relay, source, witness, record }
 }
 
 fn key(mut section: Section<'_>, folder: &Path) -> Option<KeySetting> {
     if section.is_empty() {
         return None;
     }
-    let file = section.path("file", folder);
-    let kid = section.text("kid");
-    let passphrase = section.path("passphrase_file", folder).map(KeySource::File);
-    if file.is_none() || kid.is_none() {
+    if !(section.has("file") && section.has("kid")) {
         section.problem("needs file and kid");
     }
+    let file = secret_file(&mut section, "file", folder);
+    let kid = section.text("kid");
+    let passphrase = secret_file(&mut section, "passphrase_file", folder);
     section.end();
-    Some(KeySetting { source: KeySource::File(file?), passphrase, kid: kid? })
+    Some(KeySetting { source: file?, passphrase, kid: kid? })
+}
+
+/// A file that holds a secret. Errors name files, so a key that stands here by mistake is refused unseen.
+fn secret_file(section: &mut Section<'_>, key: &str, folder: &Path) -> Option<KeySource> {
+    section.parsed(key, "the name of a file, and not the key itself", |text| {
+        (!text.is_empty() && !is_key(text)).then(|| KeySource::File(folder.join(text)))
+    })
+}
+
+/// Whether text looks like 32 bytes in hex or in padded base64.
+fn is_key(text: &str) -> bool {
+    let hex = text.len() == 64 && text.bytes().all(|c| c.is_ascii_hexdigit());
+    hex || (text.len() == 44 && text.ends_with('='))
 }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Everything that is wrong with a config file, by line.
-pub(super) type Problems = RefCell<Vec<String>>;
+/// Everything that is wrong with a config file, each with its line.
+pub(super) type Problems = RefCell<Vec<(usize, String)>>;
 
 /// A table of a config file. Every member that is asked for is taken out; what is left at the end is unknown.
 pub(super) struct Section<'a> {
     name: String,
+    line: usize,
     text: &'a str,
     problems: &'a Problems,
     members: BTreeMap<String, Spanned<DeValue<'a>>>,
@@ -22,29 +23,31 @@ impl<'a> Section<'a> {
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
-            problems.borrow_mut().push(format!("line {line}: {}", error.message()));
+            problems.borrow_mut().push((line, error.message().to_owned()));
         }
-        Self::new(String::new(), table.into_inner(), text, problems)
-    }
-
-    fn new(name: String, table: DeTable<'a>, text: &'a str, problems: &'a Problems) -> Self {
-        let members = table.into_iter().map(|(key, value)| (key.into_inner().into_owned(), value)).collect();
-        Self { name, text, problems, members }
+        Self { name: String::new(), line: 1, text, problems, members: members(table.into_inner()) }
     }
 
     /// A table in this one; empty where there is none.
     pub(super) fn section(&mut self, key: &str) -> Self {
         let name = self.full(key);
+        let line = self.members.get(key).map_or(1, |value| line_of(self.text, value.span().start));
         let table = self.take(key, "a table", |value| match value {
             DeValue::Table(table) => Some(table),
             _ => None,
         });
-        Self::new(name, table.unwrap_or_default(), self.text, self.problems)
+        let (text, problems) = (self.text, self.problems);
+        Self { name, line, text, problems, members: members(table.unwrap_or_default()) }
     }
 
     /// Whether nothing was said here.
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// Whether this was said, well or not.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.members.contains_key(key)
     }
 
     /// Text that is not empty.
@@ -103,14 +106,14 @@ impl<'a> Section<'a> {
 
     /// Notes something that is wrong with this section as a whole.
     pub(super) fn problem(&self, what: &str) {
-        self.problems.borrow_mut().push(format!("{}: {what}", self.name));
+        self.problems.borrow_mut().push((self.line, format!("{} {what}", self.name)));
     }
 
     /// Ends the section: what was not asked for is unknown.
     pub(super) fn end(self) {
         for (key, value) in &self.members {
             let line = line_of(self.text, value.span().start);
-            self.problems.borrow_mut().push(format!("line {line}: unknown key {}", self.full(key)));
+            self.problems.borrow_mut().push((line, format!("unknown key {}", self.full(key))));
         }
     }
 
@@ -120,7 +123,7 @@ impl<'a> Section<'a> {
         let read = read(value.into_inner());
         if read.is_none() {
             // The value itself is not repeated: somebody may have written a secret there.
-            self.problems.borrow_mut().push(format!("line {line}: {} must be {expected}", self.full(key)));
+            self.problems.borrow_mut().push((line, format!("{} must be {expected}", self.full(key))));
         }
         read
     }
@@ -128,6 +131,10 @@ impl<'a> Section<'a> {
     fn full(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
+}
+
+fn members(table: DeTable<'_>) -> BTreeMap<String, Spanned<DeValue<'_>>> {
+    table.into_iter().map(|(key, value)| (key.into_inner().into_owned(), value)).collect()
 }
 
 fn line_of(text: &str, at: usize) -> usize {

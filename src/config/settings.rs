@@ -1,7 +1,9 @@
+use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::file::FileConfig;
+use super::file::{FileConfig, FileCustody};
 use super::reader::Problems;
 use crate::custody::Protection;
 use crate::custody::file::KeySource;
@@ -14,7 +16,7 @@ pub struct Settings {
     pub config_file: Option<PathBuf>,
     /// Whom we attest and relay for.
     pub installation_id: Option<String>,
-    /// Who witnesses; the installation where nothing else is said.
+    /// Who witnesses: the installation, where a config file names it.
     pub witness_id: Option<String>,
     /// Where `attest` puts what names no stream.
     pub stream_id: Option<String>,
@@ -90,8 +92,10 @@ pub struct Flags {
     pub witness_id: Option<String>,
     /// `--endpoint-url`
     pub endpoint_url: Option<String>,
-    /// `--key-id`
+    /// `--key-id` of a command that relays
     pub key_id: Option<String>,
+    /// `--key-id` of a command that witnesses
+    pub witness_key_id: Option<String>,
 }
 
 /// The environment, or a test's stand-in for it: a variable's value, `Err` where it is not text.
@@ -112,7 +116,7 @@ const IDLE_SLEEP: f64 = 5.0;
 impl Settings {
     /// Reads and merges all sources. Blocks on the config file.
     pub fn load(flags: &Flags, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        let problems = Problems::default();
+        let problems = RefCell::default();
         let sources = Sources { flags, environment, problems: &problems };
         let config_file = sources.config_file();
         let file = config_file.as_deref().map(|path| read_file(path, &problems)).unwrap_or_default();
@@ -122,24 +126,25 @@ impl Settings {
     }
 }
 
-fn read_file(path: &Path, problems: &Problems) -> FileConfig {
+fn read_file(path: &Path, problems: &RefCell<Vec<String>>) -> FileConfig {
     let found = Problems::default();
     let config = match std::fs::read_to_string(path) {
         Ok(text) => FileConfig::read(&text, path.parent().unwrap_or(Path::new(".")), &found),
         Err(e) => {
-            found.borrow_mut().push(format!("cannot be read: {e}"));
+            problems.borrow_mut().push(format!("{}: cannot be read: {e}", path.display()));
             FileConfig::default()
         }
     };
-    let named = found.into_inner().into_iter().map(|problem| format!("{}: {problem}", path.display()));
-    problems.borrow_mut().extend(named);
+    let mut found = found.into_inner();
+    found.sort();
+    problems.borrow_mut().extend(found.into_iter().map(|(line, what)| format!("{}:{line}: {what}", path.display())));
     config
 }
 
 struct Sources<'a> {
     flags: &'a Flags,
     environment: Environment<'a>,
-    problems: &'a Problems,
+    problems: &'a RefCell<Vec<String>>,
 }
 
 impl Sources<'_> {
@@ -154,65 +159,64 @@ impl Sources<'_> {
                 folder().map(|f| Path::new(&f).join("local-vault.toml")),
                 Some("/etc/attesto/local-vault.toml".into()),
             ];
-            usual.into_iter().flatten().find(|path| path.exists())
+            // One that cannot be looked at may be there; reading it then says why it cannot be (I4).
+            usual.into_iter().flatten().find(|path| path.try_exists().unwrap_or(true))
         })
     }
 
     fn merge(&self, config_file: Option<PathBuf>, file: FileConfig) -> Settings {
         let given = &self.flags;
-        let settings = Settings {
-            installation_id: self.agreed("INSTALLATION_ID", &given.installation_id, file.installation_id),
-            witness_id: self.free("WITNESS_ID", &given.witness_id, None),
-            stream_id: self.free("STREAM_ID", &None, file.stream_id),
-            spool: self
-                .agreed("SPOOL_DB", &path_text(&given.spool_db), file.spool.map(path_string))
-                .map_or_else(|| SPOOL.into(), PathBuf::from),
+        let witness_id = file.installation_id.clone();
+        if config_file.is_some() {
+            self.trust_is_the_files("CA_FILE", "relay.ca_file", file.ca_file.is_some());
+            self.trust_is_the_files("SPKI_PINS", "relay.spki_pins", file.spki_pins.is_some());
+        }
+        Settings {
+            installation_id: self.agreed(
+                "INSTALLATION_ID",
+                "installation.id",
+                &given.installation_id,
+                file.installation_id,
+            ),
+            witness_id: self.agreed("WITNESS_ID", "installation.id", &given.witness_id, witness_id),
+            stream_id: self.variable("STREAM_ID").or(file.stream_id),
+            spool: self.agreed("SPOOL_DB", "spool.path", &given.spool_db, file.spool).unwrap_or_else(|| SPOOL.into()),
             witness: self
-                .agreed("WITNESS_DB", &path_text(&given.witness_db), file.witness.map(path_string))
-                .map_or_else(|| WITNESS.into(), PathBuf::from),
+                .agreed("WITNESS_DB", "witness.path", &given.witness_db, file.witness)
+                .unwrap_or_else(|| WITNESS.into()),
             relay: RelaySettings {
-                endpoint: self.agreed("RELAY_URL", &given.endpoint_url, file.endpoint),
-                ca_file: self.agreed("CA_FILE", &None, file.ca_file.map(path_string)).map(PathBuf::from),
+                endpoint: self.agreed("RELAY_URL", "relay.endpoint", &given.endpoint_url, file.endpoint),
+                ca_file: self.agreed("CA_FILE", "relay.ca_file", &None, file.ca_file),
                 spki_pins: self.pins(file.spki_pins),
-                proxy: self.agreed("PROXY", &None, file.proxy),
+                proxy: self.agreed("PROXY", "relay.proxy", &None, file.proxy),
                 parallel: file.parallel.unwrap_or(PARALLEL),
                 idle_sleep: self.idle_sleep(file.idle_sleep),
             },
-            custody: self.custody(
-                file.minimum,
-                file.encryption_key,
-                file.relay,
-                file.source,
-                file.witness_key,
-                file.record,
-            ),
+            custody: self.custody(file.custody),
             config_file,
-        };
-        settings
+        }
     }
 
-    fn custody(
-        &self,
-        minimum: Option<Protection>,
-        encryption_key: Option<KeySource>,
-        relay: Option<KeySetting>,
-        source: Option<KeySetting>,
-        witness: Option<KeySetting>,
-        record: Option<KeySetting>,
-    ) -> CustodySettings {
+    fn custody(&self, file: FileCustody) -> CustodySettings {
+        let FileCustody { minimum, encryption_key, relay, source, witness, record } = file;
         let root = self.secret("ENCRYPTION_KEY", encryption_key.is_some());
         let signing = self.secret("SIGNING_KEY", relay.is_some() || witness.is_some());
-        let kid = self.free("KEY_ID", &self.flags.key_id, relay.as_ref().map(|key| key.kid.clone()));
-        let published =
-            signing.map(|source| KeySetting { source, passphrase: None, kid: kid.clone().unwrap_or_default() });
-        if published.is_none() {
-            let configured = relay.as_ref().map(|key| key.kid.clone());
-            if let (Some(asked), Some(configured)) =
-                (self.variable("KEY_ID").or_else(|| self.flags.key_id.clone()), configured)
-            {
-                self.same("KEY_ID", &asked, &configured);
+        let (relay_kid, witness_kid) = (&self.flags.key_id, &self.flags.witness_key_id);
+        let published = match signing {
+            Some(source) => {
+                let kid = relay_kid.clone().or_else(|| witness_kid.clone()).or_else(|| self.variable("KEY_ID"));
+                Some(KeySetting { source, passphrase: None, kid: kid.unwrap_or_default() })
             }
-        }
+            None => {
+                // The variable names the key of the relay; only the flag of a witness names another.
+                let kid = |key: &Option<KeySetting>| key.as_ref().map(|key| key.kid.clone());
+                self.agreed("KEY_ID", "custody.keys.relay.kid", relay_kid, kid(&relay));
+                if let (Some(given), Some(kid)) = (witness_kid, kid(&witness)) {
+                    self.same("KEY_ID", "custody.keys.witness.kid", given, &kid);
+                }
+                None
+            }
+        };
         CustodySettings {
             minimum: minimum.unwrap_or(Protection::Software),
             encryption_key: encryption_key.or(root),
@@ -245,7 +249,7 @@ impl Sources<'_> {
             return Vec::new();
         };
         if configured.is_some_and(|configured| configured != pins) {
-            self.problem(format!("{PREFIX}SPKI_PINS contradicts the config file"));
+            self.problem(format!("{PREFIX}SPKI_PINS contradicts relay.spki_pins in the config file"));
         }
         pins
     }
@@ -266,22 +270,29 @@ impl Sources<'_> {
     }
 
     /// A setting on which the config file has the last word: what else was said must be the same.
-    fn agreed(&self, name: &str, flag: &Option<String>, configured: Option<String>) -> Option<String> {
-        let given = flag.clone().filter(|value| !value.is_empty()).or_else(|| self.variable(name));
+    fn agreed<T>(&self, name: &str, key: &str, flag: &Option<T>, configured: Option<T>) -> Option<T>
+    where
+        T: AsRef<OsStr> + Clone + From<String> + PartialEq,
+    {
+        let flag = flag.clone().filter(|value| !value.as_ref().is_empty());
+        let given = flag.or_else(|| self.variable(name).map(T::from));
         if let (Some(given), Some(configured)) = (&given, &configured) {
-            self.same(name, given, configured);
+            self.same(name, key, given, configured);
         }
         configured.or(given)
     }
 
-    /// A setting that a flag or a variable may change.
-    fn free(&self, name: &str, flag: &Option<String>, configured: Option<String>) -> Option<String> {
-        flag.clone().filter(|value| !value.is_empty()).or_else(|| self.variable(name)).or(configured)
+    /// Neither value is repeated: somebody may have written a password into a URL.
+    fn same<T: PartialEq>(&self, name: &str, key: &str, given: &T, configured: &T) {
+        if given != configured {
+            self.problem(format!("{PREFIX}{name}, or its flag, contradicts {key} in the config file"));
+        }
     }
 
-    fn same(&self, name: &str, given: &str, configured: &str) {
-        if given != configured {
-            self.problem(format!("{PREFIX}{name} or its flag says {given:?}, and the config file {configured:?}"));
+    /// Whom to trust is said in the config file where there is one, and not by whoever sets the environment.
+    fn trust_is_the_files(&self, name: &str, key: &str, is_there: bool) {
+        if !is_there && self.variable(name).is_some() {
+            self.problem(format!("{PREFIX}{name} is set, and the config file does not say so: set {key} there"));
         }
     }
 
@@ -299,13 +310,4 @@ impl Sources<'_> {
     fn problem(&self, what: impl Display) {
         self.problems.borrow_mut().push(what.to_string());
     }
-}
-
-fn path_text(path: &Option<PathBuf>) -> Option<String> {
-    path.clone().map(path_string)
-}
-
-/// Paths are compared and merged as text; one that is not text cannot come from a config file either.
-fn path_string(path: PathBuf) -> String {
-    path.to_string_lossy().into_owned()
 }

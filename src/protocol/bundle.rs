@@ -115,6 +115,13 @@ impl Bundle {
         }
         let mut verified = keys.source.iter().filter_map(|key| SourceAttestation::verify(payload, key).ok());
         match verified.next() {
+            // Not the installation: after a re-enrolment the new one relays what the old one attested.
+            Some(attestation)
+                if attestation.stream_id != self.envelope.stream_id
+                    || attestation.source_ref != self.envelope.source_ref =>
+            {
+                Err(BundleError::Misplaced)
+            }
             Some(attestation) => Ok(Some(attestation)),
             None if keys.source.is_empty() => Err(BundleError::UnknownKey { purpose: "source" }),
             None => Err(BundleError::Attestation(SourceError::Signature(InvalidSignature))),
@@ -134,6 +141,9 @@ pub enum BundleError {
     /// The envelope's signature does not verify.
     #[error("the envelope's signature does not verify")]
     Envelope,
+    /// The source attestation is genuine, and was sent as that of another source.
+    #[error("the source attestation is for another stream or source_ref than the envelope")]
+    Misplaced,
     /// The payload is not the one that was sent.
     #[error("the payload is not the one that was sent")]
     Payload,
@@ -143,4 +153,102 @@ pub enum BundleError {
         /// For which purpose a key is missing.
         purpose: &'static str,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer as _, SigningKey};
+
+    use super::*;
+    use crate::protocol::source::PayloadHashOf;
+    use crate::protocol::{Algorithm, Preimage};
+
+    fn signed(seed: u8, preimage: &Preimage) -> (Signature, PublicKey) {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let public = PublicKey::ed25519(key.verifying_key().as_bytes()).unwrap();
+        (Signature::from_bytes(key.sign(preimage.as_bytes()).to_bytes()), public)
+    }
+
+    /// A delivered attestation of `attested_ref`, sent under the reference `sent_ref`.
+    fn bundle(attested_ref: &str, sent_ref: &str) -> (Bundle, TrustedKeys) {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let attestation = SourceAttestation {
+            installation_id: "ins_old".into(),
+            stream_id: "str_1".into(),
+            source_ref: attested_ref.into(),
+            payload_hash: Digest::of(b"a"),
+            payload_hash_of: PayloadHashOf::Bytes,
+            attested_at: now,
+            alg: Algorithm::Ed25519,
+            kid: "src_1".into(),
+            producer_uid: None,
+            claimed: false,
+        };
+        let (signature, source) = signed(1, &attestation.preimage());
+        let payload = attestation.sealed(&signature);
+        let canonical = payload.to_canonical();
+        let envelope = Envelope {
+            installation_id: "ins_1".into(),
+            event_id: "lv_00000000000000000000000000000001".into(),
+            stream_id: "str_1".into(),
+            source_ref: sent_ref.into(),
+            payload_sha256: Digest::of(&canonical),
+            payload_size: canonical.len() as u64,
+            attempt: 1,
+            created_at: now,
+            signed_at: now,
+        };
+        let (signature, relay) = signed(2, &envelope.preimage());
+        let answer = acknowledge(&envelope);
+        let keys = TrustedKeys { relay: vec![relay.clone()], source: vec![source], witness: Vec::new() };
+        let bundle = Bundle {
+            envelope,
+            signature,
+            public_key: relay,
+            status: 200,
+            answer,
+            received_at: now,
+            payload: Some(payload),
+        };
+        (bundle, keys)
+    }
+
+    fn acknowledge(envelope: &Envelope) -> Vec<u8> {
+        let hash = "ab".repeat(32);
+        let ack = Object::new()
+            .with("accepted", true)
+            .with("installation_id", envelope.installation_id.as_str())
+            .with("event_id", envelope.event_id.as_str())
+            .with("source_ref", envelope.source_ref.as_str())
+            .with("envelope_hash", envelope.preimage().hash().to_string());
+        let upstream = format!("local-vault:{}:{}", envelope.installation_id, envelope.source_ref);
+        let payload = Object::new().with("event_id", upstream).with("event_hash", hash.as_str());
+        Object::new()
+            .with("local_vault_ack", ack)
+            .with("stream_id", envelope.stream_id.as_str())
+            .with("event_hash", hash.as_str())
+            .with("receipt", Object::new().with("payload", payload).with("receipt_hash", hash.as_str()))
+            .to_canonical()
+    }
+
+    #[test]
+    fn a_bundle_reads_back_as_itself_and_verifies_also_after_a_re_enrolment() {
+        let (bundle, keys) = bundle("a", "a");
+        let read = Bundle::from_object(&bundle.to_object()).unwrap();
+        assert_eq!(read, bundle);
+        assert!(read.verify(&keys).unwrap().attestation.is_some());
+    }
+
+    #[test]
+    fn a_genuine_attestation_under_another_reference_is_refused() {
+        let (bundle, keys) = bundle("a", "b");
+        assert_eq!(bundle.verify(&keys), Err(BundleError::Misplaced));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_success_is_no_receipt() {
+        let (bundle, keys) = bundle("a", "a");
+        let refused = Bundle { status: 409, ..bundle };
+        assert!(matches!(refused.verify(&keys), Err(BundleError::Answer(_))));
+    }
 }

@@ -112,6 +112,11 @@ impl Drain {
         }
     }
 
+    /// Whether nothing is in flight or waiting to be told of, so that a pause keeps nothing waiting.
+    pub fn is_quiet(&self) -> bool {
+        self.in_flight.is_empty() && self.ended.is_empty() && self.outcomes.is_empty()
+    }
+
     /// Settles what ended and begins what there is room for. An idle step where neither left anything to wait for.
     async fn turn(&mut self, room: usize) -> Result<Option<Step>, SpoolError> {
         let mut settlements = Vec::with_capacity(self.ended.len());

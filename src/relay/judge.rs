@@ -22,37 +22,35 @@ pub(super) enum Verdict {
 /// Judges an answer. Fails closed: only a matching receipt delivers, and only what names the event counts against it.
 pub(super) fn judge(envelope: &Envelope, envelope_hash: &Digest, answer: &Answer) -> Verdict {
     let body = answer.object().ok();
-    if answer.is_success() {
-        return match ack::check(envelope, envelope_hash, body.as_ref()) {
-            Ok(_) => Verdict::Receipted,
-            Err(e) => {
-                let error = format!("ack-{}", e.code());
-                let named = body.is_some_and(|body| ack::names_event(envelope, envelope_hash, &body));
-                if named { Verdict::Judged(error) } else { Verdict::Nothing(error) }
-            }
-        };
-    }
-    let error = format!("http-{}", answer.status);
-    if answer.status == 403 && body.as_ref().is_some_and(|body| says_revoked(envelope, body)) {
+    let error = if answer.is_success() {
+        match ack::check(envelope, envelope_hash, body.as_ref()) {
+            Ok(_) => return Verdict::Receipted,
+            Err(e) => format!("ack-{}", e.code()),
+        }
+    } else {
+        format!("http-{}", answer.status)
+    };
+    let Some(body) = body else { return Verdict::Nothing(error) };
+    if answer.status == 403 && says_revoked(envelope, &body) {
         return Verdict::Revoked;
     }
     if says_nothing(answer.status) {
         return Verdict::Nothing(error);
     }
-    let Some(body) = body else { return Verdict::Nothing(error) };
     let form = ErrorForm::from_object(&body);
-    // An error form about another event judges that one.
-    let about_us = form.as_ref().is_some_and(|f| f.event_id.as_ref().is_none_or(|id| *id == envelope.event_id));
-    if !about_us && !ack::names_event(envelope, envelope_hash, &body) {
+    let named = ack::names_event(envelope, envelope_hash, &body);
+    // A refusal in the error form that names no event is about the one that was sent.
+    let refused = !answer.is_success() && form.as_ref().is_some_and(|form| form.event_id.is_none());
+    if !named && !refused {
         return Verdict::Nothing(error);
     }
-    let conflict = form.is_some_and(|form| form.code == "source_ref_conflict" && form.event_id.is_some());
+    let conflict = named && form.is_some_and(|form| form.code == "source_ref_conflict");
     if answer.status == 409 || conflict { Verdict::Conflict } else { Verdict::Judged(error) }
 }
 
 /// Statuses that a proxy, a portal, a load balancer or a receiver in trouble answers.
 const fn says_nothing(status: u16) -> bool {
-    !matches!(status, 400..=499) || matches!(status, 401 | 403 | 404 | 405 | 408 | 425 | 429)
+    !matches!(status, 200..=299 | 400..=499) || matches!(status, 401 | 403 | 404 | 405 | 408 | 425 | 429)
 }
 
 fn says_revoked(envelope: &Envelope, body: &Object) -> bool {
@@ -104,6 +102,8 @@ mod tests {
         assert_eq!(verdict(422, ABOUT_US), Verdict::Judged("http-422".into()));
         assert_eq!(verdict(400, r#"{"error":{"code":"x","message":"y"}}"#), Verdict::Judged("http-400".into()));
         assert_eq!(verdict(422, ABOUT_ANOTHER), Verdict::Nothing("http-422".into()));
+        assert_eq!(verdict(200, ABOUT_US), Verdict::Judged("ack-missing-local-vault-ack".into()));
+        assert_eq!(verdict(200, ABOUT_ANOTHER), Verdict::Nothing("ack-missing-local-vault-ack".into()));
     }
 
     #[test]
@@ -125,6 +125,7 @@ mod tests {
     fn a_conflict_is_a_409_or_its_code_where_it_names_the_event() {
         assert_eq!(verdict(409, ABOUT_US), Verdict::Conflict);
         assert_eq!(verdict(422, CONFLICT), Verdict::Conflict);
+        assert_eq!(verdict(200, CONFLICT), Verdict::Conflict);
         assert_eq!(verdict(409, ABOUT_ANOTHER), Verdict::Nothing("http-409".into()));
         assert_eq!(verdict(409, "<html>"), Verdict::Nothing("http-409".into()));
     }

@@ -63,6 +63,16 @@ impl Destination {
         }
     }
 
+    /// Refuses whoever relays for another installation than the spool.
+    pub(super) fn check_bound(&self, asked: &str) -> Result<(), SpoolError> {
+        match &self.installation_id {
+            Some(bound) if bound != asked => {
+                Err(SpoolError::OtherInstallation { bound: bound.clone(), asked: asked.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn read(db: &Connection) -> Result<Self, SpoolError> {
         let mut statement = db.prepare_cached(
             "SELECT installation_id, paused_at, revoked_at, parked_at, park_reason, park_failures, probe_at
@@ -98,13 +108,19 @@ impl Spool {
     }
 
     /// Ties the spool to the installation it relays for. Another one is refused: it would sign this one's events.
+    /// So is every later [`turn`](Self::turn), once the spool is another's.
     pub async fn bind(&self, installation_id: &str) -> Result<(), SpoolError> {
         let asked = installation_id.to_owned();
+        let inner = self.inner.clone();
         self.writer
-            .run(move |db| match Destination::read(db)?.installation_id {
-                Some(bound) if bound != asked => Err(SpoolError::OtherInstallation { bound, asked: asked.clone() }),
-                Some(_) => Ok(()),
-                None => set_installation(db, &asked),
+            .run(move |db| {
+                let destination = Destination::read(db)?;
+                match &destination.installation_id {
+                    Some(_) => destination.check_bound(&asked)?,
+                    None => set_installation(db, &asked)?,
+                }
+                *inner.bound() = Some(asked.clone());
+                Ok(())
             })
             .await
     }
@@ -167,10 +183,11 @@ pub(super) fn park(db: &Connection, reason: &str, probe_at: Timestamp, now: Time
     Ok(())
 }
 
-/// Ends an outage.
-pub(super) fn unpark(db: &Connection) -> Result<(), SpoolError> {
+/// Ends an outage, as only a probe does: what was in flight when the outage showed may still be answered, and what
+/// the receiver asked for with `Retry-After` holds all the same.
+pub(super) fn unpark(db: &Connection, now: Timestamp) -> Result<(), SpoolError> {
     let sql = "UPDATE destination SET parked_at = NULL, park_reason = NULL, park_failures = 0, probe_at = NULL
-               WHERE parked_at IS NOT NULL";
-    db.prepare_cached(sql)?.execute([])?;
+               WHERE probe_at <= ?1";
+    db.prepare_cached(sql)?.execute([now.as_millis()])?;
     Ok(())
 }

@@ -64,10 +64,10 @@ fn enqueue(db: &Connection, inner: &Inner, new: &NewEvent) -> Result<Enqueued, S
         }
         return Err(SpoolError::Conflict { event_id: tombstone.event_id });
     }
-    if !new.allow_ref_reuse {
-        if let Some(other) = inner.index.find_elsewhere(db, &new.source_ref)? {
-            return Err(SpoolError::RefReuse { event_id: other.event_id });
-        }
+    if !new.allow_ref_reuse
+        && let Some(other) = inner.index.find_elsewhere(db, &new.source_ref)?
+    {
+        return Err(SpoolError::RefReuse { event_id: other.event_id });
     }
     let now = inner.clock.now();
     let arrival =

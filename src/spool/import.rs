@@ -74,8 +74,8 @@ pub fn is_published_spool(path: &Path, scratch: &Path) -> Result<bool, StoreErro
     Ok(Snapshot::open(path, scratch)?.has_table("spool_events"))
 }
 
-/// Reads a published spool as an import does, and takes over nothing. To be asked before a spool of ours is made for
-/// it: one that was made under the wrong key would refuse the right one ever after. Blocks.
+/// Reads a published spool as an import does, and takes over nothing: whether every event opens and reads. `scratch` is
+/// where its copy may lie for the moment. Blocks.
 pub fn check_published(source: &Path, scratch: &Path, open: &OpenPublished) -> Result<(), ImportError> {
     each_event(&published(source, scratch)?.db, open, |_, _| Ok(()))
 }

@@ -39,7 +39,9 @@ impl Spool {
     /// One turn of the relay, in one transaction: settles what came back, then leases up to `room` events, each the
     /// head of a stream with nothing in flight. For the one process that has the relay's role.
     ///
-    /// Where a data key does not open, nothing is leased and that is the error, but what came back is settled.
+    /// Where a data key does not open, or an operator has given the spool to another installation meanwhile, nothing
+    /// is leased and that is the error, but what came back is settled.
+    /// Not to be dropped before it answers: what it leased stays in flight until the next [`recover`](Self::recover).
     pub async fn turn(&self, settled: Vec<(i64, Settlement)>, room: usize) -> Result<Lease, SpoolError> {
         let settled = Arc::new(settled);
         let (inner, came_back) = (self.inner.clone(), settled.clone());
@@ -54,7 +56,7 @@ impl Spool {
                 self.inner.turned_at.store(now.as_millis(), Ordering::Relaxed);
                 Ok(lease)
             }
-            Err(error @ SpoolError::Epoch(_)) => {
+            Err(error @ (SpoolError::Epoch(_) | SpoolError::OtherInstallation { .. })) => {
                 let now = self.inner.clock.now();
                 self.writer.run(move |db| settle_all(db, &settled, now)).await?;
                 Err(error)
@@ -80,6 +82,9 @@ fn follow_clock(db: &Connection, inner: &Inner, now: Timestamp) -> Result<(), Sp
 
 fn lease(db: &Connection, inner: &Inner, room: usize, now: Timestamp) -> Result<Lease, SpoolError> {
     let destination = Destination::read(db)?;
+    if let Some(bound) = inner.bound().as_deref() {
+        destination.check_bound(bound)?;
+    }
     let gate = destination.gate(now);
     let room = match gate {
         Gate::Open => room,

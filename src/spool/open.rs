@@ -1,6 +1,6 @@
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use zeroize::Zeroizing;
@@ -29,6 +29,7 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     /// When the relay's last turn was, in milliseconds since 1970.
     pub(super) turned_at: AtomicI64,
+    bound: Mutex<Option<String>>,
 }
 
 /// The keys that a spool is opened with.
@@ -67,7 +68,8 @@ impl Spool {
             }
         };
         tx.commit()?;
-        let inner = Inner { spool_id, epochs, index, clock, turned_at: AtomicI64::default() };
+        let (turned_at, bound) = (AtomicI64::default(), Mutex::default());
+        let inner = Inner { spool_id, epochs, index, clock, turned_at, bound };
         Ok(Self { writer: Writer::spawn(db, path), inner: Arc::new(inner) })
     }
 
@@ -86,6 +88,11 @@ impl Spool {
 }
 
 impl Inner {
+    /// Whom this process relays for, where it does.
+    pub(super) fn bound(&self) -> MutexGuard<'_, Option<String>> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Moves one event's weight from one state's totals to another's. A size that was changed in the file weighs
     /// wrongly, but never less than nothing.
     pub(super) fn count(db: &Connection, from: Option<State>, to: State, payload_size: u64) -> Result<(), SpoolError> {

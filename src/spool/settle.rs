@@ -71,8 +71,8 @@ pub(super) fn settle(db: &Connection, seq: i64, settlement: &Settlement, now: Ti
         Settlement::Unjudged { park: Park::Revoked, .. } => return destination::revoke(db, now),
         Settlement::Unjudged { park: Park::NotAsked(_), .. } => return Ok(()),
     }
-    // Whatever the receiver said, it spoke: the outage is over.
-    destination::unpark(db)
+    // Whatever the receiver said, it spoke.
+    destination::unpark(db, now)
 }
 
 /// Sets an event aside whose record does not open. Its stream goes on behind it. `stored` is how many bytes are

@@ -1,4 +1,4 @@
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -26,7 +26,9 @@ impl RoleLock {
     }
 
     fn lock(store: &Path, role: &str, operation: FlockOperation) -> Result<Self, StoreError> {
-        let path = with_suffix(store, &format!(".{role}-lock"));
+        // Beside the file itself: through a link it would be another role.
+        let real = fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
+        let path = with_suffix(&real, &format!(".{role}-lock"));
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = file.map_err(|e| StoreError::Io(format!("{}: {e}", path.display())))?;
         match flock(&file, operation) {

@@ -81,13 +81,20 @@ pub fn file_kind(path: &Path, schema: &Schema) -> Result<FileKind, StoreError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(FileKind::Nothing),
         Err(e) => return Err(StoreError::Io(format!("{}: {e}", path.display()))),
     }
-    let id = |db: Connection| db.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0));
-    match open_immutable(path).and_then(id) {
+    match application_id(path) {
         Ok(id) if u32::cast_signed(schema.application_id) == id => Ok(FileKind::Ours),
         Ok(_) => Ok(FileKind::OtherDatabase),
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Ok(FileKind::Other),
         Err(e) => Err(StoreError::sort(&e, path)),
     }
+}
+
+fn application_id(path: &Path) -> rusqlite::Result<i32> {
+    let db = open_immutable(path)?;
+    // After a crash within a checkpoint the file alone is shorter than its header says, and its WAL has the rest.
+    // This makes SQLite read the header nevertheless.
+    db.pragma_update(None, "writable_schema", true)?;
+    db.pragma_query_value(None, "application_id", |row| row.get(0))
 }
 
 /// Refuses what is not to be opened, and tells whether the file is there.
@@ -114,10 +121,9 @@ fn create(path: &Path, schema: &Schema) -> Result<(), Setup> {
         return Err(StoreError::Io(format!("{} is a link to nothing", path.display())).into());
     }
     let draft = with_suffix(path, ".draft");
-    if let Err(e) = fs::remove_file(&draft) {
-        if e.kind() != io::ErrorKind::NotFound {
-            return Err(e.into());
-        }
+    match fs::remove_file(&draft) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
+        _ => {}
     }
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     let db = Connection::open_with_flags(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -174,10 +180,10 @@ fn connect(path: &Path, schema: &Schema, access: Access) -> Result<Connection, S
         return Err(StoreError::Missing(path.to_owned()).into());
     }
     settings(&db)?;
-    if access == Access::Create {
-        migrate(&mut db, schema)?;
-    } else {
+    if access == Access::Read {
         db.pragma_update(None, "query_only", true)?;
+    } else if version < schema.migrations.len() {
+        migrate(&mut db, schema)?;
     }
     Ok(db)
 }

@@ -87,13 +87,16 @@ where
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let Self { work, done, reply } = *self;
+        // What it holds is let go before its caller goes on: a snapshot's folder, say.
+        drop(work);
         let answer = match outcome {
-            Ok(()) => self.done.unwrap_or_else(|| Err(StoreError::Stopped.into())),
+            Ok(()) => done.unwrap_or_else(|| Err(StoreError::Stopped.into())),
             // Also over a refusal: it may rest on a request before it, which did not happen either.
             Err(e) => Err(e.into()),
         };
         // A caller that went away has lost its answer, not its work.
-        let _ = self.reply.send(answer);
+        let _ = reply.send(answer);
     }
 }
 

@@ -90,27 +90,10 @@ pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Resul
     };
     let mut stop = Stop::listen()?;
     let mut drain = vault.drain(args.destination.dead_letter_like_published, false).await?;
-    let mut rests = false;
     while !stop.is_asked() {
-        let failed = match drain.next(left).await? {
-            Step::Settled(outcome) => {
-                let failed = print(&outcome)?;
-                rests = failed;
-                failed
-            }
-            // The pause that follows a failed send, once nothing else is under way: no iteration of its own.
-            Step::Idle { .. } if rests => {
-                rests = false;
-                stop.sleep(idle).await;
-                continue;
-            }
-            Step::Idle { gate, .. } => {
-                let failed = print_idle(gate)?;
-                if left > 1 && !(failed && args.stop_on_error) {
-                    stop.sleep(idle).await;
-                }
-                failed
-            }
+        let (sent, failed) = match drain.next(left).await? {
+            Step::Settled(outcome) => (outcome.is_sent(), print(&outcome)?),
+            Step::Idle { gate, .. } => (false, print_idle(gate)?),
         };
         left -= 1;
         if failed && args.stop_on_error {
@@ -119,6 +102,10 @@ pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Resul
         }
         if left == 0 {
             break;
+        }
+        // As published, but never while other streams have something under way.
+        if !sent && drain.is_quiet() {
+            stop.sleep(idle).await;
         }
     }
     finish(&mut drain).await?;

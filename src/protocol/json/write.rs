@@ -25,6 +25,16 @@ impl Object {
     }
 }
 
+impl Value {
+    /// As [`Object::to_python_line`] writes it inside an object.
+    pub fn to_python_text(&self) -> String {
+        let mut out = Vec::new();
+        value(&mut out, self, &PYTHON);
+        // As above.
+        String::from_utf8(out).expect("ASCII")
+    }
+}
+
 /// In what two outputs differ.
 struct Style {
     comma: &'static [u8],

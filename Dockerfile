@@ -1,0 +1,23 @@
+# Two stages: the toolchain stays behind. The receiver for tests is not in the image.
+FROM rust:1.95-bookworm AS build
+WORKDIR /build
+COPY . .
+RUN cargo build --release --locked --bin local-vault
+
+FROM debian:bookworm-slim
+# The authorities that a receiver's certificate is checked against.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --home-dir /var/lib/attesto --no-create-home --shell /usr/sbin/nologin attesto \
+    && install --directory --owner=attesto --group=attesto --mode=0700 /var/lib/attesto
+COPY --from=build /build/target/release/local-vault /usr/local/bin/local-vault
+
+# No secret belongs into the image: keys come as files of mode 0600 that belong to this user, or from the environment.
+USER 10001
+WORKDIR /var/lib/attesto
+VOLUME /var/lib/attesto
+ENV ATTESTO_LOCAL_VAULT_SPOOL_DB=/var/lib/attesto/local-vault-spool.sqlite3 \
+    ATTESTO_LOCAL_VAULT_WITNESS_DB=/var/lib/attesto/local-vault-witness.sqlite3
+ENTRYPOINT ["local-vault"]
+CMD ["drain-loop"]

@@ -1,0 +1,19 @@
+//! The command line as an operator meets it: the real binaries, with nothing in their environment but a home.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, which the exemption for tests does not reach
+
+#[path = "../support/sandbox.rs"]
+mod support;
+
+mod attest;
+mod bad_input;
+mod config;
+mod custody;
+mod disk_full;
+mod process;
+mod receipts;
+mod secrets;
+mod shell;
+mod spool;
+mod vault;
+mod verify;

@@ -1,0 +1,84 @@
+use std::process::{Command, Stdio};
+
+use super::vault::{Done, Vault};
+
+const COMMANDS: [&str; 22] = [
+    "attest",
+    "completions",
+    "config check",
+    "config example",
+    "custody report",
+    "drain-loop",
+    "drain-once",
+    "enqueue-json",
+    "generate-encryption-key",
+    "generate-signing-key",
+    "receipt show",
+    "relay drain",
+    "relay pause",
+    "relay resume",
+    "relay status",
+    "relay test",
+    "spool import",
+    "spool list",
+    "spool rotate",
+    "spool show",
+    "spool stats",
+    "verify",
+];
+
+#[test]
+fn every_command_has_help() {
+    let vault = Vault::new();
+    for command in COMMANDS {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        assert!(Done::of(&mut vault.without_config(&words)).ok().contains("Usage: local-vault"), "{command}");
+    }
+}
+
+#[test]
+fn every_group_of_new_commands_has_examples() {
+    let vault = Vault::new();
+    for group in ["attest", "completions", "config", "custody", "receipt show", "relay", "spool", "verify"] {
+        let words: Vec<&str> = group.split(' ').chain(["--help"]).collect();
+        assert!(Done::of(&mut vault.without_config(&words)).ok().contains("\nExamples:\n  local-vault "), "{group}");
+    }
+}
+
+#[test]
+fn usage_is_64_and_2_where_a_published_command_was_meant() {
+    let code = |words: &[&str]| Done::of(&mut Vault::new().without_config(words)).code;
+    assert_eq!(code(&[]), Some(64));
+    assert_eq!(code(&["bogus"]), Some(64));
+    assert_eq!(code(&["spool"]), Some(64));
+    assert_eq!(code(&["spool", "show", "lv_1"]), Some(64));
+    assert_eq!(code(&["attest", "--bogus", "drain-once"]), Some(64));
+    assert_eq!(code(&["drain-loop", "--bogus"]), Some(2));
+    assert_eq!(code(&["--spool-db", "x", "enqueue-json"]), Some(2));
+    assert_eq!(code(&["--version"]), Some(0));
+}
+
+#[test]
+fn completions_parse_in_the_shells_that_are_here() {
+    let vault = Vault::new();
+    for shell in ["bash", "zsh", "fish"] {
+        vault.write(shell, Done::of(&mut vault.without_config(&["completions", shell])).ok());
+        match Command::new(shell).arg("-n").arg(vault.path(shell)).output() {
+            Ok(parsed) => assert!(parsed.status.success(), "{shell}: {}", String::from_utf8_lossy(&parsed.stderr)),
+            Err(_) => eprintln!("SKIPPED: {shell} is not here to parse its completions"),
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_in_silence_and_not_as_a_success() {
+    let vault = Vault::new();
+    let child = vault.command(&["config", "example"]).stdout(pipe_that_nobody_reads()).stderr(Stdio::piped()).spawn();
+    let done = Done::from(child.unwrap().wait_with_output().unwrap());
+    done.fails(74, &[]);
+}
+
+/// The writing end of a pipe whose reading end is closed.
+fn pipe_that_nobody_reads() -> std::io::PipeWriter {
+    std::io::pipe().unwrap().1
+}

@@ -1,0 +1,23 @@
+//! The relay against a sandbox receiver in a process of its own: through the library with a clock that the test
+//! moves, and through the real binary where processes matter.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, which the exemption for tests does not reach
+
+#[path = "../transport/receiver.rs"]
+#[allow(dead_code)] // the transport's tests use the rest
+mod receiver;
+#[path = "../support/sandbox.rs"]
+mod support;
+
+mod commands;
+mod delivery;
+mod drain_loop;
+mod kill;
+mod memory;
+mod modes;
+mod outage;
+mod place;
+mod process;
+mod revocation;
+mod secrets;
+mod two_relays;

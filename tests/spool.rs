@@ -1,0 +1,29 @@
+//! The spool, through its public face: what it keeps, in which order it gives it out, and what it refuses.
+#![allow(clippy::unwrap_used)]
+
+#[path = "spool/disk_full.rs"]
+mod disk_full;
+#[path = "spool/enqueue.rs"]
+mod enqueue;
+#[path = "spool/epochs.rs"]
+mod epochs;
+#[path = "spool/files.rs"]
+mod files;
+#[path = "spool/group_commit.rs"]
+mod group_commit;
+#[path = "spool/import.rs"]
+mod import;
+#[path = "spool/model.rs"]
+mod model;
+#[path = "spool/order.rs"]
+mod order;
+#[path = "spool/outage.rs"]
+mod outage;
+#[path = "spool/several_processes.rs"]
+mod several_processes;
+#[path = "spool/support.rs"]
+mod support;
+#[path = "spool/tamper.rs"]
+mod tamper;
+#[path = "spool/turn.rs"]
+mod turn;

@@ -1,0 +1,82 @@
+use std::path::Path;
+use std::process::Command;
+
+use local_vault::spool::{Spool, SpoolError, State};
+use local_vault::store::StoreError;
+
+use super::support::{Place, event, keys, receipted};
+
+/// A file system of a given size, gone when dropped.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    /// None where the tests were told that they may not mount. Anything else that prevents it is a failure.
+    fn mount(at: &'a Path, size: &str) -> Option<Self> {
+        if std::env::var_os("LOCAL_VAULT_TEST_NO_ROOT").is_some() {
+            return None;
+        }
+        let mounted = run("mount", &["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"], at);
+        assert!(mounted, "this test mounts a small disk and needs root; set LOCAL_VAULT_TEST_NO_ROOT=1 to go without");
+        Some(Self(at))
+    }
+
+    fn grow(&self, size: &str) {
+        assert!(run("mount", &["-o", &format!("remount,size={size}")], self.0));
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        run("umount", &["--lazy"], self.0);
+    }
+}
+
+fn run(program: &str, arguments: &[&str], at: &Path) -> bool {
+    Command::new(program).args(arguments).arg(at).status().is_ok_and(|status| status.success())
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_loses_nothing_and_goes_on_when_there_is_room() {
+    let place = Place::new();
+    let folder = place.folder.path().join("disk");
+    std::fs::create_dir(&folder).unwrap();
+    let Some(disk) = SmallDisk::mount(&folder, "1m") else { return };
+    let path = folder.join("spool.sqlite3");
+    let spool = Spool::open(&path, keys(1), place.clock.clone()).unwrap();
+    let enqueue = |n: usize| spool.enqueue(event("a", &n.to_string(), &format!("{{\"n\":\"{n:030000}\"}}")));
+
+    let mut kept = Vec::new();
+    let refused = loop {
+        match enqueue(kept.len()).await {
+            Ok(enqueued) => kept.push(enqueued.event_id),
+            Err(e) => break e,
+        }
+    };
+    assert!(kept.len() > 3, "{} fitted", kept.len());
+    assert_eq!(refused, SpoolError::Store(StoreError::Full));
+    // One that does not even fit into SQLite's cache fails in the middle of the transaction, and nobody with it.
+    let huge = event("b", "huge", &"7".repeat(6 << 20));
+    assert_eq!(spool.enqueue(huge.clone()).await.unwrap_err(), SpoolError::Store(StoreError::Full));
+    assert_eq!(enqueue(kept.len()).await.unwrap_err(), SpoolError::Store(StoreError::Full));
+
+    disk.grow("64m");
+    kept.push(enqueue(kept.len()).await.unwrap().event_id);
+    let huge = spool.enqueue(huge).await.unwrap();
+    assert!(!huge.known);
+    drop(spool);
+
+    let spool = Spool::open(&path, keys(1), place.clock.clone()).unwrap();
+    let mut sent = Vec::new();
+    let mut settled = Vec::new();
+    loop {
+        place.clock.advance(1);
+        let turn = spool.turn(std::mem::take(&mut settled), 1).await.unwrap();
+        let Some(leased) = turn.leased.first() else { break };
+        settled.push((leased.event.seq, receipted(leased)));
+        sent.push(leased.event.event_id);
+    }
+    sent.retain(|id| *id != huge.event_id);
+    assert_eq!(sent, kept);
+    assert_eq!(spool.enqueue(event("b", "huge", &"7".repeat(6 << 20))).await.unwrap().state, Some(State::Receipted));
+    drop(spool);
+}
