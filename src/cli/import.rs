@@ -5,8 +5,15 @@ use super::failure::Failure;
 use super::output::{Output, printable};
 use crate::custody::file::RootKey;
 use crate::spool::Spool;
-use crate::spool::import::OpenPublished;
+use crate::spool::import::{OpenPublished, check_published};
 use crate::witness::Witness;
+
+/// Refuses a published spool that could not be imported, before ours is made for it. One that was made under the wrong
+/// key would refuse the right one ever after.
+pub(super) fn check_spool(ours: &Path, source: &Path, root: Arc<RootKey>) -> Result<(), Failure> {
+    let open: OpenPublished = Arc::new(move |token| root.open_published(token));
+    Ok(check_published(source, ours, &open)?)
+}
 
 /// Imports the published spool at `source` into ours, and tells of it where anything was new.
 pub(super) async fn spool(spool: &Spool, ours: &Path, source: &Path, root: Arc<RootKey>) -> Result<(), Failure> {

@@ -183,9 +183,9 @@ async fn import(vault: &Vault, source: Option<PathBuf>) -> Result<u8, Failure> {
     }
     // Opening imports what lies at the configured path itself.
     if spool {
-        let opened = vault.spool().await?;
-        if let Some(source) = &source {
-            vault.import_spool(&opened, source).await?;
+        match &source {
+            Some(source) => vault.import_spool(source).await?,
+            None => drop(vault.spool().await?),
         }
         Output::new().line(&format!("the spool is {}", printable(&vault.spool_path()?.to_string_lossy())))?;
     }

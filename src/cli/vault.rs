@@ -49,6 +49,9 @@ impl Vault {
     pub(super) async fn spool(&self) -> Result<Arc<Spool>, Failure> {
         let resolved = self.resolve_spool()?;
         self.make_folder(&resolved.path)?;
+        if let Some(published) = resolved.published.as_ref().filter(|_| !resolved.path.exists()) {
+            import::check_spool(&resolved.path, published, self.root_key()?)?;
+        }
         let spool = self.spool_at(&resolved.path)?;
         if let Some(published) = resolved.published {
             import::spool(&spool, &resolved.path, &published, self.root_key()?).await?;
@@ -56,9 +59,14 @@ impl Vault {
         Ok(Arc::new(spool))
     }
 
-    /// Imports the published spool at `source` into the open one.
-    pub(super) async fn import_spool(&self, spool: &Spool, source: &Path) -> Result<(), Failure> {
-        import::spool(spool, &self.spool_path()?, source, self.root_key()?).await
+    /// Opens the spool and imports the published one at `source` into it.
+    pub(super) async fn import_spool(&self, source: &Path) -> Result<(), Failure> {
+        let (path, root) = (self.spool_path()?, self.root_key()?);
+        if !path.exists() {
+            import::check_spool(&path, source, root.clone())?;
+        }
+        let spool = self.spool().await?;
+        import::spool(&spool, &path, source, root).await
     }
 
     /// A spool at a path of its own, with the configured keys.

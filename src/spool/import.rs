@@ -74,6 +74,12 @@ pub fn is_published_spool(path: &Path, scratch: &Path) -> Result<bool, StoreErro
     Ok(Snapshot::open(path, scratch)?.has_table("spool_events"))
 }
 
+/// Reads a published spool as an import does, and takes over nothing: whether every event opens and reads. `scratch` is
+/// where its copy may lie for the moment. Blocks.
+pub fn check_published(source: &Path, scratch: &Path, open: &OpenPublished) -> Result<(), ImportError> {
+    each_event(&published(source, scratch)?.db, open, |_, _| Ok(()))
+}
+
 impl Spool {
     /// Imports the published spool at `source`, all of it or nothing. `None`: it has not changed since the last
     /// import. `scratch` is where its copy may lie for the moment.
@@ -87,10 +93,7 @@ impl Spool {
         if self.last_import(source.display().to_string()).await? == Some(stamp) {
             return Ok(None);
         }
-        let snapshot = Snapshot::open(source, scratch)?;
-        if !snapshot.has_table("spool_events") {
-            return Err(ImportError::NotPublished(source.to_owned()));
-        }
+        let snapshot = published(source, scratch)?;
         let inner = self.inner.clone();
         let source = source.to_owned();
         self.writer.run(move |db| import(db, &inner, &snapshot, &source, &open)).await.map(Some)
@@ -106,6 +109,11 @@ impl Spool {
     }
 }
 
+fn published(source: &Path, scratch: &Path) -> Result<Snapshot, ImportError> {
+    let snapshot = Snapshot::open(source, scratch)?;
+    if snapshot.has_table("spool_events") { Ok(snapshot) } else { Err(ImportError::NotPublished(source.to_owned())) }
+}
+
 fn import(
     db: &Connection,
     inner: &Inner,
@@ -113,25 +121,13 @@ fn import(
     source: &Path,
     open: &OpenPublished,
 ) -> Result<Imported, ImportError> {
-    // The published package sends by created_at; rows of one microsecond keep the order they were written in.
-    let mut statement = snapshot.db.prepare(
-        "SELECT id, stream_id, source_ref, status, attempt_count, payload_sha256, encrypted_payload, created_at,
-                last_error
-         FROM spool_events ORDER BY created_at, rowid",
-    )?;
-    let mut rows = statement.query([])?;
     let mut imported = Imported::default();
-    while let Some(row) = rows.next()? {
-        let published = Published::read(row).map_err(|e| ImportError::Row {
-            event: row.get(0).unwrap_or_else(|_| "without an id".to_owned()),
-            why: e.to_string(),
-        })?;
-        let refused = |why: String| ImportError::Row { event: published.id.clone(), why };
-        let (new, arrival) = published.convert(open).map_err(refused)?;
+    each_event(&snapshot.db, open, |new, arrival| {
+        let refused = |why: &str| ImportError::Row { event: arrival.event_id.to_string(), why: why.to_owned() };
         match inner.index.find(db, &new.stream_id, &new.source_ref)? {
             Some(tombstone) if tombstone.holds(&new.content) => imported.known += 1,
-            Some(_) => return Err(refused("our spool holds other content under its source_ref".into())),
-            None if is_taken(db, &arrival)? => return Err(refused("our spool holds another event of this id".into())),
+            Some(_) => return Err(refused("our spool holds other content under its source_ref")),
+            None if is_taken(db, &arrival)? => return Err(refused("our spool holds another event of this id")),
             None => {
                 insert(db, inner, &new, &arrival)?;
                 match arrival.state {
@@ -141,13 +137,39 @@ fn import(
                 }
             }
         }
-    }
+        Ok(())
+    })?;
     if !snapshot.is_current(source)? {
         return Err(StoreError::Busy(source.to_owned()).into());
     }
     let sql = "INSERT OR REPLACE INTO imports (source, size, mtime) VALUES (?1, ?2, ?3)";
     db.execute(sql, params![source.display().to_string(), snapshot.stamp.size, snapshot.stamp.mtime])?;
     Ok(imported)
+}
+
+/// Opens every event, in the order of sending.
+fn each_event(
+    from: &Connection,
+    open: &OpenPublished,
+    mut take: impl FnMut(NewEvent, Arrival) -> Result<(), ImportError>,
+) -> Result<(), ImportError> {
+    // The published package sends by created_at; rows of one microsecond keep the order they were written in.
+    let mut statement = from.prepare(
+        "SELECT id, stream_id, source_ref, status, attempt_count, payload_sha256, encrypted_payload, created_at,
+                last_error
+         FROM spool_events ORDER BY created_at, rowid",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let published = Published::read(row).map_err(|e| ImportError::Row {
+            event: row.get(0).unwrap_or_else(|_| "without an id".to_owned()),
+            why: e.to_string(),
+        })?;
+        let refused = |why| ImportError::Row { event: published.id.clone(), why };
+        let (new, arrival) = published.convert(open).map_err(refused)?;
+        take(new, arrival)?;
+    }
+    Ok(())
 }
 
 fn is_taken(db: &Connection, arrival: &Arrival) -> Result<bool, ImportError> {

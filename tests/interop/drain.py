@@ -212,9 +212,19 @@ def sequences(workshop: Workshop) -> None:
 
 def ends_on_a_signal(workshop: Workshop) -> None:
     twins = workshop.twins("signals")
+    twins.ledger.compare("signals", "a second relay on the spool", *twins.both(second_relay))
     for name in ("SIGTERM", "SIGINT"):
         said = twins.both(lambda side: interrupted(side, signal.Signals[name]))
         twins.ledger.compare(twins.section, name, *said)
+
+
+def second_relay(side: Side) -> tuple[int, bytes]:
+    first = side.start("drain-loop", "--idle-sleep-seconds", "0.05")
+    first.stdout.readline()
+    second = side.raw("drain-once")
+    first.terminate()
+    first.communicate(timeout=60)
+    return second.returncode, second.stdout
 
 
 def interrupted(side: Side, number: signal.Signals) -> tuple[int, bytes, set[bytes]]:

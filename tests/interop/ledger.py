@@ -42,9 +42,9 @@ class Ledger:
         """Prints the summary. A difference in the table that no case met is an error too: the table is the truth."""
         for name in sorted(DIFFERENCES.keys() - self.seen) if complete else ():
             self._fail("differences", f"{name}\n  is in the table and was not met", None, None)
-        print(f"{'SECTION':<24}{'SAME':>6}{'AS IN THE TABLE':>18}{'WRONG':>7}")
+        print(f"{'SECTION':<32}{'SAME':>6}{'AS IN THE TABLE':>18}{'WRONG':>7}")
         for section in sorted(self.same | self.differs | self.wrong):
-            print(f"{section:<24}{self.same[section]:>6}{self.differs[section]:>18}{self.wrong[section]:>7}")
+            print(f"{section:<32}{self.same[section]:>6}{self.differs[section]:>18}{self.wrong[section]:>7}")
         total = self.same.total() + self.differs.total() + self.wrong.total()
         if self.wrong.total():
             print(f"interop: FAILED, {self.wrong.total()} of {total} comparisons")

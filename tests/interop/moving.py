@@ -160,7 +160,8 @@ def by_command(workshop: Workshop) -> None:
     dead = ours.raw("--spool-db", "ours.sqlite3", "spool", "list", "--state", "dead", "--json")
     check(section, "the dead letter with its reason", json.loads(dead.stdout)["lastError"] == "http-422", dead)
     in_place = ours.raw("spool", "import")
-    check(section, "in place", in_place.returncode == 0 and f"{SPOOL}.local-vault".encode() in in_place.stdout, in_place)
+    told = f"{SPOOL}.local-vault".encode() in in_place.stdout
+    check(section, "in place", in_place.returncode == 0 and told, in_place)
     check(section, "the source is untouched", hashes(ours) == before, ours.folder)
     delivered(workshop, section, ours, PENDING)
 
@@ -203,6 +204,7 @@ def refused(workshop: Workshop) -> None:
         done = ours.raw(*command, settings={"ENCRYPTION_KEY": OTHER_KEY})
         told = SPOOL.encode() in done.stderr or b"lv_" in done.stderr
         check(section, f"{command[0]} under another key", done.returncode != 0 and not done.stdout and told, done)
+    check(section, "and no spool is made under it", not (ours.folder / f"{SPOOL}.local-vault").exists(), ours.folder)
     done = ours.raw(*fresh)
     imported = b"4 queued, 1 delivered, 1 dead" in done.stderr
     check(section, "under the right key it is all there", done.returncode == 0 and imported, done)

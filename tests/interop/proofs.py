@@ -7,13 +7,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from attesto_local_vault.crypto import DOMAIN_RELAY, LocalVaultSigner, canonical_json_bytes, domain_hash, sha256_hex
+from drain import SENDABLE
 from receiver import PUBLIC_KEY, Sandbox
 from spooling import PAYLOADS, enqueue
-from drain import SENDABLE
 from twins import SEED, SETTINGS, Side, Workshop
 from witness import SEQUENCE, checkpoint, flaw
 
 STREAMS = ["grün", "s", "s2"]
+# RFC 8032 section 7.1, test 1.
+OTHER_KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
 
 
 def run(workshop: Workshop) -> None:
@@ -95,8 +97,9 @@ def witnessed(workshop: Workshop) -> None:
         for number, line in enumerate(side_lines):
             twins.ours.write("changed.jsonl", json.dumps(line).replace('"tenant_id": "t"', '"tenant_id": "u"'))
             done = twins.ours.raw("verify", "changed.jsonl", *trusted)
-            twins.ledger.check("witness proofs", f"{name} line {number}, changed, does not", done.returncode == 65, done)
-        done = twins.ours.raw("verify", "lines.jsonl", "--public-key", f"witness={'d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a'}")
+            refused = done.returncode == 65
+            twins.ledger.check("witness proofs", f"{name} line {number}, changed, does not", refused, done)
+        done = twins.ours.raw("verify", "lines.jsonl", "--public-key", f"witness={OTHER_KEY}")
         twins.ledger.check("witness proofs", f"{name} do not verify under another key", done.returncode == 65, done)
 
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -42,12 +41,6 @@ class Sandbox:
         """What a client needs to reach it."""
         ca = self.ready["ca_file"]
         return {"RELAY_URL": self.ready["url"]} | ({"SSL_CERT_FILE": ca} if ca else {})
-
-    def behave(self, mode: str) -> None:
-        """Over plain HTTP only."""
-        body = json.dumps({"mode": mode, "times": None}).encode()
-        request = urllib.request.Request(f"{self.ready['base_url']}/sandbox/behave", data=body, method="POST")
-        urllib.request.urlopen(request, timeout=DEADLINE).close()
 
     def events(self) -> list[dict]:
         """The requests to the events endpoint, in order."""

@@ -97,8 +97,9 @@ def flaw(signed: dict) -> str | None:
     if receipt and canonical_json_bytes(content).hex() != signed["canonical_json_hex"]:
         return "THE CANONICAL FORM IS WRONG"
     key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signed["public_key"]["public_key_hex"]))
+    message = domain.encode() + b"\0" + canonical_json_bytes(content)
     try:
-        key.verify(bytes.fromhex(signed["signature"]["signature_hex"]), domain.encode() + b"\0" + canonical_json_bytes(content))
+        key.verify(bytes.fromhex(signed["signature"]["signature_hex"]), message)
     except InvalidSignature:
         return "THE SIGNATURE IS WRONG"
     return None
@@ -169,9 +170,12 @@ def command_lines(workshop: Workshop) -> None:
     for flag in ("--checkpoint-seq-no", "--checkpoint-hash", "--tenant-id", "--stream-id", "--checkpoint-id"):
         at = whole.index(flag)
         submit(twins, f"without {flag}", *whole[:at], *whole[at + 2 :])
-    short = ["--t", "t", "--s", "s", "--checkpoint-i", "c", "--checkpoint-s", "1", "--checkpoint-h", A]
+    short = ["--t", "t", "--st", "s", "--checkpoint-i", "c", "--checkpoint-s", "1", "--checkpoint-h", A]
     submit(twins, "abbreviated flags", "witness-checkpoint", *short)
-    submit(twins, "--w for --witness-id", *whole, "--w", "ins_2")
+    # With a number that is refused, so that the line shows how far the command came.
+    zero = checkpoint("0", A, None)
+    submit(twins, "--w for --witness-id", *zero, "--w", "ins_2")
+    submit(twins, "--s for --stream-id", *zero, "--s", "s")
     submit(twins, "--witness-i for --witness-id", *whole, "--witness-i", "ins_2")
     submit(twins, "--p for --previous-checkpoint-hash", *whole, "--p", B)
     submit(twins, "an ambiguous abbreviation", *whole, "--c", "1")
