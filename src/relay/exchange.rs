@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::judge::{Verdict, judge};
-use super::retry::{DEAD_AFTER, event_delay, jittered, probe_delay};
+use super::retry::{DEAD_AFTER, event_delay, probe_delay};
 use super::{Answer, Client};
 use crate::custody::Signer;
 use crate::facts::{Clock, EventId, Timestamp};
@@ -71,7 +71,7 @@ impl Exchange {
             Ok(done) => self.settle(&leased, done, probes_failed),
             Err(Failed::Sign(e)) => {
                 tracing::warn!(event = %leased.event.event_id, error = %e, "no signature");
-                let park = Park::NotAsked(self.after(event_delay(1)));
+                let park = Park::NotAsked(self.after(event_delay(1, random())));
                 let error = "signing-key-unavailable".to_owned();
                 (Settlement::Unjudged { error: error.clone(), park }, None, Some(error))
             }
@@ -157,22 +157,23 @@ impl Exchange {
         if self.count_every_failure {
             return Settlement::Judged { error, retry_at: self.retry_at(leased.event.failures + 1), answer: None };
         }
-        let delay = probe_delay(probes_failed + 1).max(asked.unwrap_or_default());
+        let delay = probe_delay(probes_failed.saturating_add(1), random()).max(asked.unwrap_or_default());
         Settlement::Unjudged { error, park: Park::Until(self.after(delay)) }
     }
 
     /// When an event is sent again that was judged against `failures` times; `None`: never.
     fn retry_at(&self, failures: u32) -> Option<Timestamp> {
-        (failures < DEAD_AFTER).then(|| self.after(event_delay(failures)))
+        (failures < DEAD_AFTER).then(|| self.after(event_delay(failures, random())))
     }
 
     fn after(&self, delay: Duration) -> Timestamp {
-        let mut random = [0; 4];
-        // Without randomness there is no jitter, and nothing worse.
-        let _ = getrandom::fill(&mut random);
-        let delay = jittered(delay, u32::from_ne_bytes(random));
         self.clock.now().plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
     }
+}
+
+fn random() -> u32 {
+    // Without randomness there is no jitter, and nothing worse.
+    getrandom::u32().unwrap_or(0)
 }
 
 enum Failed {
