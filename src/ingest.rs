@@ -39,6 +39,15 @@ pub struct Attestor {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Something that is attested.
+#[derive(Debug)]
+pub enum Attested {
+    /// It was before, as this event.
+    Known(Enqueued),
+    /// It is now, and waits to be spooled.
+    New(NewEvent),
+}
+
 /// Why nothing was spooled, by what the caller does about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
@@ -93,21 +102,21 @@ impl Ingest {
         Ok(self.spool.enqueue(event).await?)
     }
 
-    /// Attests bytes by their hash and spools the attestation. What is attested already is the same event, and
-    /// nothing is signed for it.
+    /// Attests bytes by their hash, ready to be spooled. What is attested already is the same event, and nothing is
+    /// signed for it.
     pub async fn attest(
         &self,
         attestor: &Attestor,
         stream_id: &str,
         source_ref: &str,
         payload_hash: Digest,
-    ) -> Result<Enqueued, IngestError> {
+    ) -> Result<Attested, IngestError> {
         check_id("stream_id", stream_id)?;
         check_id("source_ref", source_ref)?;
         let payload_hash_of = PayloadHashOf::Bytes;
         let content = ContentId::attested(payload_hash, payload_hash_of);
         match self.spool.find(stream_id, source_ref, content).await? {
-            Some((known, true)) => return Ok(known),
+            Some((known, true)) => return Ok(Attested::Known(known)),
             Some((other, false)) => return Err(SpoolError::Conflict { event_id: other.event_id }.into()),
             None => {}
         }
@@ -124,14 +133,28 @@ impl Ingest {
             claimed: false,
         };
         let (_, signature) = attestor.signer.sign(attestation.preimage()).await?;
-        let event = NewEvent {
+        Ok(Attested::New(NewEvent {
             stream_id: stream_id.to_owned(),
             source_ref: source_ref.to_owned(),
             payload: Zeroizing::new(attestation.sealed(&signature).to_canonical()),
             content,
             allow_ref_reuse: false,
+        }))
+    }
+
+    /// Spools attestations in this order in one transaction: all of them, or none where one is refused.
+    pub async fn spool_all(&self, attested: Vec<Attested>) -> Result<Vec<Enqueued>, IngestError> {
+        let mut new = Vec::with_capacity(attested.len());
+        let mut sort = |attested| match attested {
+            Attested::Known(enqueued) => Some(enqueued),
+            Attested::New(event) => {
+                new.push(event);
+                None
+            }
         };
-        Ok(self.spool.enqueue(event).await?)
+        let known: Vec<Option<Enqueued>> = attested.into_iter().map(&mut sort).collect();
+        let mut spooled = self.spool.enqueue_all(new).await?.into_iter();
+        Ok(known.into_iter().filter_map(|known| known.or_else(|| spooled.next())).collect())
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::output::{Output, progress};
 use super::vault::{Vault, required};
 use crate::custody::Purpose;
 use crate::facts::Digest;
-use crate::ingest::{Attestor, Ingest, IngestError, check_id, hash_file};
+use crate::ingest::{Attested, Attestor, Ingest, IngestError, check_id, hash_file};
 use crate::protocol::json::Object;
 use crate::protocol::source::file_source_ref;
 use crate::spool::Enqueued;
@@ -38,18 +38,17 @@ pub(super) struct AttestArgs {
     json: bool,
 }
 
-/// Files that are hashed, signed and spooled at once: enough to fill a transaction, few enough to hold in memory.
+/// Files that are hashed and signed at once, and spooled in one transaction: few enough to hold in memory.
 const AT_ONCE: usize = 64;
 
-/// A file that is attested.
-struct Done {
+/// A file by its content.
+struct Hashed {
     path: String,
     hash: Digest,
     source_ref: String,
-    enqueued: Enqueued,
 }
 
-type Attesting = JoinHandle<Result<Done, Failure>>;
+type Signed = (Hashed, Attested);
 
 pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
     let stream_id = args.stream_id.or_else(|| vault.settings.stream_id.clone());
@@ -65,21 +64,21 @@ pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
 
     let bar = progress(files.len() as u64, "attesting");
     let (mut new, mut known) = (0_u64, 0_u64);
-    let mut pending: VecDeque<Attesting> = VecDeque::with_capacity(AT_ONCE);
-    let mut files = files.into_iter();
-    loop {
-        while pending.len() < AT_ONCE {
-            let Some(file) = files.next() else { break };
-            pending.push_back(tokio::spawn(attest(ingest.clone(), attestor.clone(), stream_id.clone(), file)));
+    for files in files.chunks(AT_ONCE) {
+        let sign =
+            |file: &PathBuf| tokio::spawn(sign(ingest.clone(), attestor.clone(), stream_id.clone(), file.clone()));
+        let (signed, failed) = in_order(files.iter().map(sign).collect()).await;
+        let (hashed, attested): (Vec<_>, Vec<_>) = signed.into_iter().unzip();
+        for (file, enqueued) in hashed.iter().zip(ingest.spool_all(attested).await?) {
+            *(if enqueued.known { &mut known } else { &mut new }) += 1;
+            bar.inc(1);
+            if args.json {
+                bar.suspend(|| Output::new().json(&object(file, &enqueued)))?;
+            }
         }
-        let Some(next) = pending.pop_front() else { break };
-        // In the order of the files, whichever was ready first. The first that fails ends the command: what is
-        // spooled stays, and the same command again goes on from there.
-        let done = next.await.map_err(|_| Failure::software("attesting a file broke off"))??;
-        *(if done.enqueued.known { &mut known } else { &mut new }) += 1;
-        bar.inc(1);
-        if args.json {
-            bar.suspend(|| Output::new().json(&object(&done)))?;
+        // What is spooled stays, and the same command again goes on from there.
+        if let Some(failure) = failed {
+            return Err(failure);
         }
     }
     bar.finish_and_clear();
@@ -92,26 +91,38 @@ pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-async fn attest(ingest: Ingest, attestor: Arc<Attestor>, stream_id: Arc<str>, file: PathBuf) -> Result<Done, Failure> {
+/// The files in order, whichever was ready first, up to the first that failed.
+async fn in_order(signing: Vec<JoinHandle<Result<Signed, Failure>>>) -> (Vec<Signed>, Option<Failure>) {
+    let mut done = Vec::with_capacity(signing.len());
+    for file in signing {
+        match file.await.unwrap_or_else(|_| Err(Failure::software("attesting a file broke off"))) {
+            Ok(signed) => done.push(signed),
+            Err(failure) => return (done, Some(failure)),
+        }
+    }
+    (done, None)
+}
+
+async fn sign(ingest: Ingest, attestor: Arc<Attestor>, stream_id: Arc<str>, file: PathBuf) -> Result<Signed, Failure> {
     let path = text(&file)?.to_owned();
     let read = move || hash_file(&file).map_err(|e| unreadable(&file, &e));
     let hash = spawn_blocking(read).await.map_err(|_| Failure::software("hashing broke off"))??;
     let source_ref = file_source_ref(&path, &hash);
-    let enqueued = ingest.attest(&attestor, &stream_id, &source_ref, hash).await.map_err(|e| match e {
+    let attested = ingest.attest(&attestor, &stream_id, &source_ref, hash).await.map_err(|e| match e {
         IngestError::Id { .. } => Failure::usage(format!("{path}: {e}"), "Give a shorter path."),
         e => e.into(),
     })?;
-    Ok(Done { path, hash, source_ref, enqueued })
+    Ok((Hashed { path, hash, source_ref }, attested))
 }
 
-fn object(done: &Done) -> Object {
+fn object(file: &Hashed, enqueued: &Enqueued) -> Object {
     Object::new()
-        .with("path", done.path.as_str())
-        .with("payloadHash", done.hash.to_string())
-        .with("sourceRef", done.source_ref.as_str())
-        .with("eventId", done.enqueued.event_id.to_string())
-        .with("status", done.enqueued.state.map(|state| state.name()))
-        .with("known", done.enqueued.known)
+        .with("path", file.path.as_str())
+        .with("payloadHash", file.hash.to_string())
+        .with("sourceRef", file.source_ref.as_str())
+        .with("eventId", enqueued.event_id.to_string())
+        .with("status", enqueued.state.map(|state| state.name()))
+        .with("known", enqueued.known)
 }
 
 /// What there is to attest.

@@ -101,10 +101,9 @@ impl Drain {
             }
             self.gather();
             let room = budget.saturating_sub(self.ended.len()).min(self.parallel).saturating_sub(self.in_flight.len());
-            if room > 0 || !self.ended.is_empty() || self.in_flight.is_empty() {
-                if let Some(idle) = self.turn(room).await? {
-                    return Ok(idle);
-                }
+            let due = room > 0 || !self.ended.is_empty() || self.in_flight.is_empty();
+            if due && let Some(idle) = self.turn(room).await? {
+                return Ok(idle);
             }
             if self.outcomes.is_empty() {
                 self.wait(room > 0).await;

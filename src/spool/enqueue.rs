@@ -39,6 +39,12 @@ impl Spool {
         self.writer.run(move |db| enqueue(db, &inner, &event)).await
     }
 
+    /// Spools events in this order in one transaction: all of them, or none where one is refused.
+    pub async fn enqueue_all(&self, events: Vec<NewEvent>) -> Result<Vec<Enqueued>, SpoolError> {
+        let inner = self.inner.clone();
+        self.writer.run(move |db| events.iter().map(|event| enqueue(db, &inner, event)).collect()).await
+    }
+
     /// The event that holds a reference, with whether its content is `content`.
     pub async fn find(
         &self,

@@ -42,13 +42,16 @@ fn a_folder_is_attested_in_the_order_of_its_names() {
 }
 
 #[test]
-fn a_thousand_small_files_are_attested_at_once() {
+fn a_thousand_small_files_are_attested_at_once_and_in_order() {
     let vault = Vault::new();
     for n in 0..1000 {
         vault.write(format!("many/{n:04}"), n.to_string());
     }
     assert_eq!(vault.ok(&["attest", "many"]), "attested 1000 new, 0 known before\n");
     assert_eq!(vault.ok(&["attest", "many"]), "attested 0 new, 1000 known before\n");
+    let spooled = texts(&vault.json(&["spool", "list", "--limit", "1000", "--json"]), "sourceRef");
+    assert_eq!(spooled.len(), 1000);
+    assert!(spooled.is_sorted());
 }
 
 #[test]
@@ -142,7 +145,7 @@ fn an_unreadable_file_ends_the_command_and_names_it() {
     }
     let vault = Vault::new();
     vault.write("a.txt", "alpha");
-    fs::set_permissions(vault.path("a.txt"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(vault.path("a.txt"), Permissions::from_mode(0o000)).unwrap();
     vault.run(&["attest", "a.txt"]).fails(
         74,
         &[

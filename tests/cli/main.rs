@@ -7,6 +7,7 @@ mod support;
 
 mod attest;
 mod bad_input;
+mod bad_spool;
 mod config;
 mod custody;
 mod disk_full;

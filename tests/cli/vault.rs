@@ -62,6 +62,14 @@ impl Vault {
         (vault, sandbox)
     }
 
+    /// The same as `new`, with one event in its spool.
+    pub(crate) fn with_an_event() -> Self {
+        let vault = Self::new();
+        vault.write("a", "alpha");
+        vault.ok(&["attest", "a"]);
+        vault
+    }
+
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(name)
     }

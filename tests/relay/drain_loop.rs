@@ -52,7 +52,8 @@ fn stop_on_error_ends_with_2_and_tells_of_what_was_in_flight() {
 
 #[test]
 fn max_iterations_below_1_is_refused() {
-    let vault = Vault::new(&sandbox(&[]));
+    let sandbox = sandbox(&[]);
+    let vault = Vault::new(&sandbox);
     assert_eq!(vault.code(&["drain-loop", "--max-iterations", "0"]), Some(1));
     assert_eq!(vault.code(&["drain-loop", "--max-iterations", "-1"]), Some(1));
     assert_eq!(vault.code(&["drain-loop", "--idle-sleep-seconds", "-1"]), Some(1));
@@ -60,7 +61,8 @@ fn max_iterations_below_1_is_refused() {
 
 #[test]
 fn sigterm_ends_an_idle_sleep_at_once() {
-    let vault = Vault::new(&sandbox(&[]));
+    let sandbox = sandbox(&[]);
+    let vault = Vault::new(&sandbox);
     let mut relay = Running::start(&mut vault.command(&["drain-loop", "--idle-sleep-seconds", "100000"]));
     let mut line = String::new();
     BufReader::new(relay.child().stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -1,5 +1,7 @@
 //! An outage never kills an event: a week of each kind, with a clock that jumps from probe to probe.
 
+#![allow(clippy::print_stdout)] // the table is what these are run for
+
 use std::time::{Duration, Instant};
 
 use local_vault::facts::Clock as _;
@@ -14,6 +16,11 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const EVENTS: usize = 20;
 const STREAMS: [&str; 4] = ["a", "b", "c", "d"];
 
+/// For a receiver that never answers: no deadline is too short for that.
+const HASTY: Duration = Duration::from_millis(20);
+/// On a busy machine so short a deadline may pass before there is a connection, and else it passes after that.
+const HASTY_ERRORS: [&str; 2] = ["TimeoutError", "URLError"];
+
 /// What a week brought.
 struct Week {
     probes: usize,
@@ -21,7 +28,7 @@ struct Week {
 }
 
 /// Spools, and lives through a week of probes. Each send must end in `error` and count nothing.
-async fn live_through(place: &Place, drain: &mut Drain, error: &str) -> Week {
+async fn live_through(place: &Place, drain: &mut Drain, errors: &[&str]) -> Week {
     place.fill(&STREAMS, EVENTS / STREAMS.len()).await;
     let end = place.now().plus_millis(WEEK.as_millis().try_into().unwrap());
     let mut week = Week { probes: 0, longest: Duration::ZERO };
@@ -32,7 +39,8 @@ async fn live_through(place: &Place, drain: &mut Drain, error: &str) -> Week {
         let until = loop {
             match drain.next(usize::MAX).await.unwrap() {
                 Step::Settled(outcome) => {
-                    assert_eq!((outcome.state, outcome.error.as_deref()), (State::Queued, Some(error)));
+                    assert_eq!(outcome.state, State::Queued);
+                    assert!(errors.contains(&outcome.error.as_deref().unwrap()), "{outcome:?}");
                     sends += 1;
                 }
                 Step::Idle { gate: Gate::Parked { until }, .. } => break until,
@@ -69,10 +77,10 @@ async fn recover(place: &Place, drain: &mut Drain, kind: &str, week: &Week, star
 }
 
 /// A week in which nothing but `away` can be reached, and then a relay that reaches the receiver.
-async fn week_without_a_receiver(kind: &str, error: &str, away: Client) {
+async fn week_without_a_receiver(kind: &str, errors: &[&str], away: Client) {
     let (place, started) = (Place::new(), Instant::now());
     let mut drain = place.drain(away).await;
-    let week = live_through(&place, &mut drain, error).await;
+    let week = live_through(&place, &mut drain, errors).await;
     drop(drain);
     let sandbox = sandbox(&[]);
     recover(&place, &mut place.drain(client_of(&sandbox)).await, kind, &week, started).await;
@@ -84,7 +92,7 @@ async fn week_of_answers(kind: &str, mode: &str, error: &str) {
     let (place, started) = (Place::new(), Instant::now());
     let sandbox = sandbox(&["--behave", mode]);
     let mut drain = place.drain(client_of(&sandbox)).await;
-    let week = live_through(&place, &mut drain, error).await;
+    let week = live_through(&place, &mut drain, &[error]).await;
     assert_eq!(sandbox.recorded_events().len(), week.probes, "nothing but probes was sent");
     sandbox.behave("ok", None).await;
     recover(&place, &mut drain, kind, &week, started).await;
@@ -96,7 +104,7 @@ async fn no_route() {
     let port = TcpSocket::new_v4().unwrap();
     port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}/events", port.local_addr().unwrap());
-    week_without_a_receiver("no route", "URLError", client(&url, None, PATIENT)).await;
+    week_without_a_receiver("no route", &["URLError"], client(&url, None, PATIENT)).await;
 }
 
 #[tokio::test]
@@ -105,9 +113,8 @@ async fn dns_gone() {
     let any = Authority::new("any");
     let folder = tempfile::tempdir().unwrap();
     // A machine without a network may take long to say so, two thousand times.
-    let hasty = Duration::from_millis(20);
-    let away = client("https://receiver.invalid/events", Some(any.ca_file(folder.path())), hasty);
-    week_without_a_receiver("DNS gone", "URLError", away).await;
+    let away = client("https://receiver.invalid/events", Some(any.ca_file(folder.path())), HASTY);
+    week_without_a_receiver("DNS gone", &HASTY_ERRORS, away).await;
 }
 
 #[tokio::test]
@@ -120,7 +127,7 @@ async fn certificate_expired() {
     let receiver = Receiver::start(Some(&expired), Script::ok()).await;
     let folder = tempfile::tempdir().unwrap();
     let away = client(&receiver.url(), Some(authority.ca_file(folder.path())), PATIENT);
-    week_without_a_receiver("an expired certificate", "URLError", away).await;
+    week_without_a_receiver("an expired certificate", &["URLError"], away).await;
     assert!(receiver.requests().is_empty(), "an event left for whom the certificate does not prove");
 }
 
@@ -142,8 +149,7 @@ async fn unauthorized() {
 #[tokio::test]
 async fn stalls() {
     let sandbox = sandbox(&["--plain-http", "--behave", "stall"]);
-    // It never answers, so that no deadline is too short.
-    let away = client(sandbox.url(), None, Duration::from_millis(10));
-    week_without_a_receiver("stalls", "TimeoutError", away).await;
+    let away = client(sandbox.url(), None, HASTY);
+    week_without_a_receiver("stalls", &HASTY_ERRORS, away).await;
     assert_eq!(sandbox.count("events").await, 0);
 }
