@@ -201,18 +201,20 @@ impl Sources<'_> {
         let FileCustody { minimum, encryption_key, relay, source, witness, record } = file;
         let root = self.secret("ENCRYPTION_KEY", encryption_key.is_some());
         let signing = self.secret("SIGNING_KEY", relay.is_some() || witness.is_some());
-        let (relay_kid, witness_kid) = (&self.flags.key_id, &self.flags.witness_key_id);
+        // An empty flag counts as none, as the published package has it.
+        let given = |flag: &Option<String>| flag.clone().filter(|kid| !kid.is_empty());
+        let (relay_kid, witness_kid) = (given(&self.flags.key_id), given(&self.flags.witness_key_id));
         let published = match signing {
             Some(source) => {
-                let kid = relay_kid.clone().or_else(|| witness_kid.clone()).or_else(|| self.variable("KEY_ID"));
+                let kid = relay_kid.or(witness_kid).or_else(|| self.variable("KEY_ID"));
                 Some(KeySetting { source, passphrase: None, kid: kid.unwrap_or_default() })
             }
             None => {
                 // The variable names the key of the relay; only the flag of a witness names another.
                 let kid = |key: &Option<KeySetting>| key.as_ref().map(|key| key.kid.clone());
-                self.agreed("KEY_ID", "custody.keys.relay.kid", relay_kid, kid(&relay));
+                self.agreed("KEY_ID", "custody.keys.relay.kid", &relay_kid, kid(&relay));
                 if let (Some(given), Some(kid)) = (witness_kid, kid(&witness)) {
-                    self.same("KEY_ID", "custody.keys.witness.kid", given, &kid);
+                    self.same("KEY_ID", "custody.keys.witness.kid", &given, &kid);
                 }
                 None
             }

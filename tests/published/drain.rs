@@ -148,6 +148,8 @@ fn flags_stand_in_for_settings() {
     let home = ["KEY_ID", "INSTALLATION_ID", "RELAY_URL"].into_iter().fold(Home::new(), Home::without);
     let flags = ["drain-once", "--installation-id", "ins_1", "--endpoint-url=https://localhost/x", "--k", "k"];
     home.run(&flags).is(0, IDLE);
+    let empty = ["drain-once", "--installation-id", "", "--endpoint-url", "", "--key-id", ""];
+    Home::new().run(&empty).is(0, IDLE);
 }
 
 #[test]
