@@ -44,8 +44,9 @@ pub(super) fn judge(envelope: &Envelope, envelope_hash: &Digest, answer: &Answer
     if !named && !refused {
         return Verdict::Nothing(error);
     }
-    let conflict = named && form.is_some_and(|form| form.code == "source_ref_conflict");
-    if answer.status == 409 || conflict { Verdict::Conflict } else { Verdict::Judged(error) }
+    // Settled for good, so only for what names the event.
+    let says_conflict = answer.status == 409 || form.is_some_and(|form| form.code == "source_ref_conflict");
+    if named && says_conflict { Verdict::Conflict } else { Verdict::Judged(error) }
 }
 
 /// Statuses that a proxy, a portal, a load balancer or a receiver in trouble answers.
@@ -128,6 +129,7 @@ mod tests {
         assert_eq!(verdict(200, CONFLICT), Verdict::Conflict);
         assert_eq!(verdict(409, ABOUT_ANOTHER), Verdict::Nothing("http-409".into()));
         assert_eq!(verdict(409, "<html>"), Verdict::Nothing("http-409".into()));
+        assert_eq!(verdict(409, r#"{"error":{"code":"x"}}"#), Verdict::Judged("http-409".into()));
     }
 
     #[test]
