@@ -142,17 +142,17 @@ impl Ingest {
         }))
     }
 
-    /// Spools attestations in this order in one transaction: all of them, or none where one is refused.
-    pub async fn spool_all(&self, attested: Vec<Attested>) -> Result<Vec<Enqueued>, IngestError> {
+    /// Spools attestations in this order in one transaction. One that is refused keeps no other back.
+    pub async fn spool_all(&self, attested: Vec<Attested>) -> Result<Vec<Result<Enqueued, SpoolError>>, IngestError> {
         let mut new = Vec::with_capacity(attested.len());
         let mut sort = |attested| match attested {
-            Attested::Known(enqueued) => Some(enqueued),
+            Attested::Known(enqueued) => Some(Ok(enqueued)),
             Attested::New(event) => {
                 new.push(event);
                 None
             }
         };
-        let known: Vec<Option<Enqueued>> = attested.into_iter().map(&mut sort).collect();
+        let known: Vec<Option<_>> = attested.into_iter().map(&mut sort).collect();
         let mut spooled = self.spool.enqueue_all(new).await?.into_iter();
         Ok(known.into_iter().filter_map(|known| known.or_else(|| spooled.next())).collect())
     }

@@ -7,11 +7,13 @@ mod error;
 mod lock;
 mod open;
 mod path;
+mod schema;
 mod snapshot;
 mod writer;
 
 pub use error::StoreError;
 pub use lock::RoleLock;
-pub use open::{Access, FileKind, Schema, file_kind, open};
+pub use open::{Access, FileKind, file_kind, open};
+pub use schema::Schema;
 pub use snapshot::{Snapshot, Stamp};
 pub use writer::Writer;

@@ -94,6 +94,34 @@ async fn a_refused_checkpoint_changes_nothing() {
     assert!(matches!(witness.accept(&checkpoint(9, None), &signer, NOW).await.unwrap(), Verdict::Accepted(_)));
 }
 
+#[tokio::test]
+async fn an_edited_receipt_is_never_answered_with() {
+    let (_folder, path) = place();
+    let signer = signer(Arc::new(key()));
+    Witness::open(&path).unwrap().accept(&checkpoint(1, None), &signer, NOW).await.unwrap();
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute("UPDATE receipts SET receipt = CAST('{\"forged\":1}' AS BLOB)", []).unwrap();
+    let refused = Witness::open(&path).unwrap().accept(&checkpoint(1, None), &signer, NOW).await;
+    assert_eq!(refused, Err(WitnessError::Damaged));
+}
+
+#[tokio::test]
+async fn a_database_that_was_emptied_is_not_begun_anew() {
+    let (_folder, path) = place();
+    let signer = signer(Arc::new(key()));
+    Witness::open(&path).unwrap().accept(&checkpoint(1, None), &signer, NOW).await.unwrap();
+    std::fs::write(&path, b"").unwrap();
+    assert!(matches!(Witness::open(&path), Err(StoreError::Damaged(_))));
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+}
+
+#[test]
+fn an_empty_file_where_no_store_has_been_is_taken_for_a_new_one() {
+    let (_folder, path) = place();
+    std::fs::write(&path, b"").unwrap();
+    Witness::open(&path).unwrap();
+}
+
 #[test]
 fn a_file_that_is_something_else_is_never_opened_as_empty() {
     let (_folder, path) = place();

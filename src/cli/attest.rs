@@ -54,6 +54,7 @@ pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
     let stream_id = args.stream_id.or_else(|| vault.settings.stream_id.clone());
     let stream_id: Arc<str> = required(stream_id.as_deref(), "stream", "STREAM_ID", "installation.stream_id")?.into();
     check_id("stream_id", &stream_id)?;
+    check_id("installation_id", vault.installation_id()?)?;
     let Found { files, skipped } = Found::at(&args.paths)?;
     let attestor = Arc::new(Attestor {
         installation_id: vault.installation_id()?.to_owned(),
@@ -67,16 +68,23 @@ pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
     for files in files.chunks(AT_ONCE) {
         let sign =
             |file: &PathBuf| tokio::spawn(sign(ingest.clone(), attestor.clone(), stream_id.clone(), file.clone()));
-        let (signed, failed) = in_order(files.iter().map(sign).collect()).await;
+        let (signed, mut failed) = in_order(files.iter().map(sign).collect()).await;
         let (hashed, attested): (Vec<_>, Vec<_>) = signed.into_iter().unzip();
         for (file, enqueued) in hashed.iter().zip(ingest.spool_all(attested).await?) {
+            let enqueued = match enqueued {
+                Ok(enqueued) => enqueued,
+                Err(refused) => {
+                    failed = Some(Failure::from(refused).about(&file.path));
+                    continue;
+                }
+            };
             *(if enqueued.known { &mut known } else { &mut new }) += 1;
             bar.inc(1);
             if args.json {
                 bar.suspend(|| Output::new().json(&object(file, &enqueued)))?;
             }
         }
-        // What is spooled stays, and the same command again goes on from there.
+        // What is spooled stays, and the same command again goes on once the file is mended or left out.
         if let Some(failure) = failed {
             return Err(failure);
         }
@@ -110,7 +118,7 @@ async fn sign(ingest: Ingest, attestor: Arc<Attestor>, stream_id: Arc<str>, file
     let source_ref = file_source_ref(&path, &hash);
     let attested = ingest.attest(&attestor, &stream_id, &source_ref, hash).await.map_err(|e| match e {
         IngestError::Id { .. } => Failure::usage(format!("{path}: {e}"), "Give a shorter path."),
-        e => e.into(),
+        e => Failure::from(e).about(&path),
     })?;
     Ok((Hashed { path, hash, source_ref }, attested))
 }

@@ -57,6 +57,11 @@ impl Failure {
         Self::new(REFUSED, message, advice)
     }
 
+    /// Not now: the same command again may do it.
+    pub(super) fn temporary(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::new(TEMPORARY, message, advice)
+    }
+
     /// The configuration is wrong or lacks something.
     pub(super) fn config(message: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::new(CONFIG, message, advice)
@@ -78,6 +83,11 @@ impl Failure {
     /// A defect of ours.
     pub(super) fn software(message: impl Into<String>) -> Self {
         Self::new(SOFTWARE, message, "This is a defect in local-vault; please report it.")
+    }
+
+    /// Names what it is about.
+    pub(super) fn about(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
     }
 
     /// The code as the published package has it: 1 for everything.

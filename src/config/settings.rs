@@ -170,7 +170,11 @@ impl Sources<'_> {
         if config_file.is_some() {
             self.trust_is_the_files("CA_FILE", "relay.ca_file", file.ca_file.is_some());
             self.trust_is_the_files("SPKI_PINS", "relay.spki_pins", file.spki_pins.is_some());
+            if file.endpoint.is_some() && file.ca_file.is_none() {
+                self.authorities_are_the_systems();
+            }
         }
+        self.software_is_enough();
         Settings {
             installation_id: self.agreed(
                 "INSTALLATION_ID",
@@ -295,6 +299,25 @@ impl Sources<'_> {
     fn trust_is_the_files(&self, name: &str, key: &str, is_there: bool) {
         if !is_there && self.variable(name).is_some() {
             self.problem(format!("{PREFIX}{name} is set, and the config file does not say so: set {key} there"));
+        }
+    }
+
+    /// The usual variables choose authorities for every program of this user; a config file is not to be led by them.
+    fn authorities_are_the_systems(&self) {
+        for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+            if !matches!((self.environment)(name), Ok(None)) {
+                self.problem(format!("{name} is set, and the config file does not say so: set relay.ca_file there"));
+            }
+        }
+    }
+
+    /// Published settings that ask for a key in a device are refused as long as there is none, and never served by a
+    /// weaker one (I4).
+    fn software_is_enough(&self) {
+        for (name, enough) in [("SIGNING_PROVIDER", "software"), ("ASSURANCE", "L0")] {
+            if self.variable(name).is_some_and(|asked| asked != enough) {
+                self.problem(format!("{PREFIX}{name} asks for more than {enough}, and this version has no device"));
+            }
         }
     }
 

@@ -79,6 +79,11 @@ pub enum WitnessError {
     Signature(#[from] InvalidSignature),
 }
 
+/// The public key that a receipt or fork evidence names. A verifier has its own record of whom to trust.
+pub fn named_key(object: &Object) -> Option<PublicKey> {
+    object.get_object("public_key")?.get_str("public_key_hex").and_then(|hex| PublicKey::from_hex(hex).ok())
+}
+
 fn is_hash(text: &str) -> bool {
     text.parse::<Digest>().is_ok()
 }

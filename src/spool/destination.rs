@@ -138,15 +138,16 @@ impl Spool {
     }
 
     /// Ends a pause, and lets a parked destination be probed at once. `enrolled` names the new installation after a
-    /// re-enrolment, the only way out of a revocation; without it a revoked destination stays revoked. Gives what
-    /// holds from then on.
+    /// re-enrolment, the only way out of a revocation; without it a revoked destination stays revoked. An installation
+    /// that was revoked once is no new enrolment, and the spool stays with the one it has. Gives what holds from then
+    /// on.
     pub async fn resume(&self, enrolled: Option<String>) -> Result<Destination, SpoolError> {
         let now = self.inner.clock.now();
         self.writer
             .run(move |db| {
-                let before = Destination::read(db)?;
-                // The revoked installation itself is no new enrolment.
-                if let Some(id) = enrolled.as_ref().filter(|id| before.installation_id.as_ref() != Some(id)) {
+                if let Some(id) = &enrolled
+                    && !was_revoked(db, id)?
+                {
                     set_installation(db, id)?;
                     db.execute("UPDATE destination SET revoked_at = NULL", [])?;
                 }
@@ -163,8 +164,15 @@ fn set_installation(db: &Connection, id: &str) -> Result<(), SpoolError> {
     Ok(())
 }
 
+fn was_revoked(db: &Connection, id: &str) -> Result<bool, SpoolError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM revoked WHERE installation_id = ?1)";
+    Ok(db.query_row(sql, [id], |row| row.get(0))?)
+}
+
 /// Notes that the receiver has revoked the installation.
 pub(super) fn revoke(db: &Connection, now: Timestamp) -> Result<(), SpoolError> {
+    let sql = "INSERT OR IGNORE INTO revoked SELECT installation_id FROM destination WHERE installation_id NOTNULL";
+    db.execute(sql, [])?;
     let sql = "UPDATE destination SET revoked_at = ?1 WHERE revoked_at IS NULL";
     db.execute(sql, [now.as_millis()])?;
     Ok(())

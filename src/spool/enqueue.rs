@@ -39,10 +39,15 @@ impl Spool {
         self.writer.run(move |db| enqueue(db, &inner, &event)).await
     }
 
-    /// Spools events in this order in one transaction: all of them, or none where one is refused.
-    pub async fn enqueue_all(&self, events: Vec<NewEvent>) -> Result<Vec<Enqueued>, SpoolError> {
+    /// Spools events in this order in one transaction. One that is refused for its reference keeps no other back.
+    pub async fn enqueue_all(&self, events: Vec<NewEvent>) -> Result<Vec<Result<Enqueued, SpoolError>>, SpoolError> {
         let inner = self.inner.clone();
-        self.writer.run(move |db| events.iter().map(|event| enqueue(db, &inner, event)).collect()).await
+        let enqueue = move |db: &Connection, event: &NewEvent| match enqueue(db, &inner, event) {
+            // Refused before anything was written.
+            Err(refused @ (SpoolError::Conflict { .. } | SpoolError::RefReuse { .. })) => Ok(Err(refused)),
+            done => done.map(Ok),
+        };
+        self.writer.run(move |db| events.iter().map(|event| enqueue(db, event)).collect()).await
     }
 
     /// The event that holds a reference, with whether its content is `content`.

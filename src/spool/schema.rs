@@ -81,6 +81,10 @@ const V1: &str = "
     ) STRICT;
     INSERT INTO destination VALUES (1, NULL, NULL, NULL, NULL, NULL, 0, NULL);
 
+    CREATE TABLE revoked (
+        installation_id TEXT PRIMARY KEY  -- for good: none of these is a new enrolment
+    ) STRICT, WITHOUT ROWID;
+
     CREATE TABLE imports (
         source TEXT PRIMARY KEY,         -- the file, as it was named
         size   INTEGER NOT NULL,         -- of it and its WAL when it was last read

@@ -47,7 +47,18 @@ impl StoreError {
 
     /// Sorts an error of SQLite. `path` is the file it came from.
     pub(super) fn sort(error: &rusqlite::Error, path: &Path) -> Self {
+        use rusqlite::Error as E;
         let text = || error.to_string();
+        // A column that holds another type than we ever write.
+        if matches!(
+            error,
+            E::FromSqlConversionFailure(..)
+                | E::IntegralValueOutOfRange(..)
+                | E::InvalidColumnType(..)
+                | E::Utf8Error(..)
+        ) {
+            return Self::Damaged(text());
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(path.to_owned()),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(text()),

@@ -1,6 +1,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -25,10 +25,13 @@ impl RoleLock {
         Self::lock(store, role, FlockOperation::LockExclusive)
     }
 
+    /// Whether any process ever took the role.
+    pub(super) fn was_taken(store: &Path, role: &str) -> bool {
+        lock_path(store, role).exists()
+    }
+
     fn lock(store: &Path, role: &str, operation: FlockOperation) -> Result<Self, StoreError> {
-        // Beside the file itself: through a link it would be another role.
-        let real = fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
-        let path = with_suffix(&real, &format!(".{role}-lock"));
+        let path = lock_path(store, role);
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = file.map_err(|e| StoreError::Io(format!("{}: {e}", path.display())))?;
         match flock(&file, operation) {
@@ -37,4 +40,10 @@ impl RoleLock {
             Err(e) => Err(StoreError::Io(format!("{}: {e}", path.display()))),
         }
     }
+}
+
+/// Beside the file itself: through a link it would be another role.
+fn lock_path(store: &Path, role: &str) -> PathBuf {
+    let real = fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
+    with_suffix(&real, &format!(".{role}-lock"))
 }

@@ -5,21 +5,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::path::{open_immutable, wal_of, with_suffix};
-use super::{RoleLock, StoreError};
-
-/// What a store holds.
-#[derive(Debug, Clone, Copy)]
-pub struct Schema {
-    /// In words, for errors: "spool".
-    pub name: &'static str,
-    /// SQLite's application id, which tells our files from others'.
-    pub application_id: u32,
-    /// The scripts that lead to version 1, to version 2, and so on.
-    pub migrations: &'static [&'static [&'static str]],
-}
+use super::schema::version as schema_version;
+use super::{RoleLock, Schema, StoreError};
 
 /// How a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,15 +41,19 @@ const CHECKPOINT_PAGES: i32 = 4000;
 const BUSY_STEPS: i32 = 100_000;
 const BUSY_STEP: Duration = Duration::from_micros(100);
 
+/// The role of whoever makes the file or brings its schema up to date.
+const SETUP: &str = "setup";
+
 /// Opens a store, reads back every setting that durability rests on, and brings the schema up to date.
 /// Blocks on the disk, and on another process that is doing the same.
 pub fn open(path: &Path, schema: &Schema, access: Access) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(StoreError::Sql(format!("SQLite {} can corrupt a WAL", rusqlite::version())));
     }
+    refuse_emptied(path)?;
     admit(path, schema, access)?;
     // Two processes that make the file at once would meet in the middle of its first pages.
-    let _setup = RoleLock::wait(path, "setup")?;
+    let _setup = RoleLock::wait(path, SETUP)?;
     // Another one may have made it meanwhile.
     let found = admit(path, schema, access)?;
     let opened = match found {
@@ -95,6 +89,16 @@ fn application_id(path: &Path) -> rusqlite::Result<i32> {
     // This makes SQLite read the header nevertheless.
     db.pragma_update(None, "writable_schema", true)?;
     db.pragma_query_value(None, "application_id", |row| row.get(0))
+}
+
+/// Refuses a file that is empty where a store has been: it was truncated, and a new one in its place would forget
+/// everything that was signed. Nothing of ours ever leaves an empty file there.
+fn refuse_emptied(path: &Path) -> Result<(), StoreError> {
+    let is_empty = fs::metadata(path).is_ok_and(|meta| meta.len() == 0);
+    if is_empty && RoleLock::was_taken(path, SETUP) {
+        return Err(StoreError::Damaged(format!("{} is empty, and was not", path.display())));
+    }
+    Ok(())
 }
 
 /// Refuses what is not to be opened, and tells whether the file is there.
@@ -171,9 +175,12 @@ fn connect(path: &Path, schema: &Schema, access: Access) -> Result<Connection, S
         tries < BUSY_STEPS
     }))?;
     // Before anything is set, which would change a file that is to be refused.
-    let version = version(&db)?;
+    let version = schema_version(&db)?;
     if version > schema.migrations.len() {
         return Err(StoreError::Newer(path.to_owned()).into());
+    }
+    if !schema.is_whole(&db)? {
+        return Err(StoreError::Damaged("its tables are not as they were made".into()).into());
     }
     if version == 0 && access == Access::Read {
         // Whoever made it has not come to its tables.
@@ -183,7 +190,7 @@ fn connect(path: &Path, schema: &Schema, access: Access) -> Result<Connection, S
     if access == Access::Read {
         db.pragma_update(None, "query_only", true)?;
     } else if version < schema.migrations.len() {
-        migrate(&mut db, schema)?;
+        schema.migrate(&mut db)?;
     }
     Ok(db)
 }
@@ -220,17 +227,4 @@ fn settings(db: &Connection) -> Result<(), Setup> {
     db.pragma_update(None, "temp_store", "MEMORY")?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(())
-}
-
-fn migrate(db: &mut Connection, schema: &Schema) -> Result<(), Setup> {
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for script in schema.migrations.iter().skip(version(&tx)?).copied().flatten() {
-        tx.execute_batch(script)?;
-    }
-    tx.pragma_update(None, "user_version", schema.migrations.len())?;
-    Ok(tx.commit()?)
-}
-
-fn version(db: &Connection) -> rusqlite::Result<usize> {
-    db.pragma_query_value(None, "user_version", |row| row.get(0))
 }

@@ -7,8 +7,10 @@ use crate::custody::{SignError, Signer};
 use crate::facts::{Timestamp, random_id};
 use crate::protocol::json::{self, Object};
 use crate::protocol::witness::{
-    Decision, ForkEvidence, Head, Statement, Submission, SubmissionError, decide, receipt, sealed_fork_evidence,
+    Decision, ForkEvidence, Head, Statement, Submission, SubmissionError, decide, named_key, receipt,
+    sealed_fork_evidence, verify_fork_evidence, verify_receipt,
 };
+use crate::protocol::{self, PublicKey};
 use crate::store::{self, Access, StoreError};
 
 /// The witness's durable state. Its calls block on the disk: one command makes one.
@@ -40,8 +42,8 @@ pub struct Counts {
 /// Why there is no verdict. Nothing was signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WitnessError {
-    /// A stored statement does not read. Nothing more is signed on such a state.
-    #[error("the witness database holds a statement that does not read")]
+    /// A stored statement does not read, or is not what was signed. Nothing more is signed on such a state.
+    #[error("the witness database was changed: a statement in it does not verify")]
     Damaged,
     /// A statement was committed under another key, and that key is not here to sign it.
     #[error("a statement that a crash interrupted names the key {0}")]
@@ -109,10 +111,10 @@ impl Witness {
 
     /// The receipt of a committed statement, signed now where a crash prevented it.
     async fn receipt(&self, committed: Committed, signer: &Signer) -> Result<Object, WitnessError> {
-        if let Some(receipt) = committed.signed {
-            return read(&receipt);
-        }
         let statement = Statement::from_object(&read(&committed.bytes)?).map_err(|_| WitnessError::Damaged)?;
+        if let Some(receipt) = committed.signed {
+            return stored(&receipt, &statement, verify_receipt);
+        }
         if statement.key_epoch != signer.kid() {
             return Err(WitnessError::OtherKey(statement.key_epoch));
         }
@@ -125,10 +127,10 @@ impl Witness {
 
     /// The signed form of committed evidence.
     async fn evidence(&self, committed: Committed, signer: &Signer) -> Result<Object, WitnessError> {
-        if let Some(sealed) = committed.signed {
-            return read(&sealed);
-        }
         let evidence = ForkEvidence::from_object(&read(&committed.bytes)?).map_err(|_| WitnessError::Damaged)?;
+        if let Some(sealed) = committed.signed {
+            return stored(&sealed, &evidence, verify_fork_evidence);
+        }
         let (_, signature) = signer.sign(evidence.preimage()).await?;
         let sealed = sealed_fork_evidence(&committed.id, &evidence, signer.kid(), signer.public_key(), &signature);
         let sql = "UPDATE forks SET sealed = ?2 WHERE evidence_id = ?1";
@@ -213,6 +215,21 @@ fn commit_fork(
         params![committed.id, hash.as_bytes(), committed.bytes],
     )?;
     Ok(committed)
+}
+
+/// A signed object as it was stored: it must verify under the key it names, and say what was committed. A row that
+/// somebody edited is never answered with.
+fn stored<T: PartialEq>(
+    bytes: &[u8],
+    committed: &T,
+    verify: impl FnOnce(&Object, &PublicKey) -> Result<T, protocol::witness::WitnessError>,
+) -> Result<Object, WitnessError> {
+    let object = read(bytes)?;
+    let key = named_key(&object).ok_or(WitnessError::Damaged)?;
+    match verify(&object, &key) {
+        Ok(signed) if signed == *committed => Ok(object),
+        _ => Err(WitnessError::Damaged),
+    }
 }
 
 fn read(bytes: &[u8]) -> Result<Object, WitnessError> {

@@ -55,6 +55,21 @@ fn a_thousand_small_files_are_attested_at_once_and_in_order() {
 }
 
 #[test]
+fn a_file_that_is_refused_is_named_and_keeps_no_other_back() {
+    let vault = Vault::new();
+    for name in ["mix/a", "mix/b", "mix/c"] {
+        vault.write(name, name);
+    }
+    vault.ok(&["attest", "mix/b", "--stream-id", "another"]);
+    let refused = vault.run(&["attest", "mix"]);
+    assert_eq!(refused.code, Some(65));
+    assert!(refused.err.starts_with("Error: mix/b: the source_ref is in use in another stream"), "{refused:?}");
+    let spooled = texts(&vault.json(&["spool", "list", "--json"]), "sourceRef");
+    assert_eq!(spooled.len(), 3);
+    assert!(spooled[1].starts_with("mix/a@") && spooled[2].starts_with("mix/c@"));
+}
+
+#[test]
 fn the_same_file_again_is_the_same_event_and_nothing_is_signed() {
     let vault = Vault::new();
     vault.write("a.txt", "alpha");

@@ -210,6 +210,33 @@ fn whom_to_trust_is_not_said_by_the_environment_where_there_is_a_file() {
 }
 
 #[test]
+fn nor_by_the_variables_that_every_program_reads() {
+    let vault = Vault::new();
+    vault.configure("[relay]\nendpoint = \"https://attesto.example/v2/local-vault/installations/ins_1/events\"");
+    let mut command = vault.command(&["config", "check"]);
+    Done::of(command.env("SSL_CERT_FILE", "/evil.pem")).fails(
+        78,
+        &[REFUSED, "  SSL_CERT_FILE is set, and the config file does not say so: set relay.ca_file there", MEND],
+    );
+}
+
+#[test]
+fn a_setting_that_asks_for_a_device_is_never_served_by_software() {
+    let vault = Vault::new();
+    let mut command = vault.command(&["config", "check"]);
+    command.env("ATTESTO_LOCAL_VAULT_SIGNING_PROVIDER", "pkcs11").env("ATTESTO_LOCAL_VAULT_ASSURANCE", "L1");
+    Done::of(&mut command).fails(
+        78,
+        &[
+            REFUSED,
+            "  ATTESTO_LOCAL_VAULT_SIGNING_PROVIDER asks for more than software, and this version has no device",
+            "  ATTESTO_LOCAL_VAULT_ASSURANCE asks for more than L0, and this version has no device",
+            MEND,
+        ],
+    );
+}
+
+#[test]
 fn each_key_id_is_compared_with_its_own_key() {
     let vault = Vault::new();
     let checkpoint = |kid: &str| {

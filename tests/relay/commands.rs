@@ -1,10 +1,11 @@
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 
 use local_vault::protocol::json::{self, Object, Value};
 use local_vault::spool::State;
 
 use super::place::{INSTALLATION, sandbox};
-use super::process::{Vault, lines, said};
+use super::process::{Running, Vault, lines, said};
 
 fn status(vault: &Vault) -> Object {
     json::parse(vault.succeed(&["relay", "status", "--json"]).as_bytes()).unwrap()
@@ -32,6 +33,20 @@ fn relay_drain_tells_of_what_will_never_be_delivered() {
     let output = vault.run(&["relay", "drain"]);
     assert_eq!(output.status.code(), Some(65), "{}", said(&output));
     assert!(said(&output).contains("receipted 0, conflict 1, dead 0"));
+}
+
+#[test]
+fn relay_drain_that_is_stopped_says_what_is_left() {
+    let sandbox = sandbox(&["--behave", "reject"]);
+    let vault = Vault::new(&sandbox);
+    vault.enqueue("s", "1", "{}");
+    let mut relay = Running::start(&mut vault.command(&["relay", "drain", "--json"]));
+    let mut line = String::new();
+    BufReader::new(relay.child().stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("http-422"), "{line}");
+    let output = relay.terminate();
+    assert_eq!(output.status.code(), Some(75), "{}", said(&output));
+    assert!(said(&output).contains("stopped with 1 to send"), "{}", said(&output));
 }
 
 #[test]

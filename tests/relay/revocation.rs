@@ -120,6 +120,8 @@ async fn no_process_sends_for_a_revoked_installation_until_it_is_resumed_for_a_n
     assert_eq!(vault.code(&["relay", "test"]), Some(77));
     assert_eq!(vault.code(&["relay", "resume"]), Some(77));
     assert_eq!(vault.code(&["relay", "resume", "--installation-id", INSTALLATION]), Some(77));
+    // Neither is what cannot be an id, which would open the way back for the revoked one.
+    assert_eq!(vault.code(&["relay", "resume", "--installation-id", ""]), Some(64));
     let once = lines(vault.succeed(&["drain-once"]).as_bytes());
     assert_eq!(once[0].get_str("error"), Some("installation-revoked"));
     assert_eq!(vault.code(&["drain-loop", "--stop-on-error"]), Some(2));
@@ -128,6 +130,7 @@ async fn no_process_sends_for_a_revoked_installation_until_it_is_resumed_for_a_n
     assert_eq!(sandbox.recorded_events().len(), sent);
 
     vault.succeed(&["relay", "resume", "--installation-id", NEW]);
+    assert_eq!(vault.code(&["relay", "resume", "--installation-id", INSTALLATION]), Some(77));
     assert_eq!(vault.code(&["relay", "drain"]), Some(78), "still configured for the old one");
     let mut command = vault.command(&["drain-loop", "--idle-sleep-seconds", "0.01"]);
     command.env("ATTESTO_LOCAL_VAULT_INSTALLATION_ID", NEW);

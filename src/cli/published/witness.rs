@@ -43,8 +43,7 @@ fn number(text: &str) -> Result<i64, String> {
 }
 
 pub(in crate::cli) async fn checkpoint(vault: Vault, args: CheckpointArgs) -> Result<u8, Failure> {
-    let witness_id =
-        required(vault.settings.witness_id.as_deref(), "witness id", "WITNESS_ID", "ATTESTO_LOCAL_VAULT_WITNESS_ID")?;
+    let witness_id = required(vault.settings.witness_id.as_deref(), "witness id", "WITNESS_ID", "installation.id")?;
     let submission = Submission {
         witness_id: witness_id.to_owned(),
         tenant_id: args.tenant_id,

@@ -69,7 +69,7 @@ impl Vault {
             )
         })?;
         if key.key.kid().is_empty() {
-            return Err(missing("key id", "KEY_ID", "custody.keys.relay.kid"));
+            return Err(missing("key id", "KEY_ID", &format!("custody.keys.{}.kid", purpose.name())));
         }
         Ok(Signer::spawn(key.key, SignerConfig::default()))
     }

@@ -1,0 +1,118 @@
+use std::time::Duration;
+
+use super::revoked;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, progress};
+use crate::cli::stop::Stop;
+use crate::cli::vault::Vault;
+use crate::protocol::json::Object;
+use crate::relay::{Outcome, Step};
+use crate::spool::{Gate, State};
+
+/// A wait that a person at a terminal would wonder about, in milliseconds.
+const WORTH_TELLING_MS: i64 = 3000;
+
+pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
+    let mut stop = Stop::listen()?;
+    let mut drain = vault.drain(false, true).await?;
+    let waiting = vault.reader()?.totals()?.iter().filter(|t| t.state == State::Queued).map(|t| t.events).sum();
+    let bar = progress(waiting, "relaying");
+    let mut count = Count::default();
+    let gate = loop {
+        let budget = if stop.is_asked() { 0 } else { usize::MAX };
+        match drain.next(budget).await? {
+            Step::Settled(outcome) => {
+                count.add(&outcome);
+                if !matches!(outcome.state, State::Queued) {
+                    bar.inc(1);
+                }
+                if json {
+                    bar.suspend(|| Output::new().json(&object(&outcome)))?;
+                }
+            }
+            // An event that was judged against is due again in a moment: that is not the end.
+            Step::Idle { gate: Gate::Open, until: Some(until) } if budget > 0 => {
+                let wait = until.as_millis() - vault.clock.now().as_millis();
+                if wait > WORTH_TELLING_MS {
+                    bar.suspend(|| Output::new().note(&format!("Waiting until {until} ({}).", count.reason())));
+                }
+                stop.sleep(Duration::from_millis(wait.max(10).unsigned_abs())).await;
+            }
+            Step::Idle { gate, .. } => break gate,
+        }
+    };
+    bar.finish_and_clear();
+    if !json {
+        Output::new().line(&count.line())?;
+    }
+    match gate {
+        Gate::Open | Gate::Probe if stop.is_asked() => stopped(vault, &count),
+        Gate::Open | Gate::Probe => count.verdict(),
+        Gate::Paused => Err(Failure::refused("the relay is paused", "Run: local-vault relay resume")),
+        Gate::Parked { until } => Err(Failure::unavailable(
+            format!("the receiver is away ({})", count.reason()),
+            format!("Nothing is lost. The next probe is due at {until}; `local-vault relay resume` allows one now."),
+        )),
+        Gate::Revoked => Err(revoked()),
+    }
+}
+
+/// Ended by a signal: done only where nothing is left.
+fn stopped(vault: &Vault, count: &Count) -> Result<u8, Failure> {
+    let left: u64 = vault.reader()?.totals()?.iter().filter(|t| t.state == State::Queued).map(|t| t.events).sum();
+    if left == 0 {
+        return count.verdict();
+    }
+    Err(Failure::temporary(format!("stopped with {left} to send"), "Nothing is lost. Run it again to go on."))
+}
+
+/// What a drain did.
+#[derive(Default)]
+struct Count {
+    receipted: u64,
+    conflict: u64,
+    dead: u64,
+    last_error: Option<String>,
+}
+
+impl Count {
+    fn add(&mut self, outcome: &Outcome) {
+        match outcome.state {
+            State::Receipted => self.receipted += 1,
+            State::Conflict => self.conflict += 1,
+            State::Dead => self.dead += 1,
+            State::Queued | State::Relaying => {}
+        }
+        if outcome.error.is_some() {
+            self.last_error.clone_from(&outcome.error);
+        }
+    }
+
+    fn line(&self) -> String {
+        format!("receipted {}, conflict {}, dead {}", self.receipted, self.conflict, self.dead)
+    }
+
+    /// Why the last send that failed did.
+    fn reason(&self) -> &str {
+        self.last_error.as_deref().unwrap_or("parked earlier")
+    }
+
+    fn verdict(&self) -> Result<u8, Failure> {
+        if self.conflict + self.dead == 0 {
+            return Ok(0);
+        }
+        let message = format!("{} events were not delivered and never will be", self.conflict + self.dead);
+        Err(Failure::data(message, "See: local-vault spool list --state conflict (or --state dead)"))
+    }
+}
+
+fn object(outcome: &Outcome) -> Object {
+    Object::new()
+        .with("eventId", outcome.event_id.to_string())
+        .with("streamId", outcome.stream_id.as_str())
+        .with("sourceRef", outcome.source_ref.as_str())
+        .with("attempt", outcome.attempt)
+        .with("state", outcome.state.name())
+        .with("statusCode", outcome.status.map(u32::from))
+        .with("error", outcome.error.clone())
+}

@@ -1,0 +1,75 @@
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::revoked;
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::vault::Vault;
+use crate::custody::Purpose;
+use crate::facts::random_id;
+use crate::ingest::{Ingest, check_id};
+use crate::protocol::json::Object;
+use crate::relay::{Drain, DrainConfig, Step};
+use crate::spool::{SpoolError, SpoolReader};
+use crate::store::StoreError;
+
+/// Sends one marked event by a spool of its own, so that neither the real one's events nor its outages are touched,
+/// and what is signed is on the disk first like any other.
+pub(super) async fn run(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
+    check_id("stream_id", stream_id)?;
+    let installation_id = vault.installation_id()?.to_owned();
+    refuse_revoked(vault, &installation_id)?;
+    let scratch = tempdir(vault)?;
+    let path = scratch.0.join("spool.sqlite3");
+    let spool = Arc::new(vault.spool_at(&path)?);
+    let source_ref = random_id("relay-test-");
+    let marked =
+        Object::new().with("event_type", "local_vault.relay.test").with("sent_at", vault.clock.now().to_string());
+    Ingest::new(spool.clone()).payload(stream_id, &source_ref, &marked.to_canonical(), true).await?;
+    let client = vault.client(Some(&installation_id))?;
+    let config = DrainConfig { installation_id, parallel: 1, count_every_failure: false };
+    let signer = vault.signer(Purpose::Relay)?;
+    let mut drain = Drain::start(&path, spool, signer, client, vault.clock.clone(), config).await?;
+    match drain.next(1).await? {
+        Step::Settled(outcome) if outcome.is_sent() => {
+            Output::new().line(&format!("the receiver acknowledged {} with a matching receipt", outcome.event_id))?;
+            Ok(0)
+        }
+        Step::Settled(outcome) if outcome.revoked => Err(revoked()),
+        Step::Settled(outcome) => Err(Failure::unavailable(
+            format!("the receiver gave no matching receipt ({})", outcome.error.unwrap_or_default()),
+            "Check endpoint, certificate and keys; nothing that is spooled was sent.",
+        )),
+        Step::Idle { .. } => Err(Failure::software("the marked event was not sent")),
+    }
+}
+
+/// After a revocation nothing is sent for the installation any more, a test neither. A new one may be proved before
+/// the relay is resumed for it.
+fn refuse_revoked(vault: &Vault, installation_id: &str) -> Result<(), Failure> {
+    let reader = match SpoolReader::open(&vault.spool_path()?) {
+        Err(SpoolError::Store(StoreError::Missing(_))) => return Ok(()),
+        reader => reader?,
+    };
+    let destination = reader.destination()?;
+    let same = destination.installation_id.as_deref() == Some(installation_id);
+    if same && destination.revoked_at.is_some() { Err(revoked()) } else { Ok(()) }
+}
+
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays behind is a sealed test event.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn tempdir(vault: &Vault) -> Result<Scratch, Failure> {
+    let mut path = vault.spool_path()?.into_os_string();
+    path.push(random_id(".relay-test-"));
+    let path = PathBuf::from(path);
+    fs::create_dir(&path).map_err(|e| Failure::io(&format!("cannot create {}", path.display()), &e))?;
+    Ok(Scratch(path))
+}
