@@ -15,9 +15,8 @@ COPY --from=build /build/target/release/local-vault /usr/local/bin/local-vault
 
 # No secret belongs into the image: keys come as files of mode 0600 that belong to this user, or from the environment.
 USER 10001
+# Spool and witness database lie here, unless a config file names other places.
 WORKDIR /var/lib/attesto
 VOLUME /var/lib/attesto
-ENV ATTESTO_LOCAL_VAULT_SPOOL_DB=/var/lib/attesto/local-vault-spool.sqlite3 \
-    ATTESTO_LOCAL_VAULT_WITNESS_DB=/var/lib/attesto/local-vault-witness.sqlite3
 ENTRYPOINT ["local-vault"]
 CMD ["drain-loop"]

@@ -20,8 +20,8 @@ mod verify;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 use failure::Failure;
@@ -32,7 +32,7 @@ use vault::Vault;
 pub fn main() -> ExitCode {
     hardening::apply();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    match Cli::try_parse_from(&arguments) {
+    match Cli::read(&arguments) {
         Ok(cli) => exit(run(cli), Output::new()),
         Err(e) => usage(&e, &arguments),
     }
@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<u8, Failure> {
     output::start_log(&cli.global)?;
-    let drop_in = cli.command.is_published();
+    let drop_in = cli.is_published;
     // Two threads serve a relay on two cores; the spool and each key have threads of their own beside them.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| Failure::software(format!("cannot start the runtime: {e}")))?;
@@ -48,7 +48,7 @@ fn run(cli: Cli) -> Result<u8, Failure> {
 }
 
 async fn dispatch(cli: Cli) -> Result<u8, Failure> {
-    let Cli { global, command } = cli;
+    let Cli { global, command, .. } = cli;
     let flags = command.flags(&global);
     let vault = || Vault::load(&flags);
     match command {
@@ -64,7 +64,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,
         Command::Spool(command) => spool::run(&vault()?, command).await,
-        Command::Verify(args) => verify::run(&vault()?, args).await,
+        Command::Verify(args) => verify::run(vault, args).await,
         Command::WitnessCheckpoint(args) => published::witness::checkpoint(vault()?, args).await,
         Command::WitnessCounts => published::witness::counts(&vault()?),
     }

@@ -1,6 +1,7 @@
 //! A receiver for tests, demos and development. It checks what it is sent, and misbehaves when it is told to.
 //!
-//! Exit codes are those of sysexits: 64 usage, 69 the address cannot be listened on, 70 a defect, 78 configuration.
+//! Exit codes are those of sysexits: 64 usage, 69 the address cannot be listened on, 70 a defect, 74 a file cannot be
+//! written, 78 configuration.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -8,22 +9,30 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use local_vault::sandbox::{Config, Sandbox, StartError, Step, Trust};
+use local_vault::sandbox::{Config, Mode, Sandbox, StartError, Step, Trust};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 const SOFTWARE: u8 = 70;
+const IO: u8 = 74;
 const CONFIG: u8 = 78;
 
 #[derive(Parser)]
 #[command(name = "local-vault-sandbox", version, about = "A receiver for tests, demos and development")]
+#[command(after_help = EXAMPLES)]
 enum Command {
     /// Listen until SIGTERM or SIGINT, over TLS with a certificate made at the start
     Serve(Serve),
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  local-vault-sandbox serve --trust ins_demo=PUBLIC_KEY_HEX --ready-file ready.json
+  local-vault-sandbox serve --plain-http --ready-file ready.json --behave unavailable:3 --behave html:1";
+
 #[derive(clap::Args)]
+#[command(after_help = format!("{EXAMPLES}\n\nModes of --behave: {}.", Mode::names()))]
 struct Serve {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -67,8 +76,9 @@ fn main() -> ExitCode {
     match run(serve.into()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("Error: {error}."));
-            exit_code(&error).into()
+            let (code, advice) = error.consequence();
+            say(&format!("Error: {error}.\n{advice}"));
+            code.into()
         }
     }
 }
@@ -102,11 +112,17 @@ enum Failure {
     Start(#[from] StartError),
 }
 
-const fn exit_code(failure: &Failure) -> u8 {
-    match failure {
-        Failure::Runtime(_) | Failure::Start(StartError::Certificate(_)) => SOFTWARE,
-        Failure::Start(StartError::File { .. } | StartError::TrustedTwice(_)) => CONFIG,
-        Failure::Start(StartError::Listen { .. }) => UNAVAILABLE,
+impl Failure {
+    /// The exit code, and what to do.
+    const fn consequence(&self) -> (u8, &'static str) {
+        match self {
+            Self::Runtime(_) | Self::Start(StartError::Certificate(_)) => {
+                (SOFTWARE, "This is a defect in local-vault-sandbox; please report it.")
+            }
+            Self::Start(StartError::File { .. }) => (IO, "Check the path, its permissions and the space on the disk."),
+            Self::Start(StartError::Listen { .. }) => (UNAVAILABLE, "Name another address; port 0 takes a free one."),
+            Self::Start(StartError::TrustedTwice(_)) => (CONFIG, "Name each installation in one --trust alone."),
+        }
     }
 }
 

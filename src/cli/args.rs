@@ -1,7 +1,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use super::attest::AttestArgs;
 use super::completions::CompletionsArgs;
@@ -26,6 +27,9 @@ pub(super) struct Cli {
     pub(super) global: Global,
     #[command(subcommand)]
     pub(super) command: Command,
+    /// Whether the command is one of the published package, whose output and exit codes are a contract.
+    #[arg(skip)]
+    pub(super) is_published: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -39,6 +43,22 @@ Examples:
 Exit codes: 0 done; 64 usage; 65 data does not verify; 69 device or receiver away; 70 a defect; 74 a file or the disk
 failed; 75 locked or full, try again; 77 refused; 78 configuration. The published commands (enqueue-json, drain-once,
 drain-loop, witness-checkpoint, witness-counts, generate-…) keep theirs: 1 for any failure, 2 for usage.";
+
+impl Cli {
+    /// Reads the command line, and the variables that stand for flags.
+    pub(super) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let mut command = Self::command().mut_args(without_empty_variable);
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let cli = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
+        Ok(Self { is_published: matches.subcommand_name().is_some_and(|name| PUBLISHED.contains(&name)), ..cli })
+    }
+}
+
+/// An empty variable counts as none, as in the published package.
+fn without_empty_variable(arg: Arg) -> Arg {
+    let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    if is_empty { arg.env(Resettable::Reset) } else { arg }
+}
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -99,6 +119,9 @@ pub(super) enum Command {
     /// Print tab completion for a shell
     Completions(CompletionsArgs),
     /// [published] Print a new encryption key
+    #[command(after_help = "\
+Example:
+  umask 077; local-vault generate-encryption-key > encryption.key")]
     GenerateEncryptionKey,
     /// [published] Write a new signing key to a file
     GenerateSigningKey(SigningKeyArgs),
@@ -109,8 +132,15 @@ pub(super) enum Command {
     /// [published] Send events for as long as it runs
     DrainLoop(DrainLoopArgs),
     /// [published] Witness a checkpoint
+    #[command(after_help = "\
+Example:
+  local-vault witness-checkpoint --tenant-id t --stream-id s --checkpoint-id c \\
+    --checkpoint-seq-no 1 --checkpoint-hash HEX")]
     WitnessCheckpoint(CheckpointArgs),
     /// [published] Count what the witness has signed
+    #[command(after_help = "\
+Example:
+  local-vault witness-counts --witness-db local-vault-witness.sqlite3")]
     WitnessCounts,
 }
 
@@ -136,20 +166,6 @@ pub(super) fn is_published(arguments: &[OsString]) -> bool {
 }
 
 impl Command {
-    /// Whether the command is one of the published package, whose output and exit codes are a contract.
-    pub(super) const fn is_published(&self) -> bool {
-        matches!(
-            self,
-            Self::GenerateEncryptionKey
-                | Self::GenerateSigningKey(_)
-                | Self::EnqueueJson(_)
-                | Self::DrainOnce(_)
-                | Self::DrainLoop(_)
-                | Self::WitnessCheckpoint(_)
-                | Self::WitnessCounts
-        )
-    }
-
     /// What the flags say about settings.
     pub(super) fn flags(&self, global: &Global) -> Flags {
         let flags = Flags {

@@ -6,16 +6,20 @@ use super::vault::Vault;
 use crate::config::{EXAMPLE, Flags};
 
 #[derive(Debug, Subcommand)]
-#[command(after_help = "\
-Examples:
-  local-vault config example > local-vault.toml
-  local-vault --config local-vault.toml config check")]
+#[command(after_help = EXAMPLES)]
 pub(super) enum ConfigCommand {
     /// Check the config file, the environment and every key file, and name all errors at once
+    #[command(after_help = EXAMPLES)]
     Check,
     /// Print a commented config file
+    #[command(after_help = EXAMPLES)]
     Example,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  local-vault config example > local-vault.toml
+  local-vault --config local-vault.toml config check";
 
 pub(super) fn run(command: ConfigCommand, flags: &Flags) -> Result<u8, Failure> {
     match command {

@@ -8,18 +8,21 @@ use crate::custody::file::Encryption;
 use crate::protocol::json::{Object, Value};
 
 #[derive(Debug, Subcommand)]
-#[command(after_help = "\
-Examples:
-  local-vault custody report
-  local-vault custody report --json | jq -r '.keys[] | .purpose + \"=\" + .publicKeyHex'   for `verify --public-key`")]
+#[command(after_help = EXAMPLES)]
 pub(super) enum CustodyCommand {
     /// Show each key: purpose, algorithm, where it is, how it is protected, its public half
+    #[command(after_help = EXAMPLES)]
     Report {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  local-vault custody report
+  local-vault custody report --json | jq -r '.keys[] | .purpose + \"=\" + .publicKeyHex'   for `verify --public-key`";
 
 /// What OWASP recommends for PBKDF2-SHA256. OpenSSL's `genpkey` writes 2,048.
 const ENOUGH_ITERATIONS: u32 = 600_000;

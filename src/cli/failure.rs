@@ -225,7 +225,9 @@ impl From<ImportError> for Failure {
     fn from(error: ImportError) -> Self {
         let message = error.to_string();
         match error {
-            ImportError::NotPublished(_) => Self::config(message, "Name another file. This one was not touched."),
+            ImportError::Form { .. } | ImportError::NotPublished(_) => {
+                Self::config(message, "Name another file. This one was not touched.")
+            }
             ImportError::Row { .. } => Self::data(message, "Nothing was imported, and the file was not touched."),
             ImportError::Spool(e) => e.into(),
         }
@@ -236,7 +238,7 @@ impl From<witness::ImportError> for Failure {
     fn from(error: witness::ImportError) -> Self {
         let message = error.to_string();
         match error {
-            witness::ImportError::NotPublished(_) => {
+            witness::ImportError::Form { .. } | witness::ImportError::NotPublished(_) => {
                 Self::config(message, "Name another file. This one was not touched.")
             }
             witness::ImportError::Row { .. } => {

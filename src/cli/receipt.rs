@@ -11,17 +11,14 @@ use crate::protocol::json;
 use crate::spool::{Answer, Event, Filter, Spool, SpoolReader, State};
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub(super) enum ReceiptCommand {
     /// Show receipts; with --json in a form that `verify` proves with public keys alone
     Show(ShowArgs),
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  local-vault receipt show lv_0123456789abcdef0123456789abcdef
-  local-vault receipt show --all --json --payload > receipts.jsonl
-  local-vault verify receipts.jsonl --public-key relay=HEX --public-key source=HEX")]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ShowArgs {
     /// One event's receipt
     #[arg(required_unless_present = "all")]
@@ -36,6 +33,12 @@ pub(super) struct ShowArgs {
     #[arg(long, requires = "json")]
     payload: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  local-vault receipt show lv_0123456789abcdef0123456789abcdef
+  local-vault receipt show --all --json --payload > receipts.jsonl
+  local-vault verify receipts.jsonl --public-key relay=HEX --public-key source=HEX";
 
 /// Events that are read at once.
 const PAGE: usize = 500;

@@ -1,5 +1,7 @@
+use std::fs;
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Subcommand, ValueEnum};
 
 use super::failure::Failure;
@@ -22,6 +24,10 @@ pub(super) enum SpoolCommand {
     /// List events in the order they were spooled
     List(ListArgs),
     /// Show one event; with its payload where the encryption key is configured
+    #[command(after_help = "\
+Examples:
+  local-vault spool show lv_0123456789abcdef0123456789abcdef
+  local-vault spool show lv_0123456789abcdef0123456789abcdef --payload --json")]
     Show {
         /// The event's id, lv_ and 32 hex digits
         event_id: EventId,
@@ -33,14 +39,24 @@ pub(super) enum SpoolCommand {
         json: bool,
     },
     /// How much is in each state
+    #[command(after_help = "\
+Example:
+  local-vault spool stats --json")]
     Stats {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
     /// Seal what is spooled from now on under a new key
+    #[command(after_help = "\
+Example:
+  local-vault spool rotate")]
     Rotate,
     /// Take over a spool or a witness database of the published package; the file itself is only read
+    #[command(after_help = "\
+Examples:
+  local-vault spool import                                        the one at the configured path
+  local-vault spool import old-spool.sqlite3")]
     Import {
         /// That spool [default: the file at --spool-db, where it is a published one]
         source: Option<PathBuf>,
@@ -48,6 +64,10 @@ pub(super) enum SpoolCommand {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  local-vault spool list --state dead
+  local-vault spool list --limit 1000 --after 1000 --json")]
 pub(super) struct ListArgs {
     /// In this state alone
     #[arg(long)]
@@ -56,7 +76,7 @@ pub(super) struct ListArgs {
     #[arg(long)]
     stream_id: Option<String>,
     /// At most so many
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: usize,
     /// Behind this place in the order, the SEQ of an earlier list
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
@@ -174,6 +194,9 @@ fn stats(reader: &SpoolReader, as_json: bool) -> Result<u8, Failure> {
 }
 
 async fn import(vault: &Vault, source: Option<PathBuf>) -> Result<u8, Failure> {
+    if let Some(other) = source.as_ref().filter(|path| fs::metadata(path).is_ok_and(|meta| !meta.is_file())) {
+        return Err(ImportError::NotPublished(other.clone()).into()); // a folder, most likely
+    }
     let (spool, witness) = match &source {
         Some(source) => (!vault.is_published_witness(source)?, vault.is_published_witness(source)?),
         None => (vault.takes_over_a_spool()?, vault.takes_over_a_witness()?),

@@ -57,13 +57,14 @@ fn trusted_key(text: &str) -> Result<(String, PublicKey), String> {
     Ok((purpose.to_owned(), key))
 }
 
-pub(super) async fn run(vault: &Vault, args: VerifyArgs) -> Result<u8, Failure> {
+/// `load` is for what is in the spool alone: files verify without any configuration.
+pub(super) async fn run(load: impl FnOnce() -> Result<Vault, Failure>, args: VerifyArgs) -> Result<u8, Failure> {
     let mut verifier = Verifier::new(args.folder.clone(), args.json, args.evidence);
     for (purpose, key) in &args.keys {
         verifier.trust(purpose, key.clone());
     }
     if args.event.is_some() || args.all {
-        verify_spool(vault, &args, &mut verifier).await?;
+        verify_spool(&load()?, &args, &mut verifier).await?;
     }
     for file in &args.files {
         verify_lines(file, &mut verifier)?;
@@ -102,6 +103,9 @@ async fn verify_spool(vault: &Vault, args: &VerifyArgs, verifier: &mut Verifier)
     Ok(())
 }
 
+/// A line that is longer than any of ours may be.
+const MAX_LINE: usize = 4 * MAX_BYTES;
+
 fn verify_lines(file: &Path, verifier: &mut Verifier) -> Result<(), Failure> {
     let shown = file.display();
     let failed = |e: io::Error| Failure::io(&format!("cannot read {shown}"), &e);
@@ -109,16 +113,25 @@ fn verify_lines(file: &Path, verifier: &mut Verifier) -> Result<(), Failure> {
         if file == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(file).map_err(failed)?) };
     let mut input = BufReader::new(input);
     for number in 1.. {
-        let mut line = Vec::new();
-        // A line that is longer than any of ours may be is cut, and then does not read.
-        let read = (&mut input).take(4 * MAX_BYTES as u64).read_until(b'\n', &mut line).map_err(failed)?;
-        if read == 0 {
-            break;
+        let Some(line) = next_line(&mut input).map_err(failed)? else { break };
+        if line.as_ref().is_ok_and(|line| line.trim_ascii().is_empty()) {
+            continue;
         }
-        if !line.trim_ascii().is_empty() {
-            let checked = json::parse(&line).map_err(|e| e.to_string()).and_then(|object| verifier.object(&object));
-            verifier.tell(&format!("{shown}:{number}"), checked)?;
-        }
+        let object = line.and_then(|line| json::parse(&line).map_err(|e| e.to_string()));
+        verifier.tell(&format!("{shown}:{number}"), object.and_then(|object| verifier.object(&object)))?;
     }
     Ok(())
+}
+
+/// The next line, or why it is not read: one that is too long is passed over. `None` at the end.
+fn next_line(input: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, String>>> {
+    let mut line = Vec::new();
+    if input.take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.len() <= MAX_LINE || line.ends_with(b"\n") {
+        return Ok(Some(Ok(line)));
+    }
+    input.skip_until(b'\n')?;
+    Ok(Some(Err("the line is too long".into())))
 }

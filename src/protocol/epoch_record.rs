@@ -1,4 +1,4 @@
-//! The record of an epoch's data key (design section 3), ours. It is signed in custody, and verified before anything
+//! The record of an epoch's data key (section 10), ours. It is signed in custody, and verified before anything
 //! is unwrapped.
 
 use super::json::Object;

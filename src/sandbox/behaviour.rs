@@ -85,6 +85,13 @@ const NAMES: [(&str, Mode); 25] = [
     ("unavailable-later", Mode::UnavailableLater),
 ];
 
+impl Mode {
+    /// The names of all modes, for people.
+    pub fn names() -> String {
+        NAMES.map(|(name, _)| name).join(", ")
+    }
+}
+
 impl FromStr for Mode {
     type Err = StepError;
 
@@ -120,7 +127,7 @@ impl FromStr for Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
     /// There is no mode of that name.
-    #[error("no such mode; the modes are {}", NAMES.map(|(name, _)| name).join(", "))]
+    #[error("no such mode; the modes are {}", Mode::names())]
     Mode,
     /// How often is not a number from 1.
     #[error("expected a number of times from 1")]

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
 use super::enqueue::{Arrival, NewEvent, insert};
@@ -41,6 +41,14 @@ impl Imported {
 /// Why a file is not imported. Nothing of it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
+    /// The file looks like a spool of the published package, and has other columns.
+    #[error("{} is not in the form of the published package's spool: {missing}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite does not find in it.
+        missing: String,
+    },
     /// The file is no spool of the published package.
     #[error("{} is not a spool of the published package", .0.display())]
     NotPublished(PathBuf),
@@ -109,9 +117,29 @@ impl Spool {
     }
 }
 
+/// The published package sends by created_at; rows of one microsecond keep the order they were written in.
+const EVENTS: &str = "
+    SELECT id, stream_id, source_ref, status, attempt_count, payload_sha256, encrypted_payload, created_at, last_error
+    FROM spool_events ORDER BY created_at, rowid";
+
 fn published(source: &Path, scratch: &Path) -> Result<Snapshot, ImportError> {
     let snapshot = Snapshot::open(source, scratch)?;
-    if snapshot.has_table("spool_events") { Ok(snapshot) } else { Err(ImportError::NotPublished(source.to_owned())) }
+    if !snapshot.has_table("spool_events") {
+        return Err(ImportError::NotPublished(source.to_owned()));
+    }
+    snapshot.db.prepare(EVENTS).map(drop).map_err(|e| other_form(source, e))?;
+    Ok(snapshot)
+}
+
+/// Sorts why the source does not take our statement: it has no such table or column, or the disk failed.
+fn other_form(source: &Path, error: rusqlite::Error) -> ImportError {
+    let form = |missing| ImportError::Form { path: source.to_owned(), missing };
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => form(msg),
+        // The same, where SQLite names no place in the statement.
+        rusqlite::Error::SqliteFailure(e, Some(msg)) if e.code == ErrorCode::Unknown => form(msg),
+        error => error.into(),
+    }
 }
 
 fn import(
@@ -153,12 +181,7 @@ fn each_event(
     open: &OpenPublished,
     mut take: impl FnMut(NewEvent, Arrival) -> Result<(), ImportError>,
 ) -> Result<(), ImportError> {
-    // The published package sends by created_at; rows of one microsecond keep the order they were written in.
-    let mut statement = from.prepare(
-        "SELECT id, stream_id, source_ref, status, attempt_count, payload_sha256, encrypted_payload, created_at,
-                last_error
-         FROM spool_events ORDER BY created_at, rowid",
-    )?;
+    let mut statement = from.prepare(EVENTS)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let published = Published::read(row).map_err(|e| ImportError::Row {

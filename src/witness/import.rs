@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
 
 use super::accept::Witness;
 use crate::facts::Digest;
@@ -23,6 +23,14 @@ pub struct Imported {
 /// Why a witness database is not imported. Nothing of it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
+    /// The file looks like a witness database of the published package, and has other tables or columns.
+    #[error("{} is not in the form of the published package's witness database: {missing}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite does not find in it.
+        missing: String,
+    },
     /// The file is no witness database of the published package.
     #[error("{} is not a witness database of the published package", .0.display())]
     NotPublished(PathBuf),
@@ -54,10 +62,7 @@ impl Witness {
     /// Imports a witness database of the published package, all of it or nothing: heads, receipts and evidence, each
     /// verified under the key it names. The source is only read; again brings what is new there. Blocks.
     pub fn import(&mut self, source: &Path, scratch: &Path) -> Result<Imported, ImportError> {
-        let snapshot = Snapshot::open(source, scratch)?;
-        if !snapshot.has_table("witness_stream_state") {
-            return Err(ImportError::NotPublished(source.to_owned()));
-        }
+        let snapshot = published(source, scratch)?;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let imported = Imported {
             receipts: receipts(&snapshot.db, &tx)?,
@@ -72,12 +77,40 @@ impl Witness {
     }
 }
 
+const RECEIPTS: &str = "SELECT id, receipt_json FROM witness_receipts ORDER BY rowid";
+const FORKS: &str = "SELECT id, evidence_json FROM witness_fork_evidence ORDER BY rowid";
+const HEADS: &str = "
+    SELECT witness_id, tenant_id, stream_id, checkpoint_id, checkpoint_seq_no, checkpoint_hash
+    FROM witness_stream_state";
+
+fn published(source: &Path, scratch: &Path) -> Result<Snapshot, ImportError> {
+    let snapshot = Snapshot::open(source, scratch)?;
+    if !snapshot.has_table("witness_stream_state") {
+        return Err(ImportError::NotPublished(source.to_owned()));
+    }
+    for sql in [RECEIPTS, FORKS, HEADS] {
+        snapshot.db.prepare(sql).map(drop).map_err(|e| other_form(source, e))?;
+    }
+    Ok(snapshot)
+}
+
+/// Sorts why the source does not take our statement: it has no such table or column, or the disk failed.
+fn other_form(source: &Path, error: rusqlite::Error) -> ImportError {
+    let form = |missing| ImportError::Form { path: source.to_owned(), missing };
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => form(msg),
+        // The same, where SQLite names no place in the statement.
+        rusqlite::Error::SqliteFailure(e, Some(msg)) if e.code == ErrorCode::Unknown => form(msg),
+        error => error.into(),
+    }
+}
+
 fn receipts(from: &Connection, to: &Connection) -> Result<u64, ImportError> {
-    let mut statement = from.prepare("SELECT id, receipt_json FROM witness_receipts ORDER BY rowid")?;
+    let mut statement = from.prepare(RECEIPTS)?;
     let mut rows = statement.query([])?;
     let mut new = 0;
     while let Some(row) = rows.next()? {
-        let (id, json): (String, String) = (row.get(0)?, row.get(1)?);
+        let (id, json) = id_and_json(row).map_err(|e| unreadable("witness_receipts", &e))?;
         let refused = |why: String| ImportError::Row { row: id.clone(), why };
         let (receipt, key) = signed(&json).map_err(refused)?;
         let statement = verify_receipt(&receipt, &key).map_err(|e| refused(e.to_string()))?;
@@ -116,11 +149,11 @@ fn receipts(from: &Connection, to: &Connection) -> Result<u64, ImportError> {
 }
 
 fn forks(from: &Connection, to: &Connection) -> Result<u64, ImportError> {
-    let mut statement = from.prepare("SELECT id, evidence_json FROM witness_fork_evidence ORDER BY rowid")?;
+    let mut statement = from.prepare(FORKS)?;
     let mut rows = statement.query([])?;
     let mut new = 0;
     while let Some(row) = rows.next()? {
-        let (id, json): (String, String) = (row.get(0)?, row.get(1)?);
+        let (id, json) = id_and_json(row).map_err(|e| unreadable("witness_fork_evidence", &e))?;
         let refused = |why: String| ImportError::Row { row: id.clone(), why };
         let (sealed, key) = signed(&json).map_err(refused)?;
         let evidence = verify_fork_evidence(&sealed, &key).map_err(|e| refused(e.to_string()))?;
@@ -133,26 +166,27 @@ fn forks(from: &Connection, to: &Connection) -> Result<u64, ImportError> {
     Ok(new)
 }
 
-/// The heads, which are not signed: each must be the number and hash of a receipt that is.
+/// The heads, which are not signed: each must be the checkpoint of a receipt that is.
 fn heads(from: &Connection, to: &Connection) -> Result<u64, ImportError> {
-    let mut statement = from.prepare(
-        "SELECT witness_id, tenant_id, stream_id, checkpoint_id, checkpoint_seq_no, checkpoint_hash
-         FROM witness_stream_state",
-    )?;
+    let mut statement = from.prepare(HEADS)?;
     let mut rows = statement.query([])?;
     let mut new = 0;
     while let Some(row) = rows.next()? {
-        let [witness, tenant, stream, checkpoint]: [String; 4] = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?];
-        let (number, hash): (i64, String) = (row.get(4)?, row.get(5)?);
-        let receipted: bool = to.query_row(
-            "SELECT EXISTS (SELECT 1 FROM receipts WHERE witness_id = ?1 AND tenant_id = ?2 AND stream_id = ?3
-                            AND seq_no = ?4 AND checkpoint_hash = ?5)",
-            params![witness, tenant, stream, number, hash],
-            |row| row.get(0),
-        )?;
-        if !receipted {
-            let row = format!("the head of stream {stream:?}");
-            return Err(ImportError::Row { row, why: "there is no receipt for it".into() });
+        let Head { witness, tenant, stream, checkpoint, number, hash } =
+            Head::read(row).map_err(|e| unreadable("witness_stream_state", &e))?;
+        let refused = |why: &str| ImportError::Row { row: format!("the head of stream {stream:?}"), why: why.into() };
+        let statement: Option<Vec<u8>> = to
+            .query_row(
+                "SELECT statement FROM receipts WHERE witness_id = ?1 AND tenant_id = ?2 AND stream_id = ?3
+                 AND seq_no = ?4 AND checkpoint_hash = ?5",
+                params![witness, tenant, stream, number, hash],
+                |row| row.get(0),
+            )
+            .optional()?;
+        let statement = statement.ok_or_else(|| refused("there is no receipt for it"))?;
+        let receipted = json::parse(&statement).ok();
+        if receipted.as_ref().and_then(|s| s.get_str("checkpoint_id")) != Some(&checkpoint) {
+            return Err(refused("its receipt names another checkpoint_id"));
         }
         // A head of ours that is further on stays: a head never goes back.
         new += to.execute(
@@ -163,6 +197,38 @@ fn heads(from: &Connection, to: &Connection) -> Result<u64, ImportError> {
         )? as u64;
     }
     Ok(new)
+}
+
+/// A head as the published package wrote it.
+struct Head {
+    witness: String,
+    tenant: String,
+    stream: String,
+    checkpoint: String,
+    number: i64,
+    hash: String,
+}
+
+impl Head {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            witness: row.get(0)?,
+            tenant: row.get(1)?,
+            stream: row.get(2)?,
+            checkpoint: row.get(3)?,
+            number: row.get(4)?,
+            hash: row.get(5)?,
+        })
+    }
+}
+
+fn id_and_json(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+/// A row whose columns do not hold what they should, and which may have no id.
+fn unreadable(table: &str, error: &rusqlite::Error) -> ImportError {
+    ImportError::Row { row: format!("a row of {table}"), why: error.to_string() }
 }
 
 /// Reads a signed object with the public key that it names.

@@ -2,7 +2,7 @@ use std::process::{Command, Stdio};
 
 use super::vault::{Done, Vault};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 24] = [
     "attest",
     "completions",
     "config check",
@@ -25,6 +25,8 @@ const COMMANDS: [&str; 22] = [
     "spool show",
     "spool stats",
     "verify",
+    "witness-checkpoint",
+    "witness-counts",
 ];
 
 #[test]
@@ -37,12 +39,37 @@ fn every_command_has_help() {
 }
 
 #[test]
-fn every_group_of_new_commands_has_examples() {
+fn every_command_and_every_group_has_examples() {
     let vault = Vault::new();
-    for group in ["attest", "completions", "config", "custody", "receipt show", "relay", "spool", "verify"] {
-        let words: Vec<&str> = group.split(' ').chain(["--help"]).collect();
-        assert!(Done::of(&mut vault.without_config(&words)).ok().contains("\nExamples:\n  local-vault "), "{group}");
+    // What the relay does is shown by its group.
+    let commands = COMMANDS.into_iter().filter(|command| !command.starts_with("relay "));
+    for command in commands.chain(["config", "custody", "receipt", "relay", "spool"]) {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let help = Done::of(&mut vault.without_config(&words)).ok();
+        let (_, examples) = help.split_once("\nExample").unwrap_or_else(|| panic!("{command}: {help}"));
+        assert!(examples.contains("local-vault "), "{command}: {help}");
     }
+}
+
+#[test]
+fn an_empty_variable_counts_as_none() {
+    let vault = Vault::new();
+    for variable in ["LOG", "LOG_FORMAT"] {
+        let with = |value: &str| {
+            let mut command = vault.without_config(&["config", "example"]);
+            Done::of(command.env(format!("ATTESTO_LOCAL_VAULT_{variable}"), value)).code
+        };
+        assert_eq!((with(""), with("bogus")), (Some(0), Some(64)), "{variable}");
+    }
+}
+
+#[test]
+fn a_published_command_is_told_from_what_flags_are_given() {
+    let vault = Vault::new();
+    // Neither has what it needs: 1 and 78 tell which kind of command it was.
+    let code = |words: &[&str]| Done::of(&mut vault.without_config(words)).code;
+    assert_eq!(code(&["--witness-db", "attest", "drain-once"]), Some(1));
+    assert_eq!(code(&["--witness-db", "drain-once", "attest", "a"]), Some(78));
 }
 
 #[test]

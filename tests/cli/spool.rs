@@ -54,6 +54,7 @@ fn a_list_can_be_filtered_and_gone_on_with() {
     assert!(list(&["--state", "dead"]).is_empty());
     assert!(list(&["--stream-id", "other"]).is_empty());
     assert_eq!(vault.run(&["spool", "list", "--limit", "2"]).err, "There may be more: --after 2\n");
+    assert_eq!(vault.run(&["spool", "list", "--limit", "0"]).code, Some(64));
 }
 
 #[test]
@@ -146,6 +147,7 @@ fn importing_what_is_no_published_spool_is_an_error() {
     assert!(!vault.path("spool.sqlite3").exists());
     vault.write("garbage", "garbage");
     refused(&["spool", "import", "garbage"], "garbage");
+    refused(&["spool", "import", "."], ".");
     vault
         .run(&["spool", "import", "nothing"])
         .fails(78, &["Error: nothing does not exist.", "Name the right file with --spool-db or --witness-db."]);

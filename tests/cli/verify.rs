@@ -1,4 +1,4 @@
-use local_vault::protocol::json::{self, Object, Value};
+use local_vault::protocol::json::{self, MAX_BYTES, Object, Value};
 use rusqlite::Connection;
 
 use super::support::Sandbox;
@@ -196,6 +196,30 @@ fn a_file_that_is_not_there_is_74_and_a_bad_key_64() {
         let done = Done::of(&mut vault.without_config(&["verify", "nothing", "--public-key", key]));
         assert_eq!(done.code, Some(64), "{done:?}");
     }
+}
+
+#[test]
+fn a_line_that_is_too_long_is_one_line() {
+    let vault = Vault::new();
+    let mut lines = vec![b'x'; 4 * MAX_BYTES + 2];
+    lines.extend_from_slice(b"\n[]\n");
+    vault.write("lines", lines);
+    let done = Done::of(&mut vault.without_config(&["verify", "lines", "--public-key", &trusted("relay")]));
+    let out: Vec<&str> = done.out.lines().collect();
+    assert_eq!((done.code, out.len(), out[0]), (Some(65), 2, "FAILED  lines:1  the line is too long"));
+    assert!(out[1].starts_with("FAILED  lines:2  "), "{out:?}");
+}
+
+#[test]
+fn a_broken_config_file_stops_no_verification_of_files() {
+    let delivered = Delivered::new();
+    let vault = &delivered.vault;
+    vault.write("receipt", delivered.receipt.to_canonical());
+    vault.write("local-vault.toml", "broken");
+    let (relay, source) = (trusted("relay"), trusted("source"));
+    let keys = ["--public-key", &relay, "--public-key", &source];
+    vault.ok(&[["verify", "receipt"].as_slice(), &keys].concat());
+    assert_eq!(vault.run(&[["verify", "--all"].as_slice(), &keys].concat()).code, Some(78));
 }
 
 /// What the witness says about a checkpoint of this number and hash.

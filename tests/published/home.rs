@@ -78,7 +78,21 @@ impl Home {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
-        let done = self.command(arguments).output().unwrap();
+        Self::said(&mut self.command(arguments))
+    }
+
+    /// Runs a command that may make files, and write nothing to them, as on a full disk.
+    pub(crate) fn run_without_room(&self, arguments: &[&str]) -> Said {
+        let command = self.command(arguments);
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_local-vault")]);
+        shell.args(arguments).current_dir(self.folder.path()).env_clear();
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::said(&mut shell)
+    }
+
+    fn said(command: &mut Command) -> Said {
+        let done = command.output().unwrap();
         Said {
             code: done.status.code().unwrap(),
             out: String::from_utf8(done.stdout).unwrap(),

@@ -38,6 +38,15 @@ fn a_signing_key_is_written_once_and_shown_by_its_public_half() {
 }
 
 #[test]
+fn a_key_that_cannot_be_written_leaves_no_file_in_its_place() {
+    let home = Home::new();
+    let said = home.run_without_room(&["generate-signing-key", "--private-key-file", "key"]);
+    said.is(1, "");
+    assert!(!home.path("key").exists());
+    assert_eq!(home.run(&["generate-signing-key", "--private-key-file", "key"]).code, 0);
+}
+
+#[test]
 fn the_key_id_has_a_default() {
     let said = Home::new().run(&["generate-signing-key", "--private-key-file=key"]);
     assert!(said.out.starts_with("{\"keyId\": \"local-vault-1\", \"privateKeyFile\": \"key\", \"publicKeyHex\": \""));

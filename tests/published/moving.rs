@@ -157,6 +157,25 @@ fn a_published_witness_goes_on_from_its_head() {
 }
 
 #[test]
+fn a_published_witness_that_cannot_be_taken_over_is_refused_by_name() {
+    let edits = [
+        ("ALTER TABLE witness_receipts RENAME COLUMN receipt_json TO receipt", "no such column: receipt_json"),
+        ("DROP TABLE witness_fork_evidence", "no such table: witness_fork_evidence"),
+        ("UPDATE witness_receipts SET receipt_json = zeroblob(3)", "a row of witness_receipts"),
+        ("UPDATE witness_stream_state SET checkpoint_id = 'other'", "its receipt names another checkpoint_id"),
+        ("UPDATE witness_stream_state SET checkpoint_hash = 'other'", "there is no receipt for it"),
+    ];
+    for (edit, why) in edits {
+        let home = Home::new();
+        home.has_published("drop-in-witness.sqlite3", WITNESS);
+        rusqlite::Connection::open(home.path(WITNESS)).unwrap().execute_batch(edit).unwrap();
+        let said = home.run(&["witness-counts"]);
+        said.is(1, "");
+        assert!(said.err.contains(why) && !said.err.contains("defect"), "{edit}: {}", said.err);
+    }
+}
+
+#[test]
 fn one_database_in_the_place_of_the_other_is_refused_by_name() {
     let home = Home::new();
     home.has_published("drop-in-witness.sqlite3", SPOOL);

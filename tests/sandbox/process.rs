@@ -84,20 +84,44 @@ async fn a_port_that_is_taken_is_69() {
     let address = sandbox.at("").replace("https://localhost", "127.0.0.1");
     let output = run(&["serve", "--listen", &address, "--ready-file", ready.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(69));
-    assert!(String::from_utf8(output.stderr).unwrap().starts_with("Error: cannot listen on 127.0.0.1:"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("Error: cannot listen on 127.0.0.1:"), "{said}");
+    assert!(said.ends_with("\nName another address; port 0 takes a free one.\n"), "{said}");
     assert!(!ready.exists());
+}
+
+#[test]
+fn a_ready_file_that_cannot_be_written_is_74() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing/ready.json");
+    let output = run(&["serve", "--ready-file", missing.to_str().unwrap()]);
+    let said = format!(
+        "Error: cannot write {}: No such file or directory (os error 2).\n\
+         Check the path, its permissions and the space on the disk.\n",
+        missing.display()
+    );
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(74), said));
+}
+
+#[test]
+fn the_help_has_examples_and_names_the_modes() {
+    for words in [["--help"].as_slice(), &["serve", "--help"]] {
+        let help = String::from_utf8(run(words).stdout).unwrap();
+        assert!(help.contains("\nExamples:\n  local-vault-sandbox serve "), "{help}");
+    }
+    let help = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
+    assert!(help.contains("Modes of --behave: close, conflict, ") && help.contains("unavailable-later."), "{help}");
 }
 
 #[test]
 fn usage_is_64_and_configuration_is_78() {
     let folder = tempfile::tempdir().unwrap();
     let ready = folder.path().join("ready.json");
-    let (ready, missing) = (ready.to_str().unwrap(), folder.path().join("missing/ready.json"));
+    let ready = ready.to_str().unwrap();
     let trust = format!("{INSTALLATION}={}", Vault::new(7).public_key().to_hex());
     assert_eq!(exit_code(&["serve"]), Some(64));
     assert_eq!(exit_code(&["serve", "--ready-file", ready, "--behave", "teapot"]), Some(64));
     assert_eq!(exit_code(&["serve", "--ready-file", ready, "--trust", "ins_1=00"]), Some(64));
-    assert_eq!(exit_code(&["serve", "--ready-file", missing.to_str().unwrap()]), Some(78));
     assert_eq!(exit_code(&["serve", "--ready-file", ready, "--trust", &trust, "--trust", &trust]), Some(78));
     assert_eq!(exit_code(&["--help"]), Some(0));
 }

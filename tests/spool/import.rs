@@ -204,6 +204,20 @@ async fn what_is_no_published_spool_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_published_spool_of_another_form_is_refused_by_what_it_lacks() {
+    let edits = [
+        ("ALTER TABLE spool_events DROP COLUMN last_error", "no such column: last_error"),
+        ("DROP TABLE spool_events; CREATE TABLE spool_events (id)", "no such column: stream_id"),
+    ];
+    for (edit, missing) in edits {
+        let (place, source) = (Place::new(), Published::closed());
+        source.edit(edit);
+        let refused = import(&place, &place.open(), &source).await.unwrap_err();
+        assert_eq!(refused, ImportError::Form { path: source.path(), missing: missing.into() });
+    }
+}
+
+#[tokio::test]
 async fn a_published_spool_in_the_middle_of_a_transaction_is_left_alone() {
     let (place, source) = (Place::new(), Published::closed());
     fs::write(source.0.path().join("published.sqlite3-journal"), b"hot").unwrap();

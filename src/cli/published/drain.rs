@@ -40,12 +40,20 @@ impl DestinationArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct DrainOnceArgs {
     #[command(flatten)]
     pub(in crate::cli) destination: DestinationArgs,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  local-vault drain-once                                          one event
+  local-vault drain-loop --idle-sleep-seconds 1                   as a service
+  local-vault drain-loop --max-iterations 100 --stop-on-error     from cron";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct DrainLoopArgs {
     #[command(flatten)]
     pub(in crate::cli) destination: DestinationArgs,

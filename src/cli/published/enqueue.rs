@@ -12,6 +12,9 @@ use crate::ingest::Ingest;
 use crate::protocol::json::{MAX_BYTES, Object};
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  local-vault enqueue-json --stream-id invoices --source-ref 2026-0001 --payload-file invoice.json")]
 pub(in crate::cli) struct EnqueueArgs {
     /// The stream the event belongs to
     #[arg(long, allow_negative_numbers = true)]

@@ -1,5 +1,5 @@
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -12,6 +12,9 @@ use crate::custody::file::{FileKey, generate_root_key, generate_seed_hex};
 use crate::protocol::json::Object;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  local-vault generate-signing-key --private-key-file relay.key --key-id local-vault-1")]
 pub(in crate::cli) struct SigningKeyArgs {
     /// The name under which the platform will know the key
     #[arg(long, default_value = "local-vault-1")]
@@ -48,12 +51,19 @@ fn shortest(path: &Path) -> PathBuf {
 }
 
 /// Writes a key file that was not there before, durably: the key is in use from the moment it was shown.
-fn create(path: &Path, seed: &str) -> std::io::Result<()> {
+fn create(path: &Path, seed: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    write(file, folder, seed).inspect_err(|_| {
+        // Half a key would stand in the way of a whole one. Where it cannot go, the first error tells more.
+        let _ = fs::remove_file(path);
+    })
+}
+
+fn write(mut file: File, folder: &Path, seed: &str) -> io::Result<()> {
     file.write_all(seed.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;
-    fs::File::open(folder)?.sync_all()
+    File::open(folder)?.sync_all()
 }
