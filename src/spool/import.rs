@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
 use super::enqueue::{Arrival, NewEvent, insert};
@@ -127,18 +127,9 @@ fn published(source: &Path, scratch: &Path) -> Result<Snapshot, ImportError> {
     if !snapshot.has_table("spool_events") {
         return Err(ImportError::NotPublished(source.to_owned()));
     }
-    snapshot.db.prepare(EVENTS).map(drop).map_err(|e| other_form(source, e))?;
-    Ok(snapshot)
-}
-
-/// Sorts why the source does not take our statement: it has no such table or column, or the disk failed.
-fn other_form(source: &Path, error: rusqlite::Error) -> ImportError {
-    let form = |missing| ImportError::Form { path: source.to_owned(), missing };
-    match error {
-        rusqlite::Error::SqlInputError { msg, .. } => form(msg),
-        // The same, where SQLite names no place in the statement.
-        rusqlite::Error::SqliteFailure(e, Some(msg)) if e.code == ErrorCode::Unknown => form(msg),
-        error => error.into(),
+    match snapshot.lacks(EVENTS)? {
+        None => Ok(snapshot),
+        Some(missing) => Err(ImportError::Form { path: source.to_owned(), missing }),
     }
 }
 

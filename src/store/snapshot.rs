@@ -2,7 +2,7 @@ use std::fs::{self, DirBuilder, Metadata};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::StoreError;
 use super::path::{open_immutable, wal_of, with_suffix};
@@ -74,6 +74,17 @@ impl Snapshot {
     pub fn has_table(&self, name: &str) -> bool {
         let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)";
         self.db.query_row(sql, [name], |row| row.get(0)).unwrap_or(false)
+    }
+
+    /// What the database lacks for a statement, such as a column; `None` where it takes it.
+    pub fn lacks(&self, sql: &str) -> Result<Option<String>, StoreError> {
+        match self.db.prepare(sql) {
+            Ok(_) => Ok(None),
+            Err(rusqlite::Error::SqlInputError { msg, .. }) => Ok(Some(msg)),
+            // The same, where SQLite names no place in the statement.
+            Err(rusqlite::Error::SqliteFailure(e, Some(msg))) if e.code == ErrorCode::Unknown => Ok(Some(msg)),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Whether the file at `path` is still what was opened. To be asked once everything has been read: where there

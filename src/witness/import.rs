@@ -1,12 +1,12 @@
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
 use super::accept::Witness;
 use crate::facts::Digest;
 use crate::protocol::PublicKey;
 use crate::protocol::json::{self, Object};
-use crate::protocol::witness::{verify_fork_evidence, verify_receipt};
+use crate::protocol::witness::{named_key, verify_fork_evidence, verify_receipt};
 use crate::store::{Snapshot, StoreError};
 
 /// What an import brought.
@@ -89,20 +89,11 @@ fn published(source: &Path, scratch: &Path) -> Result<Snapshot, ImportError> {
         return Err(ImportError::NotPublished(source.to_owned()));
     }
     for sql in [RECEIPTS, FORKS, HEADS] {
-        snapshot.db.prepare(sql).map(drop).map_err(|e| other_form(source, e))?;
+        if let Some(missing) = snapshot.lacks(sql)? {
+            return Err(ImportError::Form { path: source.to_owned(), missing });
+        }
     }
     Ok(snapshot)
-}
-
-/// Sorts why the source does not take our statement: it has no such table or column, or the disk failed.
-fn other_form(source: &Path, error: rusqlite::Error) -> ImportError {
-    let form = |missing| ImportError::Form { path: source.to_owned(), missing };
-    match error {
-        rusqlite::Error::SqlInputError { msg, .. } => form(msg),
-        // The same, where SQLite names no place in the statement.
-        rusqlite::Error::SqliteFailure(e, Some(msg)) if e.code == ErrorCode::Unknown => form(msg),
-        error => error.into(),
-    }
 }
 
 fn receipts(from: &Connection, to: &Connection) -> Result<u64, ImportError> {
@@ -234,7 +225,6 @@ fn unreadable(table: &str, error: &rusqlite::Error) -> ImportError {
 /// Reads a signed object with the public key that it names.
 fn signed(text: &str) -> Result<(Object, PublicKey), String> {
     let object = json::parse(text.as_bytes()).map_err(|e| e.to_string())?;
-    let key = object.get_object("public_key").and_then(|key| key.get_str("public_key_hex"));
-    let key = key.and_then(|hex| PublicKey::from_hex(hex).ok()).ok_or("it names no public key")?;
+    let key = named_key(&object).ok_or("it names no public key")?;
     Ok((object, key))
 }
