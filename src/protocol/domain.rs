@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::json::Object;
 use crate::facts::Digest;
 
@@ -38,7 +40,7 @@ impl Domain {
 }
 
 /// The bytes that are signed: domain, a zero byte, the canonical payload. The only thing that custody signs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Preimage {
     domain: Domain,
     bytes: Vec<u8>,
@@ -72,5 +74,12 @@ impl Preimage {
     /// The hash that the contracts call `envelope_hash`, `statement_hash` and `evidence_hash`.
     pub fn hash(&self) -> Digest {
         Digest::of(&self.bytes)
+    }
+}
+
+/// Shows the hash and no byte of the payload, which does not belong into a log.
+impl fmt::Debug for Preimage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Preimage({} {})", self.domain.name(), self.hash())
     }
 }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use zeroize::Zeroizing;
 
@@ -6,7 +8,7 @@ use super::{ContentId, Event, Spool, SpoolError, State, record};
 use crate::facts::{Digest, EventId, Timestamp};
 
 /// An event on its way into the spool.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewEvent {
     /// The stream it belongs to.
     pub stream_id: String,
@@ -18,6 +20,15 @@ pub struct NewEvent {
     pub content: ContentId,
     /// Whether its reference may be in use in another stream, where the receiver would take both for one event.
     pub allow_ref_reuse: bool,
+}
+
+/// Shows the length of the payload and no byte of it.
+impl fmt::Debug for NewEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut event = f.debug_struct("NewEvent");
+        event.field("stream_id", &self.stream_id).field("source_ref", &self.source_ref);
+        event.field("payload_bytes", &self.payload.len()).finish_non_exhaustive()
+    }
 }
 
 /// Where an enqueued event is.

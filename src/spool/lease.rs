@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -27,12 +28,18 @@ pub struct Lease {
 }
 
 /// An event to send.
-#[derive(Debug)]
 pub struct Leased {
     /// The event; its attempt is this send's.
     pub event: Event,
     /// The canonical payload.
     pub payload: Zeroizing<Vec<u8>>,
+}
+
+/// Shows the event and no byte of its payload.
+impl fmt::Debug for Leased {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leased").field("event", &self.event).finish_non_exhaustive()
+    }
 }
 
 impl Spool {

@@ -1,5 +1,6 @@
 use local_vault::facts::Digest;
 use local_vault::protocol::source::PayloadHashOf;
+use local_vault::protocol::{Domain, Preimage, json};
 use local_vault::spool::{ContentId, SpoolError, State};
 
 use super::support::{Place, event, judged, lease_one, receipted, settle};
@@ -112,4 +113,13 @@ async fn names_of_any_form_are_kept_apart() {
     }
     let named: Vec<_> = place.events().into_iter().map(|e| (e.stream_id, e.source_ref)).collect();
     assert_eq!(named, pairs.map(|(s, r)| (s.to_owned(), r.to_owned())));
+}
+
+#[test]
+fn debug_shows_no_byte_of_a_payload() {
+    let new = event("a", "r", r#"{"secret":"marker-4711"}"#);
+    let preimage = Preimage::new(Domain::Source, &json::parse(&new.payload).unwrap());
+    let shown = format!("{new:?} {preimage:?}");
+    // As text, or as the list of its bytes.
+    assert!(!shown.contains("marker") && !shown.contains("109, 97, 114"), "{shown}");
 }
