@@ -101,7 +101,7 @@ impl Count {
         if self.conflict + self.dead == 0 {
             return Ok(0);
         }
-        let message = format!("{} events were not delivered and never will be", self.conflict + self.dead);
+        let message = format!("{} will never be delivered", self.conflict + self.dead);
         Err(Failure::data(message, "See: local-vault spool list --state conflict (or --state dead)"))
     }
 }
