@@ -26,4 +26,4 @@ pub use model::{Answer, ContentId, Event, SignedEnvelope, SpoolError, State, Tot
 pub use open::{Spool, SpoolKeys};
 pub use reader::{Filter, SpoolReader};
 pub use schema::SCHEMA;
-pub use settle::{Park, Settlement};
+pub use settle::{PAYLOAD_DRIFT, Park, Settlement};

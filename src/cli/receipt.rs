@@ -5,7 +5,6 @@ use super::output::{Output, printable};
 use super::spool::find;
 use super::vault::Vault;
 use crate::facts::EventId;
-use crate::protocol::ack;
 use crate::protocol::bundle::Bundle;
 use crate::protocol::json;
 use crate::spool::{Answer, Event, Filter, Spool, SpoolReader, State};
@@ -62,10 +61,11 @@ pub(super) async fn run(vault: &Vault, command: ReceiptCommand) -> Result<u8, Fa
                 }
                 continue; // delivered by the published package, which kept no receipt
             };
+            let bundle = bundle(event, answer, spool.as_deref()).await?;
             if args.json {
-                output.json(&bundle(event, answer, spool.as_deref()).await?.to_object())?;
+                output.json(&bundle.to_object())?;
             } else {
-                rows.push(row(event, &answer));
+                rows.push(row(&bundle));
             }
         }
         after = page.last().map_or(after, |event| event.seq);
@@ -99,17 +99,14 @@ pub(super) async fn bundle(event: &Event, answer: Answer, spool: Option<&Spool>)
     })
 }
 
-fn row(event: &Event, answer: &Answer) -> Vec<String> {
-    let sent = &answer.sent;
-    let envelope = event.envelope(&sent.installation_id, sent.attempt, sent.signed_at);
-    let body = json::parse(&answer.body).ok();
-    let checked = ack::check(&envelope, &envelope.preimage().hash(), body.as_ref());
+fn row(bundle: &Bundle) -> Vec<String> {
+    let envelope = &bundle.envelope;
     vec![
-        event.event_id.to_string(),
-        answer.received_at.to_string(),
-        sent.attempt.to_string(),
-        checked.map_or_else(|_| "none: see --json".into(), |ack| ack.receipt_hash),
-        printable(&event.source_ref),
+        envelope.event_id.clone(),
+        bundle.received_at.to_string(),
+        envelope.attempt.to_string(),
+        bundle.acknowledgement().map_or_else(|_| "none: see --json".into(), |ack| ack.receipt_hash),
+        printable(&envelope.source_ref),
     ]
 }
 

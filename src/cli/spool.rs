@@ -198,7 +198,10 @@ async fn import(vault: &Vault, source: Option<PathBuf>) -> Result<u8, Failure> {
         return Err(ImportError::NotPublished(other.clone()).into()); // a folder, most likely
     }
     let (spool, witness) = match &source {
-        Some(source) => (!vault.is_published_witness(source)?, vault.is_published_witness(source)?),
+        Some(source) => {
+            let witness = vault.is_published_witness(source)?;
+            (!witness, witness)
+        }
         None => (vault.takes_over_a_spool()?, vault.takes_over_a_witness()?),
     };
     if source.is_none() && !spool && !witness {

@@ -47,6 +47,11 @@ impl Vault {
 
     /// The spool, open for writing. A published spool at its path is imported first.
     pub(super) async fn spool(&self) -> Result<Arc<Spool>, Failure> {
+        Ok(self.spool_and_path().await?.0)
+    }
+
+    /// The spool and where it lies. Looking where it lies may copy a published database, so it is done once.
+    async fn spool_and_path(&self) -> Result<(Arc<Spool>, PathBuf), Failure> {
         let resolved = self.resolve_spool()?;
         self.make_folder(&resolved.path)?;
         if let Some(published) = resolved.published.as_ref().filter(|_| !resolved.path.exists()) {
@@ -56,7 +61,7 @@ impl Vault {
         if let Some(published) = resolved.published {
             import::spool(&spool, &resolved.path, &published, self.root_key()?).await?;
         }
-        Ok(Arc::new(spool))
+        Ok((Arc::new(spool), resolved.path))
     }
 
     /// Opens the spool and imports the published one at `source` into it.
@@ -169,7 +174,7 @@ impl Vault {
         let signer = self.signer(Purpose::Relay)?;
         let client = self.client(installation_in_url.then_some(installation_id.as_str()))?;
         let config = DrainConfig { installation_id, parallel: self.settings.relay.parallel, count_every_failure };
-        let (spool, path) = (self.spool().await?, self.spool_path()?);
+        let (spool, path) = self.spool_and_path().await?;
         Ok(Drain::start(&path, spool, signer, client, self.clock.clone(), config).await?)
     }
 }

@@ -203,8 +203,8 @@ impl Sources<'_> {
 
     fn custody(&self, file: FileCustody) -> CustodySettings {
         let FileCustody { minimum, encryption_key, relay, source, witness, record } = file;
-        let root = self.secret("ENCRYPTION_KEY", encryption_key.is_some());
-        let signing = self.secret("SIGNING_KEY", relay.is_some() || witness.is_some());
+        let root = self.secret("ATTESTO_LOCAL_VAULT_ENCRYPTION_KEY", encryption_key.is_some());
+        let signing = self.secret("ATTESTO_LOCAL_VAULT_SIGNING_KEY", relay.is_some() || witness.is_some());
         // An empty flag counts as none, as the published package has it.
         let given = |flag: &Option<String>| flag.clone().filter(|kid| !kid.is_empty());
         let (relay_kid, witness_kid) = (given(&self.flags.key_id), given(&self.flags.witness_key_id));
@@ -236,14 +236,10 @@ impl Sources<'_> {
 
     /// A secret from the environment. One that the config file names too is a contradiction.
     fn secret(&self, name: &'static str, configured: bool) -> Option<KeySource> {
-        let value = self.variable(name)?;
+        let value = self.variable(name.trim_start_matches(PREFIX))?;
         if configured {
-            self.problem(format!("{PREFIX}{name} is set, and the config file names that key too: remove one of them"));
+            self.problem(format!("{name} is set, and the config file names that key too: remove one of them"));
         }
-        let name = match name {
-            "ENCRYPTION_KEY" => "ATTESTO_LOCAL_VAULT_ENCRYPTION_KEY",
-            _ => "ATTESTO_LOCAL_VAULT_SIGNING_KEY",
-        };
         Some(KeySource::Setting { name, value: SecretBytes::new(value.into_bytes()) })
     }
 

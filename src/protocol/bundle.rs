@@ -97,10 +97,15 @@ impl Bundle {
         }
         let preimage = self.envelope.preimage();
         self.public_key.verify(&preimage, &self.signature).map_err(|InvalidSignature| BundleError::Envelope)?;
-        let answer = json::parse(&self.answer).ok().filter(|_| (200..300).contains(&self.status));
-        let acknowledgement = ack::check(&self.envelope, &preimage.hash(), answer.as_ref())?;
+        let acknowledgement = self.acknowledgement()?;
         let attestation = self.payload.as_ref().map(|payload| self.verify_payload(payload, keys)).transpose()?;
         Ok(Verified { acknowledgement, attestation: attestation.flatten() })
+    }
+
+    /// What the receiver recorded, where its answer is a receipt for this very envelope.
+    pub fn acknowledgement(&self) -> Result<Acknowledgement, AckError> {
+        let answer = json::parse(&self.answer).ok().filter(|_| (200..300).contains(&self.status));
+        ack::check(&self.envelope, &self.envelope.preimage().hash(), answer.as_ref())
     }
 
     fn verify_payload(&self, payload: &Object, keys: &TrustedKeys) -> Result<Option<SourceAttestation>, BundleError> {

@@ -10,7 +10,7 @@ use super::Client;
 use super::exchange::{Ended, Exchange, Outcome};
 use crate::custody::Signer;
 use crate::facts::{Clock, Timestamp};
-use crate::spool::{Event, Gate, Spool, SpoolError, State};
+use crate::spool::{Event, Gate, PAYLOAD_DRIFT, Spool, SpoolError, State};
 use crate::store::RoleLock;
 
 /// What a relay is made of.
@@ -178,7 +178,7 @@ fn set_aside(event: Event) -> Outcome {
         attempt: event.attempt,
         state: State::Dead,
         status: None,
-        error: Some("payload-drift".into()),
+        error: Some(PAYLOAD_DRIFT.into()),
         revoked: false,
     }
 }

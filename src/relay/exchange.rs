@@ -100,14 +100,13 @@ impl Exchange {
         let envelope = leased.event.envelope(&self.installation_id, leased.event.attempt, signed_at);
         let (preimage, signature) = self.signer.sign(envelope.preimage()).await.map_err(Failed::Sign)?;
         let hash = preimage.hash();
-        let body = request_body(&envelope, &leased.payload);
+        let body = || request_body(&envelope, &leased.payload);
         let key = self.signer.public_key();
-        let mut answer =
-            self.client.post_event(&hash, &signature, key, body.clone()).await.map_err(Failed::Transport)?;
+        let mut answer = self.client.post_event(&hash, &signature, key, body()).await.map_err(Failed::Transport)?;
         let mut verdict = judge(&envelope, &hash, &answer);
         if verdict == Verdict::Revoked {
             // Never believed once: the same bytes again, over a connection and a handshake of their own.
-            let again = self.client.fresh().post_event(&hash, &signature, key, body).await;
+            let again = self.client.fresh().post_event(&hash, &signature, key, body()).await;
             answer = again.map_err(Failed::Transport)?;
             verdict = judge(&envelope, &hash, &answer);
         }

@@ -41,7 +41,7 @@ pub enum Park {
 }
 
 /// What a damaged record's event is dead of; the published package calls it so too.
-const PAYLOAD_DRIFT: &str = "payload-drift";
+pub const PAYLOAD_DRIFT: &str = "payload-drift";
 
 /// Settles the send of the event at `seq`, and makes its stream ready again. An event that is not in flight was
 /// settled before, by a turn whose answer its caller did not see: nothing changes.

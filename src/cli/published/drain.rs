@@ -10,7 +10,7 @@ use crate::cli::vault::Vault;
 use crate::config::Flags;
 use crate::protocol::json::{Object, Value};
 use crate::relay::{Drain, Outcome, Step};
-use crate::spool::Gate;
+use crate::spool::{Gate, PAYLOAD_DRIFT};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DestinationArgs {
@@ -152,7 +152,7 @@ fn line(error: Option<&str>, event_id: Option<String>, sent: bool, status: Optio
 
 /// The published `drain-once` ends with 1 where a record is damaged.
 fn refuse_drift(outcome: &Outcome) -> Result<(), Failure> {
-    if outcome.error.as_deref() != Some("payload-drift") {
+    if outcome.error.as_deref() != Some(PAYLOAD_DRIFT) {
         return Ok(());
     }
     Err(Failure::data(

@@ -15,8 +15,7 @@ const WORTH_TELLING_MS: i64 = 3000;
 pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     let mut stop = Stop::listen()?;
     let mut drain = vault.drain(false, true).await?;
-    let waiting = vault.reader()?.totals()?.iter().filter(|t| t.state == State::Queued).map(|t| t.events).sum();
-    let bar = progress(waiting, "relaying");
+    let bar = progress(queued(vault)?, "relaying");
     let mut count = Count::default();
     let gate = loop {
         let budget = if stop.is_asked() { 0 } else { usize::MAX };
@@ -59,11 +58,16 @@ pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
 
 /// Ended by a signal: done only where nothing is left.
 fn stopped(vault: &Vault, count: &Count) -> Result<u8, Failure> {
-    let left: u64 = vault.reader()?.totals()?.iter().filter(|t| t.state == State::Queued).map(|t| t.events).sum();
+    let left = queued(vault)?;
     if left == 0 {
         return count.verdict();
     }
     Err(Failure::temporary(format!("stopped with {left} to send"), "Nothing is lost. Run it again to go on."))
+}
+
+fn queued(vault: &Vault) -> Result<u64, Failure> {
+    let totals = vault.reader()?.totals()?;
+    Ok(totals.iter().filter(|t| t.state == State::Queued).map(|t| t.events).sum())
 }
 
 /// What a drain did.
