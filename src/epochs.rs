@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::custody::{CustodyError, DataKey, PurposeKey, Sealed, WrappedKey, WrappingKey};
+use crate::custody::{CustodyError, DataKey, ErrorKind, PurposeKey, Sealed, WrappedKey, WrappingKey};
 use crate::facts::{Digest, Framed, Timestamp};
 use crate::protocol::epoch_record::EpochRecord;
 use crate::protocol::{Signature, json};
@@ -141,11 +141,12 @@ impl Epochs {
             return Err(untrusted("its record speaks of something else"));
         }
         let key = self.wrapping.unwrap_data_key(&row.wrapped, context.as_bytes())?;
-        let committed = key.open(context.as_bytes(), &row.commitment);
-        if !committed.is_ok_and(|text| *text == COMMITTED) {
-            return Err(untrusted("its data key is not the one that was committed to"));
+        match key.open(context.as_bytes(), &row.commitment) {
+            Ok(text) if *text == COMMITTED => Ok(key),
+            // A device that went away says nothing about the epoch.
+            Err(e) if e.kind == ErrorKind::Away => Err(e.into()),
+            Ok(_) | Err(_) => Err(untrusted("its data key is not the one that was committed to")),
         }
-        Ok(key)
     }
 
     fn context(&self, number: u32) -> Framed {

@@ -173,12 +173,6 @@ impl SigningKey for AwayKey {
     }
 
     fn sign(&self, _: &Preimage) -> Result<Signature, CustodyError> {
-        Err(CustodyError {
-            kind: ErrorKind::Broken,
-            backend: "test",
-            operation: "sign",
-            message: "away".into(),
-            advice: String::new(),
-        })
+        Err(CustodyError::new(ErrorKind::Away, "test", "sign", "away", ""))
     }
 }

@@ -24,6 +24,18 @@ pub trait DataKey: Send + Sync + fmt::Debug {
 pub enum Residence {
     /// In our memory, locked and wiped.
     Released,
+    /// In the device alone, which seals and opens.
+    Resident,
+}
+
+impl Residence {
+    /// The name as configuration and reports write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Resident => "resident",
+        }
+    }
 }
 
 /// A sealed record.
@@ -80,11 +92,5 @@ impl DataKey for ReleasedDataKey {
 const CHANGED: &str = "The record was changed, moved or damaged since it was written; nothing of it is used.";
 
 fn failure(operation: &'static str, message: &str, advice: &str) -> CustodyError {
-    CustodyError {
-        kind: ErrorKind::Broken,
-        backend: "released",
-        operation,
-        message: message.to_owned(),
-        advice: advice.to_owned(),
-    }
+    CustodyError::new(ErrorKind::Broken, "released", operation, message, advice)
 }

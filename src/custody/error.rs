@@ -3,9 +3,12 @@ use std::fmt;
 /// What a caller does about a custody failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
+    /// The device does not answer, or is not there. Nothing was done; the same call may do it later.
+    Away,
     /// What is stored does not open, or a key is not what it says it is. Nothing is retried.
     Broken,
-    /// The configuration names something that cannot be used: an unknown form, a loose file mode.
+    /// The configuration names something that cannot be used: an unknown form, a loose file mode, a key that may be
+    /// extracted.
     Misconfigured,
     /// There is no such key.
     NotFound,
@@ -24,17 +27,35 @@ pub struct CustodyError {
     pub kind: ErrorKind,
     /// Which backend failed.
     pub backend: &'static str,
-    /// In which of its operations.
+    /// In which of its operations; the function's name where it was a device's.
     pub operation: &'static str,
+    /// What the device said, by its own name for it.
+    pub code: Option<String>,
     /// What happened.
     pub message: String,
     /// What the operator can do.
     pub advice: String,
 }
 
+impl CustodyError {
+    /// A failure that no device told of.
+    pub fn new(
+        kind: ErrorKind,
+        backend: &'static str,
+        operation: &'static str,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self { kind, backend, operation, code: None, message: message.into(), advice: advice.into() }
+    }
+}
+
 impl fmt::Display for CustodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}: {})", self.message, self.backend, self.operation)
+        match &self.code {
+            Some(code) => write!(f, "{} ({}: {code})", self.message, self.operation),
+            None => write!(f, "{} ({}: {})", self.message, self.backend, self.operation),
+        }
     }
 }
 

@@ -21,9 +21,9 @@ use super::{CustodyError, ErrorKind};
 const BACKEND: &str = "file";
 
 fn misconfigured(operation: &'static str, message: String, advice: impl Into<String>) -> CustodyError {
-    CustodyError { kind: ErrorKind::Misconfigured, backend: BACKEND, operation, message, advice: advice.into() }
+    CustodyError::new(ErrorKind::Misconfigured, BACKEND, operation, message, advice)
 }
 
 fn broken(operation: &'static str, message: String, advice: impl Into<String>) -> CustodyError {
-    CustodyError { kind: ErrorKind::Broken, backend: BACKEND, operation, message, advice: advice.into() }
+    CustodyError::new(ErrorKind::Broken, BACKEND, operation, message, advice)
 }

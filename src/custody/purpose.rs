@@ -34,6 +34,7 @@ impl Purpose {
                 | (Self::Relay, Domain::Relay)
                 | (Self::Source, Domain::Source)
                 | (Self::Witness, Domain::Witness | Domain::Fork)
+                | (_, Domain::SelfTest)
         )
     }
 
@@ -55,17 +56,10 @@ impl PurposeKey {
     /// algorithm is refused there.
     pub fn bind(purpose: Purpose, kid: &str, key: SharedSigningKey) -> Result<Self, CustodyError> {
         if purpose.is_ed25519_only() && key.algorithm() != Algorithm::Ed25519 {
-            return Err(CustodyError {
-                kind: ErrorKind::Unsupported,
-                backend: "custody",
-                operation: "bind",
-                message: format!(
-                    "the {} key is {}, but its contract is Ed25519 only",
-                    purpose.name(),
-                    key.algorithm().name()
-                ),
-                advice: "Use an Ed25519 key for relay and witness; P-256 serves source attestations.".into(),
-            });
+            let (name, algorithm) = (purpose.name(), key.algorithm().name());
+            let message = format!("the {name} key is {algorithm}, but its contract is Ed25519 only");
+            let advice = "Use an Ed25519 key for relay and witness; P-256 serves source attestations.";
+            return Err(failure(ErrorKind::Unsupported, "bind", message, advice));
         }
         Ok(Self { purpose, kid: kid.to_owned(), key })
     }
@@ -100,13 +94,9 @@ impl PurposeKey {
     /// Signs without verifying, for a caller that verifies elsewhere.
     pub(super) fn sign_unchecked(&self, preimage: &Preimage) -> Result<Signature, CustodyError> {
         if !self.purpose.covers(preimage.domain()) {
-            return Err(CustodyError {
-                kind: ErrorKind::Unsupported,
-                backend: "custody",
-                operation: "sign",
-                message: format!("the {} key does not sign {}", self.purpose.name(), preimage.domain().name()),
-                advice: "This is a defect in local-vault; please report it.".into(),
-            });
+            let message = format!("the {} key does not sign {}", self.purpose.name(), preimage.domain().name());
+            let advice = "This is a defect in local-vault; please report it.";
+            return Err(failure(ErrorKind::Unsupported, "sign", message, advice));
         }
         self.key.sign(preimage)
     }
@@ -116,14 +106,16 @@ impl PurposeKey {
         if self.protection() == Protection::Software {
             return Ok(());
         }
-        self.public_key().verify(preimage, signature).map_err(|_| CustodyError {
-            kind: ErrorKind::Broken,
-            backend: "custody",
-            operation: "verify",
-            message: format!("the device's signature with the {} key does not verify", self.purpose.name()),
-            advice: "Nothing was sent. Take the device out of service and run its self-test.".into(),
+        self.public_key().verify(preimage, signature).map_err(|_| {
+            let message = format!("the device's signature with the {} key does not verify", self.purpose.name());
+            let advice = "Nothing was sent. Take the device out of service and run: local-vault custody selftest";
+            failure(ErrorKind::Broken, "verify", message, advice)
         })
     }
+}
+
+fn failure(kind: ErrorKind, operation: &'static str, message: String, advice: &str) -> CustodyError {
+    CustodyError::new(kind, "custody", operation, message, advice)
 }
 
 impl fmt::Debug for PurposeKey {

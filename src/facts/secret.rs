@@ -21,6 +21,14 @@ impl SecretBytes {
         &self.0
     }
 
+    /// The bytes of a secret that is a line, without the end of it.
+    pub fn expose_line(&self) -> &[u8] {
+        match self.0.strip_suffix(b"\n") {
+            Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+            None => &self.0,
+        }
+    }
+
     /// The bytes as text, where they are UTF-8.
     pub fn expose_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()

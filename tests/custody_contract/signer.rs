@@ -20,7 +20,10 @@ const NEVER: Duration = Duration::from_secs(600);
 const SOON: Duration = Duration::from_millis(250);
 
 fn signer(key: SharedSigningKey, deadline: Duration, queue: usize) -> Signer {
-    Signer::spawn(PurposeKey::bind(Purpose::Relay, "k1", key).unwrap(), SignerConfig { deadline, queue })
+    Signer::spawn(
+        PurposeKey::bind(Purpose::Relay, "k1", key).unwrap(),
+        SignerConfig { deadline, queue, ..SignerConfig::default() },
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,13 +159,7 @@ impl SigningKey for Held {
         let _ = self.entered.send(());
         match self.pass.lock().unwrap().recv() {
             Ok(()) => self.key.sign(preimage),
-            Err(_) => Err(CustodyError {
-                kind: ErrorKind::Broken,
-                backend: "test",
-                operation: "sign",
-                message: "the gate is gone".into(),
-                advice: String::new(),
-            }),
+            Err(_) => Err(CustodyError::new(ErrorKind::Away, "test", "sign", "the gate is gone", "")),
         }
     }
 }

@@ -46,12 +46,10 @@ pub(super) fn decrypt(
         let message = format!("{name} is encrypted, and no passphrase is configured");
         return Err(misconfigured("decrypt", message, "Name a passphrase_file beside the key."));
     };
-    let refused = || CustodyError {
-        kind: ErrorKind::Refused,
-        backend: BACKEND,
-        operation: "decrypt",
-        message: format!("the passphrase does not open {name}"),
-        advice: format!("Check {}; nothing else was tried.", source.name()),
+    let refused = || {
+        let advice = format!("Check {}; nothing else was tried.", source.name());
+        let message = format!("the passphrase does not open {name}");
+        CustodyError::new(ErrorKind::Refused, BACKEND, "decrypt", message, advice)
     };
     let secret = source.read()?;
     let mut opened = Zeroizing::new(info.encrypted_data.as_bytes().to_vec());
@@ -96,11 +94,7 @@ fn memory(kdf: &ScryptParams) -> u64 {
 
 /// A passphrase is a line; its line end is not part of it.
 fn line<'a>(secret: &'a SecretBytes, source: &KeySource) -> Result<&'a [u8], CustodyError> {
-    let secret = secret.expose();
-    let secret = match secret.strip_suffix(b"\n") {
-        Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
-        None => secret,
-    };
+    let secret = secret.expose_line();
     if secret.is_empty() {
         let message = format!("{} holds no passphrase", source.name());
         return Err(misconfigured("decrypt", message, "Write the passphrase of the key into it, as one line."));

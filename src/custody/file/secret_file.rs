@@ -19,12 +19,10 @@ const LONGEST: u64 = 64 * 1024;
 /// Mode and owner are those of the open file, so that it cannot be exchanged between the check and the reading.
 pub fn read_secret_file(path: &Path) -> Result<SecretBytes, CustodyError> {
     let shown = path.display();
-    let unreadable = |e: io::Error| CustodyError {
-        kind: if e.kind() == IoKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Misconfigured },
-        backend: BACKEND,
-        operation: "open",
-        message: format!("cannot read {shown}: {e}"),
-        advice: "Check the path in the configuration, and that this user may read the file.".into(),
+    let unreadable = |e: io::Error| {
+        let kind = if e.kind() == IoKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Misconfigured };
+        let advice = "Check the path in the configuration, and that this user may read the file.";
+        CustodyError::new(kind, BACKEND, "open", format!("cannot read {shown}: {e}"), advice)
     };
     let file = open(path).map_err(unreadable)?;
     let meta = file.metadata().map_err(unreadable)?;
