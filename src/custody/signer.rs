@@ -1,3 +1,4 @@
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -14,15 +15,17 @@ pub struct SignerConfig {
     pub deadline: Duration,
     /// Requests that wait for the key, at least one; beyond that, callers wait for room.
     pub queue: usize,
+    /// How many signatures are made at once, at least one. More than one helps where the device has several sessions.
+    pub threads: usize,
 }
 
 impl Default for SignerConfig {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(10), queue: 64 }
+        Self { deadline: Duration::from_secs(10), queue: 64, threads: 1 }
     }
 }
 
-/// Signs for async callers: a message interface with a bounded queue and a deadline, in front of a thread that may
+/// Signs for async callers: a message interface with a bounded queue and a deadline, in front of threads that may
 /// block in a device. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Signer {
@@ -39,13 +42,16 @@ struct Request {
 }
 
 impl Signer {
-    /// Starts the thread; it ends with the last clone of the signer.
+    /// Starts the threads; they end with the last clone of the signer.
     /// Panics where `config.queue` is zero, or the system has no thread left to give.
     pub fn spawn(key: PurposeKey, config: SignerConfig) -> Self {
         let (queue, requests) = mpsc::channel(config.queue);
-        let name = format!("sign-{}", key.purpose().name());
-        let worker = key.clone();
-        thread::Builder::new().name(name).spawn(move || serve(&worker, requests)).expect("a thread to sign on");
+        let requests = Arc::new(Mutex::new(requests));
+        for _ in 0..config.threads {
+            let (worker, requests) = (key.clone(), requests.clone());
+            let thread = thread::Builder::new().name(format!("sign-{}", key.purpose().name()));
+            thread.spawn(move || serve(&worker, &requests)).expect("a thread to sign on");
+        }
         Self { key, deadline: config.deadline, queue }
     }
 
@@ -73,8 +79,10 @@ impl Signer {
     }
 }
 
-fn serve(key: &PurposeKey, mut requests: mpsc::Receiver<Request>) {
-    while let Some(Request { preimage, reply }) = requests.blocking_recv() {
+fn serve(key: &PurposeKey, requests: &Mutex<mpsc::Receiver<Request>>) {
+    // One thread waits for the next request, the others for their turn to wait.
+    let next = || requests.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+    while let Some(Request { preimage, reply }) = next() {
         // A caller that gave up gets no signature made for nobody.
         if reply.is_closed() {
             continue;

@@ -18,6 +18,8 @@ pub enum Domain {
     Source,
     /// The record of an epoch's data key, ours.
     Epoch,
+    /// What a key signs to show that it works, ours. Says nothing.
+    SelfTest,
 }
 
 impl Domain {
@@ -30,6 +32,7 @@ impl Domain {
             Self::Fork => "attesto.v2.fork",
             Self::Source => "local-vault.source.v1",
             Self::Epoch => "local-vault.epoch.v1",
+            Self::SelfTest => "local-vault.self-test.v1",
         }
     }
 

@@ -1,7 +1,7 @@
 use std::fmt;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use ed25519_dalek::VerifyingKey;
-use p256::ecdsa::signature::Verifier as _;
 
 use super::Preimage;
 
@@ -104,7 +104,9 @@ impl PublicKey {
                 if signature.normalize_s() != signature {
                     return Err(InvalidSignature);
                 }
-                key.verify(message, &signature).map_err(|_| InvalidSignature)
+                // Four times as fast as the crate that holds the key (decision 0008).
+                let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.to_sec1_point(false));
+                key.verify(message, &signature.to_bytes()).map_err(|_| InvalidSignature)
             }
         }
     }
