@@ -6,6 +6,10 @@
 mod file;
 mod reader;
 mod settings;
+#[cfg(feature = "pkcs11")]
+mod token;
 
 pub use file::EXAMPLE;
-pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeySetting, RelaySettings, Settings};
+pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};
+#[cfg(feature = "pkcs11")]
+pub use token::{TokenSettings, Wrapping};

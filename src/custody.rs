@@ -3,6 +3,7 @@
 //! A service is handed a [`Signer`], a [`WrappingKey`] or a [`DataKey`] and cannot tell which device stands behind
 //! it. A backend's own types stay in its folder.
 
+pub mod conformance;
 mod data_key;
 mod error;
 mod purpose;
@@ -10,6 +11,8 @@ mod signer;
 mod wrapping;
 
 pub mod file;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 
 pub use data_key::{DataKey, ReleasedDataKey, Residence, Sealed};
 pub use error::{CustodyError, ErrorKind};

@@ -49,6 +49,12 @@ const SANDBOX_BINARY: &str = "bin/local-vault-sandbox.rs";
 /// What stands in front of a file that is for tests alone, whether it says so itself or its parent does.
 const TEST_FILE: &str = "#![cfg(test)]\n";
 
+/// The backends of custody. Above it only the shell names them.
+const BACKENDS: [&str; 2] = ["file", "pkcs11"];
+
+/// Libraries of devices, whose types stay in the folder of their backend.
+const FOREIGN: [&str; 1] = ["cryptoki"];
+
 /// The one file that writes to standard output and standard error.
 const OUTPUT: &str = "cli/output.rs";
 
@@ -97,11 +103,16 @@ fn violations(name: &str, text: &str) -> Vec<String> {
             say(format!("{} (layer {}) imports {} (layer {})", home.name, home.layer, there.name, there.layer));
         }
     }
-    let names_backend = |path: &Vec<String>| path.starts_with(&["custody".to_owned(), "file".to_owned()]);
-    if home.is_some_and(|home| home.layer < 5 && home.name != "custody")
-        && imports(shipped(&code), &module, is_room).iter().any(names_backend)
-    {
-        say("names a backend, custody::file".into());
+    if home.is_some_and(|home| home.layer < 5 && home.name != "custody") {
+        let imported = imports(shipped(&code), &module, is_room);
+        let imports = |backend: &str| imported.iter().any(|path| path.starts_with(&["custody".into(), backend.into()]));
+        for backend in BACKENDS.into_iter().filter(|backend| imports(backend)) {
+            say(format!("names a backend, custody::{backend}"));
+        }
+    }
+    if !(module[0] == "custody" && module.get(1).is_some_and(|room| BACKENDS.contains(room))) {
+        let foreign = FOREIGN.into_iter().filter(|name| names(&code, name));
+        foreign.for_each(|name| say(format!("names {name} outside its backend's folder")));
     }
     let prints = ["println!", "eprintln!", "print!", "eprint!", "process::exit"];
     if name != OUTPUT && !on_top {

@@ -1,105 +1,74 @@
+#[cfg(feature = "pkcs11")]
+mod generate;
+mod report;
+mod selftest;
+#[cfg(feature = "pkcs11")]
+mod token;
+
 use clap::Subcommand;
 
 use super::failure::Failure;
-use super::output::{Output, printable};
-use super::vault::{LoadedKey, Vault};
-use crate::custody::WrappingKey as _;
-use crate::custody::file::Encryption;
-use crate::protocol::json::{Object, Value};
+use super::vault::Vault;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum CustodyCommand {
-    /// Show each key: purpose, algorithm, where it is, how it is protected, its public half
+    /// Make a key in the token, and print what the config file needs to know of it
+    #[cfg(feature = "pkcs11")]
+    Generate(generate::GenerateArgs),
+    /// List every key in the token, whether it is configured or not
+    #[cfg(feature = "pkcs11")]
+    #[command(after_help = EXAMPLES)]
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the token says of a key, and why it would be refused
+    #[cfg(feature = "pkcs11")]
+    #[command(after_help = EXAMPLES)]
+    Show {
+        /// Its label
+        label: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the device and each key: purpose, algorithm, where it is, how it is protected, its public half
     #[command(after_help = EXAMPLES)]
     Report {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
+    /// Sign and verify, wrap and unwrap, seal and open with each configured key
+    Selftest(selftest::SelftestArgs),
+    /// Allow one more try of a PIN that was refused, after it was mended where that cannot be seen
+    #[cfg(feature = "pkcs11")]
+    #[command(after_help = EXAMPLES)]
+    RetryPin,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   local-vault custody report
-  local-vault custody report --json | jq -r '.keys[] | .purpose + \"=\" + .publicKeyHex'   for `verify --public-key`";
-
-/// What OWASP recommends for PBKDF2-SHA256. OpenSSL's `genpkey` writes 2,048.
-const ENOUGH_ITERATIONS: u32 = 600_000;
+  local-vault custody report --json | jq -r '.keys[] | .purpose + \"=\" + .publicKeyHex'   for `verify --public-key`
+  local-vault custody generate relay >> local-vault.toml
+  local-vault custody list
+  local-vault custody show local-vault-relay
+  local-vault custody selftest --full";
 
 pub(super) fn run(vault: &Vault, command: CustodyCommand) -> Result<u8, Failure> {
-    let CustodyCommand::Report { json } = command;
-    let mut keys = vault.signing_keys()?;
-    let root = vault.settings.custody.encryption_key.is_some().then(|| vault.root_key()).transpose()?;
-    if let Some(root) = root.as_ref().filter(|_| vault.settings.custody.record.is_none()) {
-        let (key, source) = (vault.record_key(root)?, "the encryption key (HKDF)".to_owned());
-        keys.push(LoadedKey { key, encryption: Encryption::None, source });
-    }
-    let output = Output::new();
-    if json {
-        let keys: Vec<Value> = keys.iter().map(|key| object(key).into()).collect();
-        let wrapping = root.map(|root| {
-            Object::new()
-                .with("keyId", root.key_id())
-                .with("scheme", root.scheme())
-                .with("protection", root.protection().name())
-        });
-        output.json(&Object::new().with("backend", "file").with("keys", keys).with("wrapping", wrapping))?;
-        return Ok(0);
-    }
-    let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
-    output.table(&["PURPOSE", "ALGORITHM", "PROTECTION", "KID", "AT REST", "SOURCE", "PUBLIC KEY"], &rows)?;
-    if let Some(root) = root {
-        let line = format!("wrapping key {} ({}, {})", root.key_id(), root.scheme(), root.protection().name());
-        output.line(&line)?;
-    }
-    for key in &keys {
-        if let Some(remark) = remark(key) {
-            output.note(&remark);
-        }
-    }
-    Ok(0)
-}
-
-fn object(loaded: &LoadedKey) -> Object {
-    let key = &loaded.key;
-    Object::new()
-        .with("purpose", key.purpose().name())
-        .with("algorithm", key.public_key().algorithm().name())
-        .with("protection", key.protection().name())
-        .with("kid", key.kid())
-        .with("atRest", at_rest(loaded.encryption))
-        .with("source", loaded.source.as_str())
-        .with("publicKeyHex", key.public_key().to_hex())
-}
-
-fn row(loaded: &LoadedKey) -> Vec<String> {
-    let key = &loaded.key;
-    vec![
-        key.purpose().name().into(),
-        key.public_key().algorithm().name().into(),
-        key.protection().name().into(),
-        printable(key.kid()),
-        at_rest(loaded.encryption),
-        printable(&loaded.source),
-        key.public_key().to_hex(),
-    ]
-}
-
-fn at_rest(encryption: Encryption) -> String {
-    match encryption {
-        Encryption::None => "plain".into(),
-        Encryption::Pbkdf2 { iterations } => format!("pbkdf2 x{iterations}"),
-        Encryption::Scrypt => "scrypt".into(),
-    }
-}
-
-fn remark(loaded: &LoadedKey) -> Option<String> {
-    match loaded.encryption {
-        Encryption::Pbkdf2 { iterations } if iterations < ENOUGH_ITERATIONS => Some(format!(
-            "{}: {iterations} PBKDF2 iterations are few; rewrite it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW",
-            loaded.source
-        )),
-        _ => None,
+    match command {
+        #[cfg(feature = "pkcs11")]
+        CustodyCommand::Generate(args) => generate::run(vault, args),
+        #[cfg(feature = "pkcs11")]
+        CustodyCommand::List { json } => token::list(vault, json),
+        CustodyCommand::Report { json } => report::run(vault, json),
+        #[cfg(feature = "pkcs11")]
+        CustodyCommand::RetryPin => token::retry_pin(vault),
+        CustodyCommand::Selftest(args) => selftest::run(vault, args),
+        #[cfg(feature = "pkcs11")]
+        CustodyCommand::Show { label, json } => token::show(vault, &label, json),
     }
 }

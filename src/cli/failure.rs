@@ -69,8 +69,19 @@ impl Failure {
 
     /// Several things are wrong with the configuration.
     pub(super) fn configs(failures: Vec<Self>) -> Self {
+        Self { code: CONFIG, ..Self::several("the configuration is refused", failures) }
+    }
+
+    /// Several things are wrong, with the code of the first.
+    pub(super) fn several(what: &str, failures: Vec<Self>) -> Self {
+        let code = failures.first().map_or(CONFIG, |failure| failure.code);
         let details = failures.into_iter().map(|failure| format!("{}. {}", failure.message, failure.advice)).collect();
-        Self { details, ..Self::config("the configuration is refused", "Mend each line.") }
+        Self { details, ..Self::new(code, what, "Mend each line.") }
+    }
+
+    /// Whether the device is away, so that it may be better later.
+    pub(super) const fn is_away(&self) -> bool {
+        self.code == UNAVAILABLE
     }
 
     /// A file cannot be read or written.
@@ -127,6 +138,7 @@ impl From<ConfigError> for Failure {
 impl From<CustodyError> for Failure {
     fn from(error: CustodyError) -> Self {
         let code = match error.kind {
+            ErrorKind::Away => UNAVAILABLE,
             ErrorKind::Broken => DATA,
             ErrorKind::Misconfigured | ErrorKind::NotFound | ErrorKind::Unsupported => CONFIG,
             ErrorKind::Refused => REFUSED,

@@ -9,6 +9,9 @@ use super::output::Output;
 use super::vault::Vault;
 use crate::ingest::check_id;
 
+/// How the relay names a send that was not signed.
+pub(super) const KEY_AWAY: &str = "signing-key-unavailable";
+
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:

@@ -1,27 +1,35 @@
 mod keys;
+#[cfg(feature = "pkcs11")]
+mod token;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(feature = "pkcs11")]
+use std::sync::OnceLock;
 
 use super::failure::Failure;
 use super::import;
 use crate::config::{Flags, Settings};
 use crate::custody::Purpose;
+#[cfg(feature = "pkcs11")]
+use crate::custody::pkcs11::Token;
 use crate::facts::{Clock, SystemClock};
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
 use crate::spool::import::is_published_spool;
 use crate::spool::{self, Spool, SpoolKeys, SpoolReader};
 use crate::store::{FileKind, Schema, StoreError, file_kind};
 use crate::witness::{self, Witness, is_published_witness};
-pub(super) use keys::LoadedKey;
+pub(super) use keys::{Kept, LoadedKey};
 
 /// What the configuration amounts to: builds each room from it, and hands out what was built.
 #[derive(Debug)]
 pub(super) struct Vault {
     pub(super) settings: Settings,
     pub(super) clock: Arc<dyn Clock>,
+    #[cfg(feature = "pkcs11")]
+    token: OnceLock<Arc<Token>>,
 }
 
 /// A store's path, and a database of the published package that it takes over.
@@ -37,7 +45,12 @@ impl Vault {
             Err(std::env::VarError::NotPresent) => Ok(None),
             Err(std::env::VarError::NotUnicode(_)) => Err(()),
         };
-        Ok(Self { settings: Settings::load(flags, &environment)?, clock: Arc::new(SystemClock) })
+        Ok(Self {
+            settings: Settings::load(flags, &environment)?,
+            clock: Arc::new(SystemClock),
+            #[cfg(feature = "pkcs11")]
+            token: OnceLock::new(),
+        })
     }
 
     /// The installation that was configured.
@@ -76,8 +89,7 @@ impl Vault {
 
     /// A spool at a path of its own, with the configured keys.
     pub(super) fn spool_at(&self, path: &Path) -> Result<Spool, Failure> {
-        let root = self.root_key()?;
-        let keys = SpoolKeys { record: self.record_key(&root)?, wrapping: root };
+        let keys = SpoolKeys { record: self.record_key()?, wrapping: self.wrapping_key()? };
         Ok(Spool::open(path, keys, self.clock.clone())?)
     }
 

@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::{Problems, Section};
-use super::settings::KeySetting;
+use super::settings::{Backend, KeyPlace, KeySetting};
+#[cfg(feature = "pkcs11")]
+use super::token::{self, TokenSettings};
 use crate::custody::Protection;
 use crate::custody::file::KeySource;
 use crate::facts::Digest;
@@ -31,8 +33,11 @@ pub(super) struct FileConfig {
 /// Its `[custody]`.
 #[derive(Debug, Default)]
 pub(super) struct FileCustody {
+    pub(super) backend: Backend,
     pub(super) minimum: Option<Protection>,
     pub(super) encryption_key: Option<KeySource>,
+    #[cfg(feature = "pkcs11")]
+    pub(super) token: Option<TokenSettings>,
     pub(super) relay: Option<KeySetting>,
     pub(super) source: Option<KeySetting>,
     pub(super) witness: Option<KeySetting>,
@@ -74,32 +79,51 @@ impl FileConfig {
 }
 
 fn custody(mut section: Section<'_>, folder: &Path) -> FileCustody {
-    section.parsed("backend", "\"file\"", |name| (name == "file").then_some(()));
+    let backend = section.parsed("backend", Backend::EXPECTED, Backend::from_name).unwrap_or_default();
     let protections = "\"software\", \"device-released\" or \"device-resident\"";
     let minimum = section.parsed("minimum_protection", protections, Protection::from_name);
     let mut file = section.section("file");
     let encryption_key = secret_file(&mut file, "encryption_key_file", folder);
     file.end();
+    #[cfg(feature = "pkcs11")]
+    let token = token::read(section.section("pkcs11"), backend, folder);
     let mut keys = section.section("keys");
-    let (relay, source) = (key(keys.section("relay"), folder), key(keys.section("source"), folder));
-    let (witness, record) = (key(keys.section("witness"), folder), key(keys.section("record"), folder));
+    let mut key = |name| key(keys.section(name), backend, folder);
+    let (relay, source, witness, record) = (key("relay"), key("source"), key("witness"), key("record"));
     keys.end();
     section.end();
-    FileCustody { minimum, encryption_key, relay, source, witness, record }
+    FileCustody {
+        backend,
+        minimum,
+        encryption_key,
+        #[cfg(feature = "pkcs11")]
+        token,
+        relay,
+        source,
+        witness,
+        record,
+    }
 }
 
-fn key(mut section: Section<'_>, folder: &Path) -> Option<KeySetting> {
+fn key(mut section: Section<'_>, backend: Backend, folder: &Path) -> Option<KeySetting> {
     if section.is_empty() {
         return None;
     }
-    if !(section.has("file") && section.has("kid")) {
-        section.problem("needs file and kid");
-    }
-    let file = secret_file(&mut section, "file", folder);
+    let place = match backend {
+        Backend::File => key_file(&mut section, folder),
+        #[cfg(feature = "pkcs11")]
+        Backend::Pkcs11 => token::read_key(&mut section),
+    };
     let kid = section.text("kid");
-    let passphrase = secret_file(&mut section, "passphrase_file", folder);
     section.end();
-    Some(KeySetting { source: file?, passphrase, kid: kid? })
+    Some(KeySetting { place: place?, kid: kid? })
+}
+
+fn key_file(section: &mut Section<'_>, folder: &Path) -> Option<KeyPlace> {
+    section.needs(&["file", "kid"]);
+    let source = secret_file(section, "file", folder);
+    let passphrase = secret_file(section, "passphrase_file", folder);
+    Some(KeyPlace::File { source: source?, passphrase })
 }
 
 /// A file that holds a secret. Errors name files, so a key that stands here by mistake is refused unseen.

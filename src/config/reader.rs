@@ -31,7 +31,7 @@ impl<'a> Section<'a> {
     /// A table in this one; empty where there is none.
     pub(super) fn section(&mut self, key: &str) -> Self {
         let name = self.full(key);
-        let line = self.members.get(key).map_or(1, |value| line_of(self.text, value.span().start));
+        let line = self.members.get(key).map_or(self.line, |value| line_of(self.text, value.span().start));
         let table = self.take(key, "a table", |value| match value {
             DeValue::Table(table) => Some(table),
             _ => None,
@@ -56,6 +56,12 @@ impl<'a> Section<'a> {
             DeValue::String(text) if !text.is_empty() => Some(text.into_owned()),
             _ => None,
         })
+    }
+
+    /// `true`, where something may be asked for and not refused.
+    #[cfg(feature = "pkcs11")]
+    pub(super) fn flag(&mut self, key: &str) -> Option<()> {
+        self.take(key, "true, or left out", |value| matches!(value, DeValue::Boolean(true)).then_some(()))
     }
 
     /// Text that `read` understands; `expected` says what that is.
@@ -104,9 +110,23 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// Notes where not all of these were said. To be asked before they are taken.
+    pub(super) fn needs(&self, keys: &[&str]) {
+        if !keys.iter().all(|key| self.has(key)) {
+            let (last, first) = keys.split_last().unwrap_or((&"", &[]));
+            self.problem(&format!("needs {} and {last}", first.join(", ")));
+        }
+    }
+
     /// Notes something that is wrong with this section as a whole.
     pub(super) fn problem(&self, what: &str) {
         self.problems.borrow_mut().push((self.line, format!("{} {what}", self.name)));
+    }
+
+    /// Ends a section that has no business here, which was told of already.
+    #[cfg(feature = "pkcs11")]
+    pub(super) fn pass_over(mut self) {
+        self.members.clear();
     }
 
     /// Ends the section: what was not asked for is unknown.

@@ -5,9 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::file::{FileConfig, FileCustody};
 use super::reader::Problems;
+#[cfg(feature = "pkcs11")]
+use super::token::{TokenSettings, Wrapping};
 use crate::custody::Protection;
 use crate::custody::file::KeySource;
+#[cfg(feature = "pkcs11")]
+use crate::custody::pkcs11::{KeyName, PinSource, TokenName};
 use crate::facts::{Digest, SecretBytes};
+#[cfg(feature = "pkcs11")]
+use crate::protocol::PublicKey;
 
 /// Everything that was configured, from all sources, in agreement with one another.
 #[derive(Debug)]
@@ -52,8 +58,11 @@ pub struct RelaySettings {
 pub struct CustodySettings {
     /// What every key must reach.
     pub minimum: Protection,
-    /// The root key of the file backend.
+    /// The root key of the file backend. It opens published spools in any case.
     pub encryption_key: Option<KeySource>,
+    /// A token that holds keys.
+    #[cfg(feature = "pkcs11")]
+    pub token: Option<TokenSettings>,
     /// Signs envelopes.
     pub relay: Option<KeySetting>,
     /// Signs source attestations.
@@ -69,12 +78,57 @@ pub struct CustodySettings {
 /// A signing key.
 #[derive(Debug, Clone)]
 pub struct KeySetting {
-    /// Where it lies.
-    pub source: KeySource,
-    /// What opens it, where it is encrypted.
-    pub passphrase: Option<KeySource>,
+    /// Where it is.
+    pub place: KeyPlace,
     /// The name under which verifiers know it.
     pub kid: String,
+}
+
+/// Where a signing key is.
+#[derive(Debug, Clone)]
+pub enum KeyPlace {
+    /// In a file or a setting.
+    File {
+        /// Which.
+        source: KeySource,
+        /// What opens it, where it is encrypted.
+        passphrase: Option<KeySource>,
+    },
+    /// In the token.
+    #[cfg(feature = "pkcs11")]
+    Token {
+        /// By this name.
+        name: KeyName,
+        /// With this public half. The published settings do not pin it.
+        public_key: Option<PublicKey>,
+    },
+}
+
+/// What holds the keys that a config file names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Backend {
+    /// Files, and the environment.
+    #[default]
+    File,
+    /// A PKCS#11 token.
+    #[cfg(feature = "pkcs11")]
+    Pkcs11,
+}
+
+impl Backend {
+    #[cfg(feature = "pkcs11")]
+    pub(super) const EXPECTED: &str = "\"file\" or \"pkcs11\"";
+    #[cfg(not(feature = "pkcs11"))]
+    pub(super) const EXPECTED: &str = "\"file\" (this build has no pkcs11)";
+
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "file" => Some(Self::File),
+            #[cfg(feature = "pkcs11")]
+            "pkcs11" => Some(Self::Pkcs11),
+            _ => None,
+        }
+    }
 }
 
 /// What the command line said.
@@ -112,6 +166,8 @@ const SPOOL: &str = "local-vault-spool.sqlite3";
 const WITNESS: &str = "local-vault-witness.sqlite3";
 const PARALLEL: usize = 8;
 const IDLE_SLEEP: f64 = 5.0;
+/// What SIGNING_PROVIDER may be in this build.
+const PROVIDERS: &str = if cfg!(feature = "pkcs11") { "software or pkcs11" } else { "software" };
 
 impl Settings {
     /// Reads and merges all sources. Blocks on the config file.
@@ -174,7 +230,7 @@ impl Sources<'_> {
                 self.authorities_are_the_systems();
             }
         }
-        self.software_is_enough();
+        self.enough_is_asked_for(config_file.is_some(), file.custody.backend);
         Settings {
             installation_id: self.agreed(
                 "INSTALLATION_ID",
@@ -196,22 +252,27 @@ impl Sources<'_> {
                 parallel: file.parallel.unwrap_or(PARALLEL),
                 idle_sleep: self.idle_sleep(file.idle_sleep),
             },
-            custody: self.custody(file.custody),
+            custody: self.custody(file.custody, config_file.is_some()),
             config_file,
         }
     }
 
-    fn custody(&self, file: FileCustody) -> CustodySettings {
-        let FileCustody { minimum, encryption_key, relay, source, witness, record } = file;
+    fn custody(&self, file: FileCustody, has_file: bool) -> CustodySettings {
+        #[cfg(feature = "pkcs11")]
+        let (token, in_token) = self.token(&file, has_file);
+        #[cfg(not(feature = "pkcs11"))]
+        let (in_token, _) = (None, has_file);
+        let FileCustody { minimum, encryption_key, relay, source, witness, record, .. } = file;
         let root = self.secret("ATTESTO_LOCAL_VAULT_ENCRYPTION_KEY", encryption_key.is_some());
-        let signing = self.secret("ATTESTO_LOCAL_VAULT_SIGNING_KEY", relay.is_some() || witness.is_some());
+        let named = relay.is_some() || witness.is_some() || in_token.is_some();
+        let signing = self.secret("ATTESTO_LOCAL_VAULT_SIGNING_KEY", named);
         // An empty flag counts as none, as the published package has it.
         let given = |flag: &Option<String>| flag.clone().filter(|kid| !kid.is_empty());
         let (relay_kid, witness_kid) = (given(&self.flags.key_id), given(&self.flags.witness_key_id));
-        let published = match signing {
-            Some(source) => {
+        let published = match signing.map(|source| KeyPlace::File { source, passphrase: None }).or(in_token) {
+            Some(place) => {
                 let kid = relay_kid.or(witness_kid).or_else(|| self.variable("KEY_ID"));
-                Some(KeySetting { source, passphrase: None, kid: kid.unwrap_or_default() })
+                Some(KeySetting { place, kid: kid.unwrap_or_default() })
             }
             None => {
                 // The variable names the key of the relay; only the flag of a witness names another.
@@ -226,12 +287,59 @@ impl Sources<'_> {
         CustodySettings {
             minimum: minimum.unwrap_or(Protection::Software),
             encryption_key: encryption_key.or(root),
+            #[cfg(feature = "pkcs11")]
+            token,
             published_signing_key: published.is_some(),
             relay: relay.or_else(|| published.clone()),
             witness: witness.or(published),
             source,
             record,
         }
+    }
+
+    /// The token, and the published signing key in it. A config file says which token, and a variable may only say the
+    /// same; without one the published variables name the token and one key for relay and witness.
+    #[cfg(feature = "pkcs11")]
+    fn token(&self, file: &FileCustody, has_file: bool) -> (Option<TokenSettings>, Option<KeyPlace>) {
+        let label = |key: &Option<KeySetting>| match key.as_ref().map(|key| &key.place) {
+            Some(KeyPlace::Token { name, .. }) => Some(name.label.clone()),
+            _ => None,
+        };
+        if let Some(token) = &file.token {
+            let pin_file = match &token.pin {
+                PinSource::File(path) => Some(path.clone()),
+                _ => None,
+            };
+            self.agreed("PKCS11_MODULE", "custody.pkcs11.module", &None, Some(token.module.clone()));
+            self.agreed("PKCS11_TOKEN_LABEL", "custody.pkcs11.token_label", &None, token.token.label.clone());
+            self.agreed("PKCS11_KEY_LABEL", "custody.keys.relay.label", &None, label(&file.relay));
+            self.trust_is_the_files("PKCS11_PIN_FILE", "custody.pkcs11.pin_file", pin_file.is_some());
+            self.agreed("PKCS11_PIN_FILE", "custody.pkcs11.pin_file", &None, pin_file);
+            return (Some(token.clone()), None);
+        }
+        if has_file {
+            self.trust_is_the_files("PKCS11_MODULE", "custody.pkcs11.module", false);
+            return (None, None);
+        }
+        if self.variable("SIGNING_PROVIDER").as_deref() != Some("pkcs11") {
+            return (None, None);
+        }
+        let needed = |name: &str| {
+            let value = self.variable(name);
+            if value.is_none() {
+                self.problem(format!("{PREFIX}{name} is required with {PREFIX}SIGNING_PROVIDER=pkcs11"));
+            }
+            value.unwrap_or_default()
+        };
+        let token = TokenSettings {
+            module: needed("PKCS11_MODULE").into(),
+            token: TokenName { label: Some(needed("PKCS11_TOKEN_LABEL")), serial: None },
+            pin: PinSource::File(needed("PKCS11_PIN_FILE").into()),
+            profile: None,
+            wrapping: Wrapping::RootKey,
+        };
+        let name = KeyName { label: needed("PKCS11_KEY_LABEL"), id: None };
+        (Some(token), Some(KeyPlace::Token { name, public_key: None }))
     }
 
     /// A secret from the environment. One that the config file names too is a contradiction.
@@ -307,13 +415,22 @@ impl Sources<'_> {
         }
     }
 
-    /// Published settings that ask for a key in a device are refused as long as there is none, and never served by a
-    /// weaker one (I4).
-    fn software_is_enough(&self) {
-        for (name, enough) in [("SIGNING_PROVIDER", "software"), ("ASSURANCE", "L0")] {
-            if self.variable(name).is_some_and(|asked| asked != enough) {
-                self.problem(format!("{PREFIX}{name} asks for more than {enough}, and this version has no device"));
+    /// Published settings that ask for more than there is stop the start, and are never served by something weaker
+    /// (I4). Where there is a config file, it says what holds the keys (I8).
+    fn enough_is_asked_for(&self, has_file: bool, backend: Backend) {
+        match self.variable("SIGNING_PROVIDER").as_deref() {
+            None => {}
+            Some("software") if !has_file || backend == Backend::File => {}
+            #[cfg(feature = "pkcs11")]
+            Some("pkcs11") if !has_file || backend == Backend::Pkcs11 => {}
+            #[cfg(feature = "pkcs11")]
+            Some("software" | "pkcs11") => {
+                self.problem(format!("{PREFIX}SIGNING_PROVIDER contradicts custody.backend in the config file"));
             }
+            Some(_) => self.problem(format!("{PREFIX}SIGNING_PROVIDER must be {PROVIDERS}")),
+        }
+        if self.variable("ASSURANCE").is_some_and(|asked| asked != "L0") {
+            self.problem(format!("{PREFIX}ASSURANCE asks for more than L0, and this version attests no device"));
         }
     }
 

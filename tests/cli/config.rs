@@ -63,7 +63,7 @@ endpoint = 5
 spki_pins = ["ab"]
 idle_sleep_seconds = -1
 [custody]
-backend = "pkcs11"
+backend = "hsm"
 minimum_protection = "none"
 [custody.keys.relay]
 file = "relay.key"
@@ -80,7 +80,7 @@ kid = "x"
             "  c.toml:5: relay.endpoint must be text that is not empty",
             "  c.toml:6: relay.spki_pins must be a list of 64 hex digits each",
             "  c.toml:7: relay.idle_sleep_seconds must be seconds, 0 or more",
-            "  c.toml:9: custody.backend must be \"file\"",
+            "  c.toml:9: custody.backend must be \"file\" or \"pkcs11\"",
             "  c.toml:10: custody.minimum_protection must be \"software\", \"device-released\" or \"device-resident\"",
             "  c.toml:11: custody.keys.relay needs file and kid",
             "  c.toml:13: unknown key custody.keys.nope",
@@ -229,8 +229,8 @@ fn a_setting_that_asks_for_a_device_is_never_served_by_software() {
         78,
         &[
             REFUSED,
-            "  ATTESTO_LOCAL_VAULT_SIGNING_PROVIDER asks for more than software, and this version has no device",
-            "  ATTESTO_LOCAL_VAULT_ASSURANCE asks for more than L0, and this version has no device",
+            "  ATTESTO_LOCAL_VAULT_SIGNING_PROVIDER contradicts custody.backend in the config file",
+            "  ATTESTO_LOCAL_VAULT_ASSURANCE asks for more than L0, and this version attests no device",
             MEND,
         ],
     );

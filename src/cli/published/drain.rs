@@ -5,6 +5,7 @@ use clap::Args;
 use super::integer::integer;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
+use crate::cli::relay::KEY_AWAY;
 use crate::cli::stop::Stop;
 use crate::cli::vault::Vault;
 use crate::config::Flags;
@@ -97,35 +98,103 @@ pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Resul
         }
     };
     let mut stop = Stop::listen()?;
-    let mut drain = vault.drain(args.destination.dead_letter_like_published, false).await?;
+    let mut looped =
+        Loop { vault, like_published: args.destination.dead_letter_like_published, drain: None, degraded: false };
     while !stop.is_asked() {
-        let (sent, failed) = match drain.next(left).await? {
-            Step::Settled(outcome) => (outcome.is_sent(), print(&outcome)?),
-            Step::Idle { gate, .. } => (false, print_idle(gate)?),
+        let (sent, failed) = match looped.next(left).await? {
+            Looked::Settled(outcome) => (outcome.is_sent(), print(&outcome)?),
+            Looked::Idle(gate) => (false, print_idle(gate)?),
+            Looked::Away => (false, print_away()?),
         };
         left -= 1;
         if failed && args.stop_on_error {
-            finish(&mut drain).await?;
+            looped.finish().await?;
             return Ok(STOPPED_ON_ERROR);
         }
         if left == 0 {
             break;
         }
         // As published, but never while other streams have something under way.
-        if !sent && drain.is_quiet() {
+        if !sent && looped.is_quiet() {
             stop.sleep(idle).await;
         }
     }
-    finish(&mut drain).await?;
+    looped.finish().await?;
     Ok(0)
 }
 
-/// Ends what is in flight, and tells of it.
-async fn finish(drain: &mut Drain) -> Result<(), Failure> {
-    while let Step::Settled(outcome) = drain.next(0).await? {
-        print(&outcome)?;
+/// A relay that stays up while its keys are away, and goes on by itself when they are back.
+struct Loop {
+    vault: Vault,
+    like_published: bool,
+    /// None as long as the keys were not there yet.
+    drain: Option<Drain>,
+    degraded: bool,
+}
+
+/// What one look showed.
+enum Looked {
+    Settled(Outcome),
+    Idle(Gate),
+    /// The device that holds the keys is away.
+    Away,
+}
+
+impl Loop {
+    async fn next(&mut self, budget: usize) -> Result<Looked, Failure> {
+        match self.step(budget).await {
+            Ok(Step::Settled(outcome)) => {
+                let why = outcome.error.as_deref().filter(|error| *error == KEY_AWAY);
+                self.note(why.map(|_| "the signing key is away".to_owned()));
+                Ok(Looked::Settled(outcome))
+            }
+            Ok(Step::Idle { gate, .. }) => Ok(Looked::Idle(gate)),
+            Err(failure) if failure.is_away() => {
+                self.note(Some(failure.message().to_owned()));
+                Ok(Looked::Away)
+            }
+            Err(failure) => Err(failure),
+        }
     }
-    Ok(())
+
+    async fn step(&mut self, budget: usize) -> Result<Step, Failure> {
+        let drain = match &mut self.drain {
+            Some(drain) => drain,
+            none => none.insert(self.vault.drain(self.like_published, false).await?),
+        };
+        Ok(drain.next(budget).await?)
+    }
+
+    /// Tells once when the keys go away, and once when they are back.
+    fn note(&mut self, away: Option<String>) {
+        match &away {
+            Some(why) if !self.degraded => {
+                Output::new().note(&format!("Degraded: {why}. Nothing is lost; looking for it."))
+            }
+            None if self.degraded => Output::new().note("Recovered: the keys are back."),
+            _ => {}
+        }
+        self.degraded = away.is_some();
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.drain.as_ref().is_none_or(Drain::is_quiet)
+    }
+
+    /// Ends what is in flight, and tells of it.
+    async fn finish(&mut self) -> Result<(), Failure> {
+        let Some(drain) = &mut self.drain else { return Ok(()) };
+        loop {
+            match drain.next(0).await.map_err(Failure::from) {
+                Ok(Step::Settled(outcome)) => {
+                    print(&outcome)?;
+                }
+                // What is in flight is taken back by the next relay.
+                Err(failure) if !failure.is_away() => return Err(failure),
+                Ok(Step::Idle { .. }) | Err(_) => return Ok(()),
+            }
+        }
+    }
 }
 
 /// Prints an outcome; true where it is an error.
@@ -139,6 +208,12 @@ fn print_idle(gate: Gate) -> Result<bool, Failure> {
     let error = (gate == Gate::Revoked).then_some("installation-revoked");
     line(error, None, false, None)?;
     Ok(error.is_some())
+}
+
+/// Prints a look while the keys are away, which is an error.
+fn print_away() -> Result<bool, Failure> {
+    line(Some(KEY_AWAY), None, false, None)?;
+    Ok(true)
 }
 
 fn line(error: Option<&str>, event_id: Option<String>, sent: bool, status: Option<u16>) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::revoked;
+use super::{KEY_AWAY, revoked};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, progress};
 use crate::cli::stop::Stop;
@@ -49,7 +49,11 @@ pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
         Gate::Open | Gate::Probe => count.verdict(),
         Gate::Paused => Err(Failure::refused("the relay is paused", "Run: local-vault relay resume")),
         Gate::Parked { until } => Err(Failure::unavailable(
-            format!("the receiver is away ({})", count.reason()),
+            format!(
+                "{} is away ({})",
+                if count.reason() == KEY_AWAY { "the signing key" } else { "the receiver" },
+                count.reason()
+            ),
             format!("Nothing is lost. The next probe is due at {until}; `local-vault relay resume` allows one now."),
         )),
         Gate::Revoked => Err(revoked()),

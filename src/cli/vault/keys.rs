@@ -2,19 +2,33 @@ use std::sync::Arc;
 
 use super::{Vault, missing};
 use crate::cli::failure::Failure;
-use crate::config::{CustodySettings, KeySetting};
+use crate::config::{CustodySettings, KeyPlace, KeySetting};
 use crate::custody::file::{Encryption, RootKey, load_signing_key};
 use crate::custody::{
-    Protection, Purpose, PurposeKey, Signer, SignerConfig, SigningKey as _, WrappingKey as _, one_key_one_purpose,
+    Protection, Purpose, PurposeKey, Signer, SignerConfig, SigningKey as _, WrappingKey, one_key_one_purpose,
 };
+#[cfg(feature = "pkcs11")]
+use crate::{config::Wrapping, custody::pkcs11::TokenKey};
 
 /// A signing key as it was loaded.
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct LoadedKey {
     pub(in crate::cli) key: PurposeKey,
-    pub(in crate::cli) encryption: Encryption,
     pub(in crate::cli) source: String,
+    pub(in crate::cli) kept: Kept,
 }
+
+/// How a private key is kept while it is not used.
+#[derive(Debug, Clone)]
+pub(in crate::cli) enum Kept {
+    File(Encryption),
+    #[cfg(feature = "pkcs11")]
+    Token(Arc<TokenKey>),
+}
+
+/// Signatures that are made at once with a key in a device: enough for the sessions of most of them.
+#[cfg(feature = "pkcs11")]
+const SESSIONS: usize = 4;
 
 impl Vault {
     /// Every key that was configured, by purpose. One key under two purposes is refused, but for the published
@@ -56,10 +70,11 @@ impl Vault {
         })
     }
 
-    /// A signer for a purpose. All keys are loaded, to see that none serves two.
+    /// A signer for a purpose. All keys are loaded, to see that none serves two. A key in a device is checked now,
+    /// where the device is there; where it is away, the signer says so at each signature until it is back.
     pub(in crate::cli) fn signer(&self, purpose: Purpose) -> Result<Signer, Failure> {
-        let key = self.signing_keys()?.into_iter().find(|loaded| loaded.key.purpose() == purpose);
-        let key = key.ok_or_else(|| {
+        let loaded = self.signing_keys()?.into_iter().find(|loaded| loaded.key.purpose() == purpose);
+        let loaded = loaded.ok_or_else(|| {
             let name = purpose.name();
             let published = matches!(purpose, Purpose::Relay | Purpose::Witness);
             let or = if published { ", or set ATTESTO_LOCAL_VAULT_SIGNING_KEY" } else { "" };
@@ -68,27 +83,66 @@ impl Vault {
                 format!("Name one under [custody.keys.{name}] in the config file{or}."),
             )
         })?;
-        if key.key.kid().is_empty() {
+        if loaded.key.kid().is_empty() {
             return Err(missing("key id", "KEY_ID", &format!("custody.keys.{}.kid", purpose.name())));
         }
-        Ok(Signer::spawn(key.key, SignerConfig::default()))
+        let config = match &loaded.kept {
+            Kept::File(_) => SignerConfig::default(),
+            #[cfg(feature = "pkcs11")]
+            Kept::Token(key) => {
+                super::token::check_unless_away(key)?;
+                SignerConfig { threads: SESSIONS, ..SignerConfig::default() }
+            }
+        };
+        Ok(Signer::spawn(loaded.key, config))
     }
 
     fn load_key(&self, purpose: Purpose, setting: &KeySetting) -> Result<LoadedKey, Failure> {
-        let (key, encryption) = load_signing_key(&setting.source, setting.passphrase.as_ref())?;
-        self.check_minimum(purpose.name(), key.protection())?;
-        let key = PurposeKey::bind(purpose, &setting.kid, Arc::new(key))?;
-        Ok(LoadedKey { key, encryption, source: setting.source.name() })
+        match &setting.place {
+            KeyPlace::File { source, passphrase } => {
+                let (key, encryption) = load_signing_key(source, passphrase.as_ref())?;
+                self.check_minimum(purpose.name(), key.protection())?;
+                let key = PurposeKey::bind(purpose, &setting.kid, Arc::new(key))?;
+                Ok(LoadedKey { key, source: source.name(), kept: Kept::File(encryption) })
+            }
+            #[cfg(feature = "pkcs11")]
+            KeyPlace::Token { name, public_key } => {
+                let key = Arc::new(self.token_key(name, public_key.as_ref())?);
+                self.check_minimum(purpose.name(), key.protection())?;
+                let bound = PurposeKey::bind(purpose, &setting.kid, key.clone())?;
+                Ok(LoadedKey { key: bound, source: name.to_string(), kept: Kept::Token(key) })
+            }
+        }
     }
 
-    /// The root key of the file backend.
+    /// The key that wraps the spool's data keys: in the token, or the root key of the file backend.
+    pub(in crate::cli) fn wrapping_key(&self) -> Result<Arc<dyn WrappingKey>, Failure> {
+        #[cfg(feature = "pkcs11")]
+        if let Some(key) = self.token_wrapping_key()? {
+            self.check_minimum("wrapping", key.protection())?;
+            return Ok(Arc::new(key));
+        }
+        Ok(self.root_key()?)
+    }
+
+    /// The root key of the file backend. Where a token wraps, it opens published spools and nothing else.
     pub(in crate::cli) fn root_key(&self) -> Result<Arc<RootKey>, Failure> {
         let source = self.settings.custody.encryption_key.as_ref();
         let source =
             source.ok_or_else(|| missing("encryption key", "ENCRYPTION_KEY", "custody.file.encryption_key_file"))?;
         let root = RootKey::load(source)?;
-        self.check_minimum("encryption", root.protection())?;
+        if !self.wraps_in_a_device() {
+            self.check_minimum("encryption", root.protection())?;
+        }
         Ok(Arc::new(root))
+    }
+
+    /// Whether a device wraps the spool's data keys.
+    pub(in crate::cli) fn wraps_in_a_device(&self) -> bool {
+        #[cfg(feature = "pkcs11")]
+        return matches!(&self.settings.custody.token, Some(token) if matches!(token.wrapping, Wrapping::Token(_)));
+        #[cfg(not(feature = "pkcs11"))]
+        false
     }
 
     fn check_minimum(&self, key: &str, has: Protection) -> Result<(), Failure> {
@@ -103,11 +157,20 @@ impl Vault {
     }
 
     /// The key of our own records: the one that is named, or one derived from the root key.
-    pub(in crate::cli) fn record_key(&self, root: &RootKey) -> Result<PurposeKey, Failure> {
+    pub(in crate::cli) fn record_key(&self) -> Result<PurposeKey, Failure> {
         match &self.settings.custody.record {
             Some(setting) => Ok(self.load_key(Purpose::Record, setting)?.key),
-            None => Ok(PurposeKey::bind(Purpose::Record, root.key_id(), Arc::new(root.record_key()))?),
+            None if self.wraps_in_a_device() => Err(Failure::config(
+                "no record key is configured, and a key in a device derives none",
+                "Make one with `local-vault custody generate record`, and name it under [custody.keys.record].",
+            )),
+            None => self.derived_record_key(&*self.root_key()?),
         }
+    }
+
+    /// The key of our own records that the root key gives.
+    pub(in crate::cli) fn derived_record_key(&self, root: &RootKey) -> Result<PurposeKey, Failure> {
+        Ok(PurposeKey::bind(Purpose::Record, root.key_id(), Arc::new(root.record_key()))?)
     }
 }
 

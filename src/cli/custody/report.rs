@@ -1,0 +1,160 @@
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, printable};
+use crate::cli::vault::{Kept, LoadedKey, Vault};
+use crate::custody::WrappingKey;
+use crate::custody::file::Encryption;
+use crate::protocol::json::{Object, Value};
+
+/// What OWASP recommends for PBKDF2-SHA256. OpenSSL's `genpkey` writes 2,048.
+const ENOUGH_ITERATIONS: u32 = 600_000;
+
+/// A key, and why it cannot be used where it cannot.
+struct Reported {
+    loaded: LoadedKey,
+    failure: Option<Failure>,
+}
+
+pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
+    let mut keys: Vec<Reported> = vault.signing_keys()?.into_iter().map(look_at).collect();
+    let derives = vault.settings.custody.record.is_none() && !vault.wraps_in_a_device();
+    if derives && vault.settings.custody.encryption_key.is_some() {
+        let key = vault.derived_record_key(&*vault.root_key()?)?;
+        let source = "the encryption key (HKDF)".to_owned();
+        keys.push(Reported { loaded: LoadedKey { key, source, kept: Kept::File(Encryption::None) }, failure: None });
+    }
+    let wraps = vault.wraps_in_a_device() || vault.settings.custody.encryption_key.is_some();
+    let (wrapping, wrapping_failure) = match wraps.then(|| vault.wrapping_key()).transpose() {
+        Ok(wrapping) => (wrapping, None),
+        Err(failure) => (None, Some(failure)),
+    };
+    let device = Device::of(vault);
+    if json {
+        let members: Vec<Value> = keys.iter().map(|key| object(key).into()).collect();
+        let report = Object::new().with("backend", device.backend).with("keys", members);
+        let report = report.with("wrapping", wrapping.as_deref().map(wrapping_object));
+        Output::new().json(&match &device.object {
+            Some(object) => report.with("device", object.clone()),
+            None => report,
+        })?;
+    } else {
+        print(&device, &keys, wrapping.as_deref())?;
+    }
+    // What is wrong is told after everything else, each thing once.
+    let failures = [device.failure, wrapping_failure].into_iter().chain(keys.into_iter().map(|key| key.failure));
+    let mut failures: Vec<Failure> = failures.flatten().collect();
+    failures.dedup_by(|a, b| a.message() == b.message());
+    match failures.len() {
+        0 => Ok(0),
+        1 => Err(failures.remove(0)),
+        _ => Err(Failure::several("custody is not ready", failures)),
+    }
+}
+
+fn look_at(loaded: LoadedKey) -> Reported {
+    let failure = match &loaded.kept {
+        Kept::File(_) => None,
+        #[cfg(feature = "pkcs11")]
+        Kept::Token(key) => key.check().err().map(Failure::from),
+    };
+    Reported { loaded, failure }
+}
+
+/// What holds the keys.
+struct Device {
+    backend: &'static str,
+    lines: Vec<String>,
+    object: Option<Object>,
+    failure: Option<Failure>,
+}
+
+impl Device {
+    #[cfg(feature = "pkcs11")]
+    fn of(vault: &Vault) -> Self {
+        if vault.settings.custody.token.is_none() {
+            return Self::none();
+        }
+        match vault.token().and_then(|token| Ok(token.facts()?)) {
+            Ok(facts) => Self {
+                backend: "pkcs11",
+                lines: super::token::lines(&facts),
+                object: Some(super::token::object(&facts)),
+                failure: None,
+            },
+            Err(failure) => Self { backend: "pkcs11", lines: Vec::new(), object: None, failure: Some(failure) },
+        }
+    }
+
+    #[cfg(not(feature = "pkcs11"))]
+    const fn of(_: &Vault) -> Self {
+        Self::none()
+    }
+
+    const fn none() -> Self {
+        Self { backend: "file", lines: Vec::new(), object: None, failure: None }
+    }
+}
+
+fn print(device: &Device, keys: &[Reported], wrapping: Option<&dyn WrappingKey>) -> Result<(), Failure> {
+    let output = Output::new();
+    device.lines.iter().try_for_each(|line| output.line(line))?;
+    let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
+    output.table(&["PURPOSE", "ALGORITHM", "PROTECTION", "KID", "AT REST", "SOURCE", "PUBLIC KEY"], &rows)?;
+    if let Some(key) = wrapping {
+        output.line(&format!("wrapping key {} ({}, {})", key.key_id(), key.scheme(), key.protection().name()))?;
+    }
+    keys.iter().filter_map(|key| remark(&key.loaded)).for_each(|remark| output.note(&remark));
+    Ok(())
+}
+
+fn object(Reported { loaded, failure }: &Reported) -> Object {
+    let key = &loaded.key;
+    let object = Object::new()
+        .with("purpose", key.purpose().name())
+        .with("algorithm", key.public_key().algorithm().name())
+        .with("protection", key.protection().name())
+        .with("kid", key.kid())
+        .with("atRest", at_rest(&loaded.kept))
+        .with("source", loaded.source.as_str())
+        .with("publicKeyHex", key.public_key().to_hex());
+    match failure {
+        Some(failure) => object.with("problem", failure.message()),
+        None => object,
+    }
+}
+
+fn wrapping_object(key: &dyn WrappingKey) -> Object {
+    Object::new().with("keyId", key.key_id()).with("scheme", key.scheme()).with("protection", key.protection().name())
+}
+
+fn row(Reported { loaded, .. }: &Reported) -> Vec<String> {
+    let key = &loaded.key;
+    vec![
+        key.purpose().name().into(),
+        key.public_key().algorithm().name().into(),
+        key.protection().name().into(),
+        printable(key.kid()),
+        at_rest(&loaded.kept),
+        printable(&loaded.source),
+        key.public_key().to_hex(),
+    ]
+}
+
+fn at_rest(kept: &Kept) -> String {
+    match kept {
+        Kept::File(Encryption::None) => "plain".into(),
+        Kept::File(Encryption::Pbkdf2 { iterations }) => format!("pbkdf2 x{iterations}"),
+        Kept::File(Encryption::Scrypt) => "scrypt".into(),
+        #[cfg(feature = "pkcs11")]
+        Kept::Token(_) => "token".into(),
+    }
+}
+
+fn remark(loaded: &LoadedKey) -> Option<String> {
+    match loaded.kept {
+        Kept::File(Encryption::Pbkdf2 { iterations }) if iterations < ENOUGH_ITERATIONS => Some(format!(
+            "{}: {iterations} PBKDF2 iterations are few; rewrite it: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW",
+            loaded.source
+        )),
+        _ => None,
+    }
+}

@@ -1,0 +1,157 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cryptoki::mechanism::Mechanism;
+use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
+use cryptoki::object::{ObjectClass, ObjectHandle};
+use sha2::{Digest as _, Sha256};
+
+use super::allowed::KeyUse;
+use super::attributes::Attributes;
+use super::config::KeyName;
+use super::fault::Fault;
+use super::link::Linked;
+use super::token::Token;
+use super::{error, object};
+use crate::custody::{CustodyError, ErrorKind, Protection, SigningKey};
+use crate::facts::random_id;
+use crate::protocol::json::Object;
+use crate::protocol::{Algorithm, Domain, Preimage, PublicKey, Signature};
+
+/// A private key in a token, known by its public half.
+pub struct TokenKey {
+    token: Arc<Token>,
+    name: KeyName,
+    public: PublicKey,
+    /// The handle in this generation of the module, once the key was found fit in it.
+    fit: Mutex<Option<(u64, ObjectHandle)>>,
+}
+
+impl TokenKey {
+    /// The key of this name, whose public half must be this one. Touches no token: the key is looked for and checked
+    /// when it first signs, and again when the token was away.
+    pub fn new(token: Arc<Token>, name: KeyName, public: PublicKey) -> Self {
+        Self { token, name, public, fit: Mutex::default() }
+    }
+
+    /// The key of this name, with the public half that the token shows. Blocks.
+    ///
+    /// For the published settings, which name a label alone: nothing but the token itself says that this is the key
+    /// that is meant.
+    pub fn find(token: Arc<Token>, name: KeyName) -> Result<Self, CustodyError> {
+        let public = token.run(|linked| object::public_key(linked.session, &name))?;
+        let public = public.ok_or_else(|| {
+            let message = format!("the token shows no public half of the {name}");
+            let advice = "Name its public_key in the config file, or make the key: local-vault custody generate";
+            error(ErrorKind::NotFound, "find", message, advice)
+        })?;
+        Ok(Self::new(token, name, public))
+    }
+
+    /// Looks for the key and checks that it is fit, and gives what the token says of it. Blocks.
+    pub fn check(&self) -> Result<Attributes, CustodyError> {
+        self.token.run(|linked| {
+            let handle = self.handle(linked)?;
+            object::attributes(linked.session, handle)
+        })
+    }
+
+    /// The key's handle, once for each generation after every check: one key of that name, fit for nothing but
+    /// signing, with the public half that is expected, and proved by two signatures over different messages.
+    fn handle(&self, linked: &Linked<'_>) -> Result<ObjectHandle, Fault> {
+        let mut fit = self.fit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((generation, handle)) = *fit
+            && generation == linked.generation
+        {
+            return Ok(handle);
+        }
+        let handle = object::find(linked, ObjectClass::PRIVATE_KEY, &self.name)?;
+        let attributes = object::attributes(linked.session, handle)?;
+        let restricts = linked.link.profile.restricts_mechanisms();
+        refuse_unfit(&self.name, &attributes.unfit(KeyUse::Sign(self.algorithm()), restricts))?;
+        if let Some(shown) = object::public_key(linked.session, &self.name)?
+            && shown != self.public
+        {
+            let message =
+                format!("the {} has the public key {}, and another one is expected", self.name, shown.to_hex());
+            let advice = format!("Expected is {}. Is this the token that was enrolled?", self.public.to_hex());
+            return Err(error(ErrorKind::Misconfigured, "find", message, advice).into());
+        }
+        self.prove(linked, handle)?;
+        *fit = Some((linked.generation, handle));
+        Ok(handle)
+    }
+
+    /// Some tokens sign once and fail the second time; some sign something else.
+    fn prove(&self, linked: &Linked<'_>, handle: ObjectHandle) -> Result<(), Fault> {
+        for _ in 0..2 {
+            let message = Preimage::new(Domain::SelfTest, &Object::new().with("nonce", random_id("")));
+            let signature = self.sign_with(linked, handle, &message)?;
+            self.public.verify(&message, &signature).map_err(|_| {
+                let message = format!("the {} does not sign as its public key says", self.name);
+                let advice = "Nothing was signed with it. Check public_key, and that the token is the one enrolled.";
+                error(ErrorKind::Broken, "self-test", message, advice)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn sign_with(&self, linked: &Linked<'_>, handle: ObjectHandle, preimage: &Preimage) -> Result<Signature, Fault> {
+        let bytes = match self.algorithm() {
+            Algorithm::Ed25519 => {
+                let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519));
+                linked.session.sign(&mechanism, handle, preimage.as_bytes())?
+            }
+            Algorithm::Es256 => linked.session.sign(&Mechanism::Ecdsa, handle, &Sha256::digest(preimage.as_bytes()))?,
+        };
+        signature(self.algorithm(), &bytes).ok_or_else(|| {
+            let message = format!("the {} gave {} bytes that are no signature", self.name, bytes.len());
+            error(ErrorKind::Broken, "C_Sign", message, "Take the token out of service.").into()
+        })
+    }
+}
+
+impl SigningKey for TokenKey {
+    fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    fn protection(&self) -> Protection {
+        Protection::DeviceResident
+    }
+
+    fn sign(&self, preimage: &Preimage) -> Result<Signature, CustodyError> {
+        // Done again where the token was away: two signatures over the same bytes harm nobody.
+        self.token.run(|linked| {
+            let handle = self.handle(linked)?;
+            self.sign_with(linked, handle, preimage)
+        })
+    }
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenKey({:?})", self.public)
+    }
+}
+
+/// R||S as the token gave it, or r||s with a low s.
+fn signature(algorithm: Algorithm, bytes: &[u8]) -> Option<Signature> {
+    match algorithm {
+        Algorithm::Ed25519 => Some(Signature::from_bytes(bytes.try_into().ok()?)),
+        Algorithm::Es256 => {
+            let signature = p256::ecdsa::Signature::from_slice(bytes).ok()?;
+            Some(Signature::from_bytes(signature.normalize_s().to_bytes().into()))
+        }
+    }
+}
+
+/// A key that is unfit for its use is refused, with everything that is wrong with it.
+pub(super) fn refuse_unfit(name: &KeyName, faults: &[String]) -> Result<(), CustodyError> {
+    if faults.is_empty() { Ok(()) } else { Err(unfit(name, &faults.join(", it "))) }
+}
+
+pub(super) fn unfit(name: &KeyName, fault: &str) -> CustodyError {
+    let advice = "Nothing was done with it. Make a key that is fit: local-vault custody generate";
+    error(ErrorKind::Misconfigured, "attributes", format!("the {name} is refused: it {fault}"), advice)
+}

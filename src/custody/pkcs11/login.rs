@@ -1,0 +1,199 @@
+use cryptoki::error::{Error, RvError};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::TokenInfo;
+use cryptoki::types::RawAuthPin;
+
+use super::error;
+use super::fault::{Fault, device_error};
+use super::pin::PinSource;
+use super::pin_memory::{PinMemory, Remembered};
+use crate::custody::{CustodyError, ErrorKind};
+use crate::facts::SecretBytes;
+
+/// What a token tells of the tries that are left for its PIN. PKCS#11 has no number for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PinState {
+    /// Nothing to worry about.
+    Fine,
+    /// A wrong PIN was given since the last right one.
+    Low,
+    /// One more wrong PIN locks the token.
+    FinalTry,
+    /// The token takes no PIN any more.
+    Locked,
+}
+
+impl PinState {
+    pub(super) fn of(token: &TokenInfo) -> Self {
+        if token.user_pin_locked() {
+            Self::Locked
+        } else if token.user_pin_final_try() {
+            Self::FinalTry
+        } else if token.user_pin_count_low() {
+            Self::Low
+        } else {
+            Self::Fine
+        }
+    }
+
+    /// The name as reports write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fine => "fine",
+            Self::Low => "low",
+            Self::FinalTry => "final-try",
+            Self::Locked => "locked",
+        }
+    }
+
+    /// For the person at the terminal.
+    const fn warning(self) -> &'static str {
+        match self {
+            Self::Fine => "",
+            Self::Low => "The token warns that few tries are left. ",
+            Self::FinalTry => "The token warns that one more wrong PIN locks it. ",
+            Self::Locked => "The token is locked now. ",
+        }
+    }
+}
+
+/// A token that asks for a login.
+pub(super) struct Login<'a> {
+    pub(super) session: &'a Session,
+    /// What the token told just before.
+    pub(super) told: &'a TokenInfo,
+    /// The token for errors.
+    pub(super) name: &'a str,
+    pub(super) source: &'a PinSource,
+    pub(super) memory: PinMemory,
+}
+
+impl Login<'_> {
+    /// Logs in with one try at most, which no later process repeats where it was refused. `ask_again` tells what the
+    /// token says after a refusal; `read` gives the PIN.
+    pub(super) fn run(
+        self,
+        read: impl FnOnce() -> Result<SecretBytes, CustodyError>,
+        ask_again: impl FnOnce() -> Option<PinState>,
+    ) -> Result<(), Fault> {
+        let told = PinState::of(self.told);
+        let source = self.source.identity()?;
+        let remembered = self.memory.read()?;
+        may_try(told, remembered.as_ref(), source.as_deref()).map_err(|why| self.held_back(why, told))?;
+        let pin = read()?;
+        if told > PinState::Fine {
+            tracing::warn!(token = self.name, pin = told.name(), "few tries of the PIN are left");
+        }
+        self.memory.write(&Remembered::Trying)?;
+        let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
+        match self.session.login_with_raw(UserType::User, &pin) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(self.memory.forget()?),
+            Err(refusal) if is_refusal(&refusal) => {
+                self.memory.write(&Remembered::Refused { source })?;
+                let now = ask_again().unwrap_or(told);
+                let message = format!("{} refused the PIN", self.name);
+                let advice = format!("{}{}", now.warning(), self.source.after_refusal());
+                Err(device_error(&refusal, ErrorKind::Refused, message, advice).into())
+            }
+            // What came of the try is not known; the next one looks at what the token tells.
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    fn held_back(&self, why: HeldBack, told: PinState) -> CustodyError {
+        let name = self.name;
+        let (message, advice) = match why {
+            HeldBack::FinalTry => {
+                let advice =
+                    "One more wrong PIN locks it. Make sure of the PIN, then run: local-vault custody retry-pin";
+                (format!("{name} has one try of its PIN left"), advice.to_owned())
+            }
+            HeldBack::Locked => {
+                let advice =
+                    "Nothing was tried. The security officer sets a new PIN with the maker's tool (C_InitPIN).";
+                (format!("the PIN of {name} is locked"), advice.to_owned())
+            }
+            HeldBack::Refused => {
+                let advice = format!("{}{}", told.warning(), self.source.after_refusal());
+                (format!("{name} refused this PIN before, and it was not tried again"), advice)
+            }
+            HeldBack::Unknown => {
+                let advice = format!("{}Make sure of the PIN, then run: local-vault custody retry-pin", told.warning());
+                (format!("an earlier try of the PIN of {name} broke off, and the token counts it"), advice)
+            }
+        };
+        error(ErrorKind::Refused, "login", message, advice)
+    }
+}
+
+/// Why no PIN is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeldBack {
+    FinalTry,
+    Locked,
+    Refused,
+    Unknown,
+}
+
+/// Whether a PIN may be tried, by what the token tells and what earlier processes left.
+fn may_try(told: PinState, remembered: Option<&Remembered>, source: Option<&str>) -> Result<(), HeldBack> {
+    match remembered {
+        _ if told == PinState::Locked => Err(HeldBack::Locked),
+        Some(Remembered::Allowed) => Ok(()),
+        // A person types it anew.
+        Some(Remembered::Refused { source: refused }) if source.is_some() && refused.as_deref() == source => {
+            Err(HeldBack::Refused)
+        }
+        Some(Remembered::Trying) if told > PinState::Fine => Err(HeldBack::Unknown),
+        _ if told == PinState::FinalTry => Err(HeldBack::FinalTry),
+        _ => Ok(()),
+    }
+}
+
+const fn is_refusal(device: &Error) -> bool {
+    matches!(
+        device,
+        Error::Pkcs11(
+            RvError::PinIncorrect
+                | RvError::PinInvalid
+                | RvError::PinLenRange
+                | RvError::PinExpired
+                | RvError::PinLocked
+                | RvError::UserPinNotInitialized,
+            _
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(source: Option<&str>) -> Remembered {
+        Remembered::Refused { source: source.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_refused_pin_is_not_tried_again_until_its_source_changes() {
+        let before = refused(Some("a"));
+        assert_eq!(may_try(PinState::Low, Some(&before), Some("a")), Err(HeldBack::Refused));
+        assert_eq!(may_try(PinState::Fine, Some(&before), Some("a")), Err(HeldBack::Refused));
+        assert_eq!(may_try(PinState::Low, Some(&before), Some("b")), Ok(()));
+        assert_eq!(may_try(PinState::Low, Some(&refused(None)), None), Ok(()), "a person types it anew");
+    }
+
+    #[test]
+    fn the_last_try_and_a_locked_token_are_left_alone() {
+        assert_eq!(may_try(PinState::FinalTry, None, Some("a")), Err(HeldBack::FinalTry));
+        assert_eq!(may_try(PinState::FinalTry, Some(&refused(Some("b"))), Some("a")), Err(HeldBack::FinalTry));
+        assert_eq!(may_try(PinState::FinalTry, Some(&Remembered::Allowed), Some("a")), Ok(()));
+        assert_eq!(may_try(PinState::Locked, Some(&Remembered::Allowed), Some("a")), Err(HeldBack::Locked));
+    }
+
+    #[test]
+    fn a_try_that_broke_off_counts_where_the_token_counts_it() {
+        assert_eq!(may_try(PinState::Fine, Some(&Remembered::Trying), Some("a")), Ok(()));
+        assert_eq!(may_try(PinState::Low, Some(&Remembered::Trying), Some("a")), Err(HeldBack::Unknown));
+        assert_eq!(may_try(PinState::Low, None, Some("a")), Ok(()));
+    }
+}

@@ -1,0 +1,107 @@
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+
+use super::error;
+use crate::custody::{CustodyError, ErrorKind};
+use crate::protocol::json::{self, Object};
+
+/// What is remembered of a token's PIN, in a file, for whichever process comes next. Held by one process at a time,
+/// so that ten that start together use one try.
+#[derive(Debug)]
+pub(super) struct PinMemory {
+    path: PathBuf,
+    /// Locked for as long as this lives.
+    _lock: File,
+}
+
+/// What is remembered. Nothing is, where all is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Remembered {
+    /// An operator allows one try, whatever was before.
+    Allowed,
+    /// The token refused the PIN of this source.
+    Refused { source: Option<String> },
+    /// A process tried, and ended before it could say what came of it.
+    Trying,
+}
+
+impl PinMemory {
+    /// Opens the memory of the token with this serial number, and waits until no other process has it.
+    pub(super) fn open(folder: &Path, serial: &str) -> Result<Self, CustodyError> {
+        // Whatever a maker puts into a serial number, it is a file name.
+        let plain = serial.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') && !serial.is_empty();
+        let name = if plain { serial.to_owned() } else { format!("x{}", hex::encode(serial)) };
+        let path = folder.join(format!("pkcs11-pin-{name}.json"));
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let open = || -> io::Result<File> {
+            let lock = rustix::fs::open(path.with_extension("lock"), flags, Mode::RUSR | Mode::WUSR)?;
+            flock(&lock, FlockOperation::LockExclusive)?;
+            Ok(lock.into())
+        };
+        match open() {
+            Ok(lock) => Ok(Self { path, _lock: lock }),
+            Err(e) => Err(unwritable(&path, &e)),
+        }
+    }
+
+    /// What is remembered. A file that does not read says that something was tried.
+    pub(super) fn read(&self) -> Result<Option<Remembered>, CustodyError> {
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(unwritable(&self.path, &e)),
+        };
+        let object = json::parse(&text).unwrap_or_default();
+        Ok(Some(match object.get_str("pin") {
+            Some("allowed") => Remembered::Allowed,
+            Some("refused") => Remembered::Refused { source: object.get_str("source").map(str::to_owned) },
+            _ => Remembered::Trying,
+        }))
+    }
+
+    /// Remembers this; it is on the disk when this returns.
+    pub(super) fn write(&self, what: &Remembered) -> Result<(), CustodyError> {
+        let object = match what {
+            Remembered::Allowed => Object::new().with("pin", "allowed"),
+            Remembered::Refused { source } => Object::new().with("pin", "refused").with("source", source.clone()),
+            Remembered::Trying => Object::new().with("pin", "trying"),
+        };
+        let new = self.path.with_extension("new");
+        let write = || -> io::Result<()> {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let mut file = File::from(rustix::fs::open(&new, flags, Mode::RUSR | Mode::WUSR)?);
+            file.write_all(&object.to_canonical())?;
+            file.sync_all()?;
+            fs::rename(&new, &self.path)?;
+            self.sync_folder()
+        };
+        write().map_err(|e| unwritable(&self.path, &e))
+    }
+
+    /// Forgets: the token has taken the PIN.
+    pub(super) fn forget(&self) -> Result<(), CustodyError> {
+        let forget = || -> io::Result<()> {
+            fs::remove_file(&self.path)?;
+            self.sync_folder()
+        };
+        forget().map_err(|e| unwritable(&self.path, &e))
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+            _ => File::open(".")?.sync_all(),
+        }
+    }
+}
+
+/// A try that cannot be remembered is not made.
+fn unwritable(path: &Path, why: &io::Error) -> CustodyError {
+    let message = format!("cannot keep {}: {why}", path.display());
+    let advice =
+        "It remembers a refused PIN, so that it is not tried again; without it none is tried. Make it writable.";
+    error(ErrorKind::Misconfigured, "pin", message, advice)
+}
