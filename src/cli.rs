@@ -33,7 +33,12 @@ pub fn main() -> ExitCode {
     hardening::apply();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Cli::read(&arguments) {
-        Ok(cli) => exit(run(cli), Output::new()),
+        Ok(cli) => {
+            let code = exit(run(cli), Output::new());
+            #[cfg(feature = "pkcs11")]
+            crate::custody::pkcs11::leave_modules();
+            code
+        }
         Err(e) => usage(&e, &arguments),
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Linked<'a> {
     /// Rises with each time that the module was started anew; handles of an earlier one mean nothing.
     pub(super) generation: u64,
     pub(super) session: &'a Session,
+    /// Whether the work is not done once more where the token turns out to be gone.
+    pub(super) again: bool,
 }
 
 impl Linked<'_> {

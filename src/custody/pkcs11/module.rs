@@ -1,6 +1,9 @@
 use std::collections::HashMap;
+use std::mem;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::thread;
+use std::time::Duration;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -29,6 +32,31 @@ pub(super) struct Links {
 }
 
 static LOADED: Mutex<Vec<Arc<Module>>> = Mutex::new(Vec::new());
+
+/// So long is waited for a module that does not come back, in milliseconds.
+const PATIENCE: u32 = 1000;
+
+/// Ends the use of every module: waits for the calls that are under way, and no other ever begins. For the end of the
+/// process, which takes the modules' own state away: a thread that is just closing its sessions would crash there.
+pub fn leave_modules() {
+    let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    for module in loaded.iter() {
+        for _ in 0..PATIENCE {
+            match module.links.try_write() {
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+                Ok(links) => {
+                    mem::forget(links);
+                    break;
+                }
+                Err(TryLockError::Poisoned(links)) => {
+                    mem::forget(links);
+                    break;
+                }
+            }
+        }
+    }
+    mem::forget(loaded);
+}
 
 impl Module {
     /// The module at this path: checked each time, loaded the first time.

@@ -61,7 +61,7 @@ pub struct TokenFacts {
 /// of them in turn.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How often it is looked for at a time, and the pause in between: longer than a program writes to a token.
+/// How often a token that is away is looked for again at once, and the pause before: longer than a program writes to it.
 const LOOKS: usize = 2;
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -98,7 +98,8 @@ impl Token {
             return found.and_then(|(_, told)| self.read_facts(module, &told)).map_err(|fault| self.away(fault));
         }
         drop(links);
-        let found = self.look_for(module, &mut module.links_alone());
+        let mut links = module.links_alone();
+        let found = Self::patiently(module, &mut links, |_| find(module.context(), &self.config.token));
         found.and_then(|(_, told)| self.read_facts(module, &told)).map_err(|fault| self.away(fault))
     }
 
@@ -119,7 +120,7 @@ impl Token {
     pub(super) fn run<T>(&self, work: impl Fn(&Linked<'_>) -> Result<T, Fault>) -> Result<T, CustodyError> {
         let mut gone = None;
         for _ in 0..TRIES {
-            match self.try_run(&work)? {
+            match self.try_run(&work, gone.is_some())? {
                 Ok(done) => return Ok(done),
                 Err(Unlinked::NotYet) => self.link(gone)?,
                 Err(Unlinked::Gone { generation, fault }) if gone.is_none() => {
@@ -145,7 +146,7 @@ impl Token {
         let context = module.context();
         let write = context.open_rw_session(link.slot).map_err(Fault::from);
         let done = write.and_then(|session| {
-            work(&Linked { context, link, generation: links.generation, session: &session }, &session)
+            work(&Linked { context, link, generation: links.generation, session: &session, again: true }, &session)
         });
         done.map_err(|fault| match fault {
             Fault::Verdict(verdict) => verdict,
@@ -162,12 +163,16 @@ impl Token {
         }
     }
 
-    fn try_run<T>(&self, work: impl Fn(&Linked<'_>) -> Result<T, Fault>) -> Result<Result<T, Unlinked>, CustodyError> {
+    fn try_run<T>(
+        &self,
+        work: impl Fn(&Linked<'_>) -> Result<T, Fault>,
+        again: bool,
+    ) -> Result<Result<T, Unlinked>, CustodyError> {
         let module = self.module()?;
         let links = module.links();
         let Some(link) = links.get(self.number) else { return Ok(Err(Unlinked::NotYet)) };
         let (context, generation) = (module.context(), links.generation);
-        match link.pool.run(context, |session| work(&Linked { context, link, generation, session })) {
+        match link.pool.run(context, |session| work(&Linked { context, link, generation, session, again })) {
             Ok(done) => Ok(Ok(done)),
             Err(Fault::Verdict(verdict)) => Err(verdict),
             Err(Fault::Device(e)) if means_gone(&e) || link.profile.may_mean_gone(&e) => {
@@ -204,32 +209,38 @@ impl Token {
         if gone == Some(links.generation) {
             module.start(links)?;
         }
-        let (slot, told) = self.look_for(module, links)?;
-        let context = module.context();
-        let session = context.open_ro_session(slot)?;
-        if told.login_required() {
-            self.login(context, slot, &told, &session)?;
-        }
-        let profile = self.profile.clone().unwrap_or_else(|| Profile::fitting(&told));
-        links.insert(self.number, Link::new(slot, &told, profile, session));
-        Ok(())
+        Self::patiently(module, links, |links| {
+            let context = module.context();
+            let (slot, told) = find(context, &self.config.token)?;
+            let session = context.open_ro_session(slot)?;
+            if told.login_required() {
+                self.login(context, slot, &told, &session)?;
+            }
+            let profile = self.profile.clone().unwrap_or_else(|| Profile::fitting(&told));
+            links.insert(self.number, Link::new(slot, &told, profile, session));
+            Ok(())
+        })
     }
 
-    /// The token in a module that has started. Some modules look for tokens only when they start, and miss one that
-    /// another program is just writing to: where it is not there, the module starts anew and it is looked for again.
-    fn look_for(&self, module: &Module, links: &mut Links) -> Result<(Slot, TokenInfo), Fault> {
+    /// Works with a module that has started. Some modules look for tokens only when they start, and miss one that
+    /// another program is just writing to: where it is away, the module starts anew and the work is done again.
+    fn patiently<T>(
+        module: &Module,
+        links: &mut Links,
+        work: impl Fn(&mut Links) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         if links.generation == 0 {
             module.start(links)?;
         }
         for _ in 0..LOOKS {
-            match find(module.context(), &self.config.token) {
+            match work(links) {
                 Err(Fault::Verdict(e)) if e.kind == ErrorKind::Away => {}
-                found => return found,
+                done => return done,
             }
             thread::sleep(PAUSE);
             module.start(links)?;
         }
-        find(module.context(), &self.config.token)
+        work(links)
     }
 
     fn login(&self, context: &Pkcs11, slot: Slot, told: &TokenInfo, session: &Session) -> Result<(), Fault> {

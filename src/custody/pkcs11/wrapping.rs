@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::allowed::{KeyUse, Scheme};
 use super::attributes::Attributes;
 use super::config::KeyName;
-use super::fault::Fault;
+use super::fault::{Fault, means_gone};
 use super::key::{refuse_unfit, unfit};
 use super::link::Linked;
 use super::resident::{ResidentDataKey, WrappedResident};
@@ -95,9 +95,11 @@ impl TokenWrappingKey {
     }
 
     /// What it means that the token opened nothing: it may be gone, or have seen something that was changed. Some
-    /// tokens say the same of both, so that it is looked whether the wrapping key is still there.
+    /// tokens say the same of both, so that it is looked whether the wrapping key is still there. What the standard has
+    /// for a token that is gone is believed the first time: a device may fail once.
     pub(super) fn opened_in_vain(&self, linked: &Linked<'_>, fault: Fault) -> Fault {
         match fault {
+            Fault::Device(e) if means_gone(&e) && !linked.again => e.into(),
             Fault::Device(_)
                 if linked.answers() && object::find(linked, ObjectClass::SECRET_KEY, &self.0.name).is_ok() =>
             {
