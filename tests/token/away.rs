@@ -3,6 +3,7 @@
 use local_vault::protocol::json::Value;
 
 use super::place::{Loop, Place};
+use super::sandbox::wait_until;
 
 const NOT_THERE: &str = "token \"edge-07\" is not there (pkcs11: find)";
 const INSERT: &str = "The module shows no token. Insert or start the token, or mend custody.pkcs11.token_label.";
@@ -62,19 +63,20 @@ fn goes_on_after_its_token_was_pulled_out(wrapping: &str) {
     ["b", "c", "d"].iter().for_each(|file| place.attest(file));
     place.softhsm.take_away();
     place.write("relay.plan", "");
+    // What SoftHSM has in its memory it may still sign once.
     for _ in 0..2 {
-        assert_eq!(relay.next().get_str("error"), Some("signing-key-unavailable"));
+        relay.until(|line| line.get_str("error") == Some("signing-key-unavailable"));
     }
     place.softhsm.put_back();
-    (0..3).for_each(|_| drop(relay.until(is_sent)));
+    wait_until(|| (place.count("receipted") == 4).then_some(()));
     // Out and in again between two sends, which nobody notices.
     place.softhsm.take_away();
     place.softhsm.put_back();
     place.attest("e");
-    relay.until(is_sent);
+    wait_until(|| (place.count("receipted") == 5).then_some(()));
     degraded_and_recovered_once(&relay.end());
     assert_eq!(sandbox.recorded_events().len(), 5);
-    assert_eq!((place.count("receipted"), place.count("queued"), place.count("dead")), (5, 0, 0));
+    assert_eq!((place.count("queued"), place.count("dead")), (0, 0));
     let keys = ["relay", "source"].map(|purpose| format!("{purpose}={}", place.public_key(purpose)));
     place.ok(&["verify", "--all", "--public-key", &keys[0], "--public-key", &keys[1]]);
 }

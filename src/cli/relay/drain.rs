@@ -29,6 +29,11 @@ pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
                     bar.suspend(|| Output::new().json(&object(&outcome)))?;
                 }
             }
+            // A key that is away, or signs what it should not, may be so for long.
+            Step::Idle { gate: Gate::Open | Gate::Probe, until: Some(_) } if count.reason() == KEY_AWAY => {
+                bar.finish_and_clear();
+                return Err(key_away());
+            }
             // An event that was judged against is due again in a moment: that is not the end.
             Step::Idle { gate: Gate::Open, until: Some(until) } if budget > 0 => {
                 let wait = until.as_millis() - vault.clock.now().as_millis();
@@ -49,15 +54,16 @@ pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
         Gate::Open | Gate::Probe => count.verdict(),
         Gate::Paused => Err(Failure::refused("the relay is paused", "Run: local-vault relay resume")),
         Gate::Parked { until } => Err(Failure::unavailable(
-            format!(
-                "{} is away ({})",
-                if count.reason() == KEY_AWAY { "the signing key" } else { "the receiver" },
-                count.reason()
-            ),
+            format!("the receiver is away ({})", count.reason()),
             format!("Nothing is lost. The next probe is due at {until}; `local-vault relay resume` allows one now."),
         )),
         Gate::Revoked => Err(revoked()),
     }
+}
+
+fn key_away() -> Failure {
+    let advice = "Nothing is lost. The log tells why; `local-vault custody selftest` tries each key.";
+    Failure::unavailable(format!("the signing key gave no signature ({KEY_AWAY})"), advice)
 }
 
 /// Ended by a signal: done only where nothing is left.
