@@ -23,8 +23,10 @@ pub(super) struct Module {
 /// What goes through a module: every token that this process is logged in to.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    /// How often the module was started; 0: not yet.
+    /// How often the module was started.
     pub(super) generation: u64,
+    /// Whether it runs: it may have failed to start, now or again.
+    pub(super) runs: bool,
     open: HashMap<u64, Link>,
 }
 
@@ -67,9 +69,10 @@ impl Module {
         // Closed before the module starts: it gives the same numbers again, and an old session that is closed later
         // would close a new one.
         links.open.clear();
-        if links.generation > 0 {
+        if links.runs {
             // Whatever it says, it is started anew.
             let _ = self.context.clone().finalize();
+            links.runs = false;
         }
         match self.context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             // Another part of this process uses the same library.
@@ -81,6 +84,7 @@ impl Module {
             }
         }
         links.generation += 1;
+        links.runs = true;
         Ok(())
     }
 }

@@ -88,12 +88,12 @@ impl Token {
         let module = self.module()?;
         // Shared with operations under way where the module has started; started alone where it has not.
         let links = module.links();
-        if links.generation > 0 {
+        if links.runs {
             return self.read_facts(module).map_err(|fault| self.away(fault));
         }
         drop(links);
         let mut links = module.links_alone();
-        let started = if links.generation == 0 { module.start(&mut links) } else { Ok(()) };
+        let started = if links.runs { Ok(()) } else { module.start(&mut links) };
         started.and_then(|()| self.read_facts(module)).map_err(|fault| self.away(fault))
     }
 
@@ -196,18 +196,19 @@ impl Token {
     }
 
     fn open_link(&self, module: &Module, links: &mut Links, gone: Option<u64>) -> Result<(), Fault> {
-        let fresh = links.generation == 0 || gone == Some(links.generation);
+        let fresh = !links.runs || gone == Some(links.generation);
         if fresh {
             module.start(links)?;
         }
         let context = module.context();
         let (slot, told) = match find(context, &self.config.token) {
+            Ok(found) => found,
             // Some modules look for tokens only when they start.
-            Err(Fault::Verdict(e)) if e.kind == ErrorKind::Away && !fresh => {
+            Err(Fault::Verdict(e)) if e.kind != ErrorKind::Away || fresh => return Err(e.into()),
+            Err(_) => {
                 module.start(links)?;
                 find(context, &self.config.token)?
             }
-            found => found?,
         };
         let session = context.open_ro_session(slot)?;
         if told.login_required() {
