@@ -23,6 +23,7 @@ mod pool;
 mod profile;
 mod resident;
 mod token;
+mod token_info;
 mod trial;
 mod wrapping;
 

@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
+use cryptoki::slot::Slot;
 
 use super::error;
 use super::fault::{Fault, code, device_error};
 use super::link::Link;
 use super::module_file::ModuleFile;
+use super::token_info::{AskToken, TokenInfo};
 use crate::custody::{CustodyError, ErrorKind};
 
 /// A vendor's module in this process. There is one for each library, since a library has one state for all its
@@ -17,6 +19,7 @@ use crate::custody::{CustodyError, ErrorKind};
 pub(super) struct Module {
     pub(super) file: ModuleFile,
     context: Pkcs11,
+    ask: AskToken,
     links: RwLock<Links>,
 }
 
@@ -40,11 +43,12 @@ impl Module {
         if let Some(module) = loaded.iter().find(|module| module.file.path == file.path) {
             return Ok(module.clone());
         }
-        let context = Pkcs11::new(&file.path).map_err(|e| {
+        let loads = Pkcs11::new(&file.path).and_then(|context| Ok((context, AskToken::of(&file.path)?)));
+        let (context, ask) = loads.map_err(|e| {
             let message = format!("cannot load the PKCS#11 module {}: {}", file.path.display(), code(&e));
             error(ErrorKind::Misconfigured, "load", message, "Install what it needs, or mend custody.pkcs11.module.")
         })?;
-        let module = Arc::new(Self { file, context, links: RwLock::default() });
+        let module = Arc::new(Self { file, context, ask, links: RwLock::default() });
         loaded.push(module.clone());
         Ok(module)
     }
@@ -52,6 +56,11 @@ impl Module {
     /// The module's own function table.
     pub(super) const fn context(&self) -> &Pkcs11 {
         &self.context
+    }
+
+    /// What the token in a slot says of itself.
+    pub(super) fn ask(&self, slot: Slot) -> Result<TokenInfo, Error> {
+        self.ask.ask(slot)
     }
 
     /// The links, for as long as an operation goes on. Nobody starts the module anew meanwhile.

@@ -3,11 +3,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use cryptoki::context::Pkcs11;
 use cryptoki::error::Error;
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
-use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::slot::Slot;
 
 use super::config::TokenConfig;
 use super::fault::{Fault, device_error, kind, means_gone};
@@ -17,6 +16,7 @@ use super::module::{Links, Module};
 use super::pin::PinSource;
 use super::pin_memory::{PinMemory, Remembered};
 use super::profile::Profile;
+use super::token_info::TokenInfo;
 use crate::custody::{CustodyError, ErrorKind};
 use crate::facts::{Digest, SecretBytes};
 
@@ -137,10 +137,9 @@ impl Token {
         let module = self.module()?;
         let links = module.links();
         let link = links.get(self.number).ok_or_else(|| self.missing("went away"))?;
-        let context = module.context();
-        let write = context.open_rw_session(link.slot).map_err(Fault::from);
+        let write = module.context().open_rw_session(link.slot).map_err(Fault::from);
         let done = write.and_then(|session| {
-            work(&Linked { context, link, generation: links.generation, session: &session }, &session)
+            work(&Linked { module, link, generation: links.generation, session: &session }, &session)
         });
         done.map_err(|fault| match fault {
             Fault::Verdict(verdict) => verdict,
@@ -161,8 +160,8 @@ impl Token {
         let module = self.module()?;
         let links = module.links();
         let Some(link) = links.get(self.number) else { return Ok(Err(Unlinked::NotYet)) };
-        let (context, generation) = (module.context(), links.generation);
-        match link.pool.run(context, |session| work(&Linked { context, link, generation, session })) {
+        let generation = links.generation;
+        match link.pool.run(module.context(), |session| work(&Linked { module, link, generation, session })) {
             Ok(done) => Ok(Ok(done)),
             Err(Fault::Verdict(verdict)) => Err(verdict),
             Err(Fault::Device(e)) if means_gone(&e) || link.profile.may_mean_gone(&e) => {
@@ -200,28 +199,27 @@ impl Token {
         if fresh {
             module.start(links)?;
         }
-        let context = module.context();
-        let (slot, told) = match find(context, &self.config.token) {
+        let (slot, told) = match find(module, &self.config.token) {
             Ok(found) => found,
             // Some modules look for tokens only when they start.
             Err(Fault::Verdict(e)) if e.kind != ErrorKind::Away || fresh => return Err(e.into()),
             Err(_) => {
                 module.start(links)?;
-                find(context, &self.config.token)?
+                find(module, &self.config.token)?
             }
         };
-        let session = context.open_ro_session(slot)?;
-        if told.login_required() {
-            self.login(context, slot, &told, &session)?;
+        let session = module.context().open_ro_session(slot)?;
+        if told.needs_login {
+            self.login(module, slot, &told, &session)?;
         }
         let profile = self.profile.clone().unwrap_or_else(|| Profile::fitting(&told));
         links.insert(self.number, Link::new(slot, &told, profile, session));
         Ok(())
     }
 
-    fn login(&self, context: &Pkcs11, slot: Slot, told: &TokenInfo, session: &Session) -> Result<(), Fault> {
+    fn login(&self, module: &Module, slot: Slot, told: &TokenInfo, session: &Session) -> Result<(), Fault> {
         let name = self.name();
-        let memory = PinMemory::open(&self.config.pin_memory, told.serial_number())?;
+        let memory = PinMemory::open(&self.config.pin_memory, &told.serial)?;
         let login = Login { session, told, name: &name, source: &self.config.pin, memory };
         let mut typed = self.typed.lock().unwrap_or_else(PoisonError::into_inner);
         let before = typed.take();
@@ -232,7 +230,7 @@ impl Token {
             }
             Ok(pin)
         };
-        let done = login.run(read, || context.get_token_info(slot).ok().as_ref().map(PinState::of));
+        let done = login.run(read, || module.ask(slot).ok().map(|told| told.pin));
         if done.is_err() {
             *typed = None;
         }
@@ -240,19 +238,18 @@ impl Token {
     }
 
     fn read_facts(&self, module: &Module) -> Result<TokenFacts, Fault> {
-        let context = module.context();
-        let (_, told) = find(context, &self.config.token)?;
-        let library = context.get_library_info()?;
+        let (_, told) = find(module, &self.config.token)?;
+        let library = module.context().get_library_info()?;
         Ok(TokenFacts {
-            label: told.label().to_owned(),
-            serial: told.serial_number().to_owned(),
-            manufacturer: told.manufacturer_id().to_owned(),
-            model: told.model().to_owned(),
-            firmware: told.firmware_version().to_string(),
+            profile: self.profile.clone().unwrap_or_else(|| Profile::fitting(&told)),
+            label: told.label,
+            serial: told.serial,
+            manufacturer: told.manufacturer,
+            model: told.model,
+            firmware: told.firmware,
             library: format!("{} {}", library.library_description(), library.library_version()),
             library_sha256: module.file.digest,
-            profile: self.profile.clone().unwrap_or_else(|| Profile::fitting(&told)),
-            pin: PinState::of(&told),
+            pin: told.pin,
         })
     }
 
