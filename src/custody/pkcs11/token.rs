@@ -264,7 +264,9 @@ impl Token {
     }
 
     fn refuses(&self, device: &Error) -> CustodyError {
-        device_error(device, kind(device), format!("{} does not do it", self.name()), LOOK_AT_IT)
+        let kind = kind(device);
+        let how = if kind == ErrorKind::Unsupported { "cannot do this" } else { "failed" };
+        device_error(device, kind, format!("{} {how}", self.name()), LOOK_AT_IT)
     }
 
     fn away(&self, fault: Fault) -> CustodyError {

@@ -119,13 +119,11 @@ mod tests {
 
     #[test]
     fn a_token_with_a_clock_that_does_not_read_is_told_of_all_the_same() {
-        let mut told = CK_TOKEN_INFO::default();
-        told.label = [b' '; 32];
+        let mut told = CK_TOKEN_INFO { label: [b' '; 32], ulMaxSessionCount: 16, ..CK_TOKEN_INFO::default() };
         told.label[..7].copy_from_slice(b"edge-07");
         told.serialNumber[..3].copy_from_slice(b"123");
         told.utcTime = *b"14:36:44        ";
         told.flags = CKF_TOKEN_INITIALIZED | CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY;
-        told.ulMaxSessionCount = 16;
         let info = TokenInfo::from(&told);
         assert_eq!((info.label.as_str(), info.serial.as_str(), info.model.as_str()), ("edge-07", "123", ""));
         assert_eq!((info.pin, info.most_sessions, info.needs_login), (PinState::FinalTry, Some(16), false));
