@@ -129,18 +129,14 @@ impl Token {
     }
 
     /// Works once, with a session that may change the token. What an error leaves behind is not known.
-    pub(super) fn change<T>(
-        &self,
-        work: impl FnOnce(&Linked<'_>, &Session) -> Result<T, Fault>,
-    ) -> Result<T, CustodyError> {
+    pub(super) fn change<T>(&self, work: impl FnOnce(&Linked<'_>) -> Result<T, Fault>) -> Result<T, CustodyError> {
         self.connect()?;
         let module = self.module()?;
         let links = module.links();
         let link = links.get(self.number).ok_or_else(|| self.missing("went away"))?;
         let write = module.context().open_rw_session(link.slot).map_err(Fault::from);
-        let done = write.and_then(|session| {
-            work(&Linked { module, link, generation: links.generation, session: &session }, &session)
-        });
+        let generation = links.generation;
+        let done = write.and_then(|session| work(&Linked { module, link, generation, session: &session }));
         done.map_err(|fault| match fault {
             Fault::Verdict(verdict) => verdict,
             Fault::Device(e) => self.refuses(&e),
