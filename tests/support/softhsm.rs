@@ -1,0 +1,156 @@
+//! A SoftHSM with tokens in a folder of its own, which go with the test. Each test crate uses a part of this.
+
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tempfile::TempDir;
+
+/// Where Debian and its relatives put the module.
+const MODULES: [&str; 3] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+];
+
+const PIN: &str = "7395-user-pin";
+const SO_PIN: &str = "8264-officer-pin";
+
+pub(crate) struct SoftHsm {
+    folder: TempDir,
+    label: String,
+}
+
+impl SoftHsm {
+    /// Makes a token of this label. Panics where SoftHSM is not installed.
+    pub(crate) fn new(label: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = folder.path().join("tokens");
+        fs::create_dir(&tokens).unwrap();
+        fs::create_dir(folder.path().join("away")).unwrap();
+        let text = format!("directories.tokendir = {}\nobjectstore.backend = file\n", tokens.display());
+        fs::write(folder.path().join("softhsm2.conf"), text).unwrap();
+        let softhsm = Self { folder, label: label.to_owned() };
+        softhsm.add_token(label);
+        softhsm
+    }
+
+    /// Makes one more token, with the same PIN. Labels may repeat.
+    pub(crate) fn add_token(&self, label: &str) {
+        let arguments = ["--init-token", "--free", "--label", label, "--so-pin", SO_PIN, "--pin", PIN];
+        self.tool("softhsm2-util", &arguments);
+    }
+
+    /// Runs one of the tools for tokens, which must end well. Gives what it printed.
+    pub(crate) fn tool(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(program);
+        self.apply(command.args(arguments).stdin(Stdio::null()));
+        let done = match command.output() {
+            Ok(done) => done,
+            Err(e) if e.kind() == ErrorKind::NotFound => panic!("there is no {program} here: run ci/setup"),
+            Err(e) => panic!("{program}: {e}"),
+        };
+        let said = [done.stdout, done.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        assert!(done.status.success(), "{program} {arguments:?}: {said}");
+        said
+    }
+
+    /// Runs pkcs11-tool on the first token, logged in.
+    pub(crate) fn pkcs11_tool(&self, arguments: &[&str]) -> String {
+        let module = module();
+        let login = ["--module", module.to_str().unwrap(), "--token-label", &self.label, "--login", "--pin", PIN];
+        self.tool("pkcs11-tool", &[login.as_slice(), arguments].concat())
+    }
+
+    /// Lets a command find the tokens.
+    pub(crate) fn apply<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("SOFTHSM2_CONF", self.conf())
+    }
+
+    /// What SOFTHSM2_CONF names.
+    pub(crate) fn conf(&self) -> PathBuf {
+        self.folder.path().join("softhsm2.conf")
+    }
+
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(crate) fn pin(&self) -> &'static str {
+        PIN
+    }
+
+    pub(crate) fn so_pin(&self) -> &'static str {
+        SO_PIN
+    }
+
+    /// Pulls every token out: the module finds none from one moment to the next.
+    pub(crate) fn take_away(&self) {
+        assert!(!self.is_empty(), "taken away before");
+        self.exchange();
+    }
+
+    /// Plugs them in again.
+    pub(crate) fn put_back(&self) {
+        assert!(self.is_empty(), "not taken away");
+        self.exchange();
+    }
+
+    fn exchange(&self) {
+        let (here, away) = (self.folder.path().join("tokens"), self.folder.path().join("away"));
+        renameat_with(CWD, here, CWD, away, RenameFlags::EXCHANGE).unwrap();
+    }
+
+    fn is_empty(&self) -> bool {
+        fs::read_dir(self.folder.path().join("tokens")).unwrap().next().is_none()
+    }
+
+    /// Writes `local-vault.toml` and the PIN file into `folder`: first `head`, which begins with no section of custody,
+    /// then the token, then keys as `custody generate` makes and prints them. A key is its words on the command line,
+    /// such as `relay` or `wrapping --resident`.
+    pub(crate) fn configure(&self, folder: &Path, head: &str, keys: &[&str]) -> PathBuf {
+        write_secret(&folder.join("token.pin"), &format!("{PIN}\n"));
+        let config = folder.join("local-vault.toml");
+        fs::write(&config, format!("{head}\n{}", self.section("pin_file = \"token.pin\""))).unwrap();
+        for key in keys {
+            self.generate(&config, key);
+        }
+        config
+    }
+
+    /// `[custody]` and `[custody.pkcs11]` of a config file, with this source of the PIN.
+    pub(crate) fn section(&self, pin: &str) -> String {
+        let (module, label) = (module(), &self.label);
+        format!(
+            "[custody]\nbackend = \"pkcs11\"\n\n[custody.pkcs11]\nmodule = {module:?}\ntoken_label = \"{label}\"\n{pin}\n"
+        )
+    }
+
+    /// Makes a key with `local-vault custody generate`, and appends what that prints to the config file.
+    pub(crate) fn generate(&self, config: &Path, key: &str) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_local-vault"));
+        command.env_clear().current_dir(config.parent().unwrap()).arg("--config").arg(config);
+        command.args(["custody", "generate"]).args(key.split_whitespace()).stdin(Stdio::null());
+        let done = self.apply(&mut command).output().unwrap();
+        assert!(done.status.success(), "{key}: {}", String::from_utf8_lossy(&done.stderr));
+        let text = fs::read_to_string(config).unwrap() + &String::from_utf8(done.stdout).unwrap();
+        fs::write(config, text).unwrap();
+    }
+}
+
+/// The installed module. Panics where there is none.
+pub(crate) fn module() -> PathBuf {
+    let found = MODULES.into_iter().map(PathBuf::from).find(|path| path.exists());
+    found.expect("there is no libsofthsm2.so here: run ci/setup")
+}
+
+/// Writes a file that only its owner reads.
+pub(crate) fn write_secret(path: &Path, content: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
