@@ -243,3 +243,18 @@ fn a_try_that_cannot_be_remembered_is_not_made() {
     assert!(done.err.starts_with(&format!("Error: cannot keep {}: ", place.shown(&format!("{memory}.json")))));
     assert_eq!(place.calls("C_Login"), 0);
 }
+
+#[test]
+fn a_token_without_a_user_pin_has_refused_none() {
+    let place = Place::new(&[]);
+    place.plan("C_Login CKR 0x102");
+    for _ in 0..2 {
+        list(&place).fails(
+            69,
+            "token \"edge-07\" has no user PIN (C_Login: CKR_USER_PIN_NOT_INITIALIZED)",
+            "The security officer sets one with the maker's tool (C_InitPIN).",
+        );
+    }
+    place.plan("");
+    list(&place).ok();
+}

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use cryptoki::error::Error;
@@ -60,6 +61,10 @@ pub struct TokenFacts {
 /// of them in turn.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often it is looked for at a time, and the pause in between: longer than a program writes to a token.
+const LOOKS: usize = 2;
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// A token that comes and goes all the time is not chased.
 const TRIES: usize = 3;
 
@@ -89,12 +94,12 @@ impl Token {
         // Shared with operations under way where the module has started; started alone where it has not.
         let links = module.links();
         if links.runs {
-            return self.read_facts(module).map_err(|fault| self.away(fault));
+            let found = find(module, &self.config.token);
+            return found.and_then(|(_, told)| self.read_facts(module, told)).map_err(|fault| self.away(fault));
         }
         drop(links);
-        let mut links = module.links_alone();
-        let started = if links.runs { Ok(()) } else { module.start(&mut links) };
-        started.and_then(|()| self.read_facts(module)).map_err(|fault| self.away(fault))
+        let found = self.look_for(module, &mut module.links_alone());
+        found.and_then(|(_, told)| self.read_facts(module, told)).map_err(|fault| self.away(fault))
     }
 
     /// Allows one try of the PIN, whatever was remembered.
@@ -191,19 +196,10 @@ impl Token {
     }
 
     fn open_link(&self, module: &Module, links: &mut Links, gone: Option<u64>) -> Result<(), Fault> {
-        let fresh = !links.runs || gone == Some(links.generation);
-        if fresh {
+        if gone == Some(links.generation) {
             module.start(links)?;
         }
-        let (slot, told) = match find(module, &self.config.token) {
-            Ok(found) => found,
-            // Some modules look for tokens only when they start.
-            Err(Fault::Verdict(e)) if e.kind != ErrorKind::Away || fresh => return Err(e.into()),
-            Err(_) => {
-                module.start(links)?;
-                find(module, &self.config.token)?
-            }
-        };
+        let (slot, told) = self.look_for(module, links)?;
         let session = module.context().open_ro_session(slot)?;
         if told.needs_login {
             self.login(module, slot, &told, &session)?;
@@ -211,6 +207,24 @@ impl Token {
         let profile = self.profile.clone().unwrap_or_else(|| Profile::fitting(&told));
         links.insert(self.number, Link::new(slot, &told, profile, session));
         Ok(())
+    }
+
+    /// The token in a module that has started. Some modules look for tokens only when they start, and miss one that
+    /// another program is just writing to: where it is not there, the module starts anew and it is looked for again.
+    fn look_for(&self, module: &Module, links: &mut Links) -> Result<(Slot, TokenInfo), Fault> {
+        if !links.runs {
+            module.start(links)?;
+        }
+        for _ in 0..LOOKS {
+            match find(module, &self.config.token) {
+                Err(Fault::Verdict(e)) if e.kind != ErrorKind::Away => return Err(e.into()),
+                Err(_) => {}
+                found => return found,
+            }
+            thread::sleep(PAUSE);
+            module.start(links)?;
+        }
+        find(module, &self.config.token)
     }
 
     fn login(&self, module: &Module, slot: Slot, told: &TokenInfo, session: &Session) -> Result<(), Fault> {
@@ -233,8 +247,7 @@ impl Token {
         done
     }
 
-    fn read_facts(&self, module: &Module) -> Result<TokenFacts, Fault> {
-        let (_, told) = find(module, &self.config.token)?;
+    fn read_facts(&self, module: &Module, told: TokenInfo) -> Result<TokenFacts, Fault> {
         let library = module.context().get_library_info()?;
         Ok(TokenFacts {
             profile: self.profile.clone().unwrap_or_else(|| Profile::fitting(&told)),
