@@ -73,6 +73,13 @@ impl Module {
         self.links.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Closes the sessions of a token that nobody uses any more, unless an operation is under way.
+    pub(super) fn forget(&self, token: u64) {
+        if let Ok(mut links) = self.links.try_write() {
+            links.open.remove(&token);
+        }
+    }
+
     /// Starts the module, or starts it anew: what it knew of its tokens is stale once one of them went away.
     pub(super) fn start(&self, links: &mut Links) -> Result<(), Fault> {
         // Closed before the module starts: it gives the same numbers again, and an old session that is closed later
@@ -106,10 +113,5 @@ impl Links {
 
     pub(super) fn insert(&mut self, token: u64, link: Link) {
         self.open.insert(token, link);
-    }
-
-    /// Closes the sessions of a token that nobody uses any more.
-    pub(super) fn remove(&mut self, token: u64) {
-        self.open.remove(&token);
     }
 }

@@ -98,7 +98,7 @@ impl Token {
             return found.and_then(|(_, told)| self.read_facts(module, told)).map_err(|fault| self.away(fault));
         }
         drop(links);
-        let found = self.look_for(module, &mut module.links_alone());
+        let found = patiently(module, &mut module.links_alone(), || find(module, &self.config.token));
         found.and_then(|(_, told)| self.read_facts(module, told)).map_err(|fault| self.away(fault))
     }
 
@@ -199,32 +199,17 @@ impl Token {
         if gone == Some(links.generation) {
             module.start(links)?;
         }
-        let (slot, told) = self.look_for(module, links)?;
-        let session = module.context().open_ro_session(slot)?;
-        if told.needs_login {
-            self.login(module, slot, &told, &session)?;
-        }
-        let profile = self.profile.clone().unwrap_or_else(|| Profile::fitting(&told));
-        links.insert(self.number, Link::new(slot, &told, profile, session));
-        Ok(())
-    }
-
-    /// The token in a module that has started. Some modules look for tokens only when they start, and miss one that
-    /// another program is just writing to: where it is not there, the module starts anew and it is looked for again.
-    fn look_for(&self, module: &Module, links: &mut Links) -> Result<(Slot, TokenInfo), Fault> {
-        if !links.runs {
-            module.start(links)?;
-        }
-        for _ in 0..LOOKS {
-            match find(module, &self.config.token) {
-                Err(Fault::Verdict(e)) if e.kind != ErrorKind::Away => return Err(e.into()),
-                Err(_) => {}
-                found => return found,
+        let link = patiently(module, links, || {
+            let (slot, told) = find(module, &self.config.token)?;
+            let session = module.context().open_ro_session(slot)?;
+            if told.needs_login {
+                self.login(module, slot, &told, &session)?;
             }
-            thread::sleep(PAUSE);
-            module.start(links)?;
-        }
-        find(module, &self.config.token)
+            let profile = self.profile.clone().unwrap_or_else(|| Profile::fitting(&told));
+            Ok(Link::new(slot, &told, profile, session))
+        })?;
+        links.insert(self.number, link);
+        Ok(())
     }
 
     fn login(&self, module: &Module, slot: Slot, told: &TokenInfo, session: &Session) -> Result<(), Fault> {
@@ -288,6 +273,23 @@ impl Token {
     }
 }
 
+/// Does something with a module that has started. Some modules look for tokens only when they start, and see half of
+/// one that another program is just writing to: where it is away, the module starts anew and it is done again.
+fn patiently<T>(module: &Module, links: &mut Links, work: impl Fn() -> Result<T, Fault>) -> Result<T, Fault> {
+    if !links.runs {
+        module.start(links)?;
+    }
+    for _ in 0..LOOKS {
+        match work() {
+            Err(Fault::Verdict(e)) if e.kind == ErrorKind::Away => {}
+            done => return done,
+        }
+        thread::sleep(PAUSE);
+        module.start(links)?;
+    }
+    work()
+}
+
 const LOOK_AT_IT: &str = "Run: local-vault custody selftest";
 
 /// Why work was not done.
@@ -301,7 +303,8 @@ enum Unlinked {
 impl Drop for Token {
     fn drop(&mut self) {
         if let Some(module) = self.module.get() {
-            module.links_alone().remove(self.number);
+            // A device that hangs keeps nobody from ending.
+            module.forget(self.number);
         }
     }
 }
