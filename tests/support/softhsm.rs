@@ -6,6 +6,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
@@ -37,6 +38,20 @@ impl SoftHsm {
         let softhsm = Self { folder, label: label.to_owned() };
         softhsm.add_token(label);
         softhsm
+    }
+
+    /// The SoftHSM of this process, for tests that call the module themselves. Its one token is for all of them, so
+    /// that each names its keys as nobody else does.
+    #[allow(unsafe_code)]
+    pub(crate) fn of_this_process() -> &'static Self {
+        static OWN: OnceLock<SoftHsm> = OnceLock::new();
+        OWN.get_or_init(|| {
+            let softhsm = Self::new("local-vault-tests");
+            goes_with_this_process(softhsm.folder.path());
+            // SAFETY: the variable is set once, before anybody here loads the module, which alone reads it through C.
+            unsafe { std::env::set_var("SOFTHSM2_CONF", softhsm.conf()) };
+            softhsm
+        })
     }
 
     /// Makes one more token, with the same PIN. Labels may repeat.
@@ -132,7 +147,9 @@ impl SoftHsm {
 
     /// Makes a key with `local-vault custody generate`, and appends what that prints to the config file.
     pub(crate) fn generate(&self, config: &Path, key: &str) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_local-vault"));
+        // There for integration tests alone, and unit tests compile this too.
+        let program = option_env!("CARGO_BIN_EXE_local-vault").unwrap();
+        let mut command = Command::new(program);
         command.env_clear().current_dir(config.parent().unwrap()).arg("--config").arg(config);
         command.args(["custody", "generate"]).args(key.split_whitespace()).stdin(Stdio::null());
         let done = self.apply(&mut command).output().unwrap();
@@ -146,6 +163,15 @@ impl SoftHsm {
 pub(crate) fn module() -> PathBuf {
     let found = MODULES.into_iter().map(PathBuf::from).find(|path| path.exists());
     found.expect("there is no libsofthsm2.so here: run ci/setup")
+}
+
+/// Removes a folder when this process has ended, however it does: what is static is never dropped.
+pub(crate) fn goes_with_this_process(folder: &Path) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "cat; rm -rf -- \"$0\""]).arg(folder);
+    let waiting = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Open until the process ends.
+    std::mem::forget(waiting.stdin);
 }
 
 /// Writes a file that only its owner reads.
