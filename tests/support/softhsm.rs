@@ -147,9 +147,9 @@ impl SoftHsm {
 
     /// Makes a key with `local-vault custody generate`, and appends what that prints to the config file.
     pub(crate) fn generate(&self, config: &Path, key: &str) {
-        // There for integration tests alone, and unit tests compile this too.
-        let program = option_env!("CARGO_BIN_EXE_local-vault").unwrap();
-        let mut command = Command::new(program);
+        // Unit tests compile this too, and have no such program.
+        let program = option_env!("CARGO_BIN_EXE_local-vault");
+        let mut command = Command::new(program.unwrap());
         command.env_clear().current_dir(config.parent().unwrap()).arg("--config").arg(config);
         command.args(["custody", "generate"]).args(key.split_whitespace()).stdin(Stdio::null());
         let done = self.apply(&mut command).output().unwrap();
@@ -166,6 +166,7 @@ pub(crate) fn module() -> PathBuf {
 }
 
 /// Removes a folder when this process has ended, however it does: what is static is never dropped.
+#[allow(clippy::zombie_processes)] // it outlives us
 pub(crate) fn goes_with_this_process(folder: &Path) {
     let mut shell = Command::new("sh");
     shell.args(["-c", "cat; rm -rf -- \"$0\""]).arg(folder);

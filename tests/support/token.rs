@@ -1,6 +1,6 @@
 //! Tokens for tests that call their modules themselves. Each test crate uses a part of this.
 
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, clippy::print_stderr, clippy::unwrap_used)]
 
 #[path = "softhsm.rs"]
 mod softhsm;
