@@ -18,6 +18,9 @@ const MODULES: [&str; 3] = [
     "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
 ];
 
+/// The other token of [`SoftHsm::of_this_process`].
+pub(crate) const SECOND: &str = "local-vault-tests-second";
+
 const PIN: &str = "7395-user-pin";
 const SO_PIN: &str = "8264-officer-pin";
 
@@ -40,13 +43,14 @@ impl SoftHsm {
         softhsm
     }
 
-    /// The SoftHSM of this process, for tests that call the module themselves. Its one token is for all of them, so
-    /// that each names its keys as nobody else does.
+    /// The SoftHSM of this process, for tests that call the module themselves. Its first token is for all of them, so
+    /// that each names its keys as nobody else does; [`SECOND`] is for one test that takes it away.
     #[allow(unsafe_code)]
     pub(crate) fn of_this_process() -> &'static Self {
         static OWN: OnceLock<SoftHsm> = OnceLock::new();
         OWN.get_or_init(|| {
             let softhsm = Self::new("local-vault-tests");
+            softhsm.add_token(SECOND);
             goes_with_this_process(softhsm.folder.path());
             // SAFETY: the variable is set once, before anybody here loads the module, which alone reads it through C.
             unsafe { std::env::set_var("SOFTHSM2_CONF", softhsm.conf()) };

@@ -8,9 +8,10 @@ mod softhsm;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use self::softhsm::{SoftHsm, goes_with_this_process, module, write_secret};
+use self::softhsm::{SECOND, SoftHsm, goes_with_this_process, module, write_secret};
 
 /// What opens a token.
+#[derive(Clone)]
 pub(crate) struct TestToken {
     pub(crate) module: PathBuf,
     pub(crate) label: String,
@@ -31,6 +32,13 @@ impl TestToken {
             let softhsm = SoftHsm::of_this_process();
             Self::new(module(), softhsm.label(), softhsm.pin(), softhsm.conf().parent().unwrap())
         })
+    }
+
+    /// The second SoftHSM token of this process, for one test alone, and the folder of all its tokens.
+    pub(crate) fn second_softhsm() -> (Self, PathBuf) {
+        let first = Self::softhsm();
+        let folder = &first.pin_memory;
+        (Self { label: SECOND.to_owned(), ..first.clone() }, folder.join("tokens"))
     }
 
     /// The token that the environment names. Says loudly where it names none, and panics where it names half of one.
