@@ -55,7 +55,7 @@ impl TestToken {
             Some(Self::new(module.into(), &label, &pin, &folder))
         });
         if token.is_none() {
-            eprintln!("not run over another token: {NAMED:?} are not set");
+            say(&format!("not run over another token: {NAMED:?} are not set"));
         }
         token.as_ref()
     }
@@ -65,4 +65,9 @@ impl TestToken {
         write_secret(&pin_file, pin);
         Self { module, label: label.to_owned(), pin_file, pin_memory: folder.to_owned() }
     }
+}
+
+/// Tells what a test leaves out.
+pub(crate) fn say(what: &str) {
+    eprintln!("{what}");
 }

@@ -1,8 +1,6 @@
 //! Tests inside the backend over real tokens, of what its public face does not let through: SoftHSM, and the token
 //! that `LOCAL_VAULT_TEST_PKCS11_{MODULE,TOKEN_LABEL,PIN}` name.
 
-#![allow(clippy::print_stderr)] // says what was not run
-
 #[path = "../../../tests/support/token.rs"]
 mod support;
 

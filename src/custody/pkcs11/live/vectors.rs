@@ -12,7 +12,7 @@ use super::super::link::Linked;
 use super::super::resident::decrypt;
 use super::super::wrapping::gcm;
 use super::super::{KeyName, Scheme, Token, TokenKey, curve};
-use super::{softhsm, tokens};
+use super::{softhsm, support, tokens};
 use crate::custody::{CustodyError, ErrorKind, Sealed};
 use crate::facts::random_id;
 use crate::protocol::json::{self, Object};
@@ -120,7 +120,7 @@ impl Drop for Imported {
 fn takes_keys<T>(token: &Arc<Token>, imported: Result<T, CustodyError>) -> bool {
     if let Err(e) = &imported {
         assert!(token.name() != softhsm().name(), "{e}");
-        eprintln!("{token:?} takes no key from outside: {e}");
+        support::say(&format!("not run over {token:?}, which takes no key from outside: {e}"));
     }
     imported.is_ok()
 }
