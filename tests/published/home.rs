@@ -8,7 +8,7 @@ use local_vault::protocol::json::{self, Object};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::custody::commands;
+use super::custody::commands::{self, OwnDevice};
 
 pub(crate) const INSTALLATION: &str = "ins_1";
 /// The key of the published databases in `tests/data`.
@@ -25,6 +25,7 @@ pub(crate) const IDLE: &str = "{\"error\": null, \"eventId\": null, \"sent\": fa
 pub(crate) struct Home {
     folder: TempDir,
     settings: Vec<(String, String)>,
+    device: OwnDevice,
 }
 
 /// What a command said.
@@ -38,8 +39,9 @@ pub(crate) struct Said {
 impl Home {
     /// With every setting that the drop-in commands need. Nobody listens at the endpoint.
     pub(crate) fn new() -> Self {
-        let home = Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new() };
-        let home = signing_key().iter().fold(home, |home, (name, value)| home.with(name, value));
+        let signing_key = signing_key();
+        let home = Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new(), device: OwnDevice::new() };
+        let home = signing_key.iter().fold(home, |home, (name, value)| home.with(name, value));
         home.with("ENCRYPTION_KEY", ENCRYPTION_KEY)
             .with("KEY_ID", KEY_ID)
             .with("INSTALLATION_ID", INSTALLATION)
@@ -48,11 +50,10 @@ impl Home {
     }
 
     /// Where the keys of this run are in a token: the spool's too, as a config file says.
-    pub(crate) fn with_the_spool_in_custody(self) -> Self {
-        match commands::config_file(self.folder.path(), seed(), KEY_ID) {
-            Some(path) => self.with("CONFIG", path.to_str().unwrap()),
-            None => self,
-        }
+    pub(crate) fn with_the_spool_in_custody(mut self) -> Self {
+        let Some(config) = commands::config_file(self.folder.path(), seed(), KEY_ID) else { return self };
+        self.device = OwnDevice::new();
+        self.with("CONFIG", config.to_str().unwrap())
     }
 
     /// With a setting, in place of an earlier value.
@@ -89,7 +90,7 @@ impl Home {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_local-vault"));
         command.args(arguments).current_dir(self.folder.path()).env_clear().env("HOME", self.folder.path());
-        command.envs(self.settings.iter().map(|(name, value)| (name, value))).envs(commands::inherited());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value))).envs(self.device.settings());
         command.stdin(Stdio::null());
         command
     }

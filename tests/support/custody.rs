@@ -96,11 +96,6 @@ pub(crate) fn is_only_for_files(why: &str) -> bool {
     over_a_token
 }
 
-/// The module's own settings, which commands that inherit nothing else must have.
-fn module_settings() -> impl Iterator<Item = (&'static str, std::ffi::OsString)> {
-    ["KRYOPTIC_CONF", "SOFTHSM2_CONF"].into_iter().filter_map(|name| Some((name, env::var_os(name)?)))
-}
-
 /// A key's words in a config file.
 fn section(heading: &str, members: &[(&str, &str)]) -> String {
     let lines: String = members.iter().map(|(name, value)| format!("{name} = {value:?}\n")).collect();

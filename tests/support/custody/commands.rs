@@ -1,5 +1,6 @@
 //! What commands of the binary are told of the keys, by variables and in config files.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use local_vault::custody::SigningKey as _;
 
-use super::device::{device, imported, wrapping_label};
-use super::{Backend, backend, module_settings, section, text};
+use super::device::{SoftHsm, device, imported, wrapping_label};
+use super::{Backend, backend, section, text};
 
 /// Variables and their values.
 pub(crate) type Settings = Vec<(&'static str, OsString)>;
@@ -18,9 +19,25 @@ pub(crate) type Settings = Vec<(&'static str, OsString)>;
 pub(crate) struct Commands {
     pub(crate) enqueues: Settings,
     pub(crate) relays: Settings,
+    _device: OwnDevice,
 }
 
-const PREFIX_CONFIG: &str = "ATTESTO_LOCAL_VAULT_CONFIG";
+/// The device that the commands of one test use: its own SoftHSM, or what everybody uses.
+pub(crate) struct OwnDevice(Option<SoftHsm>);
+
+impl OwnDevice {
+    /// With the keys that were made so far.
+    pub(crate) fn new() -> Self {
+        Self(if backend() == Backend::File { None } else { device().copied() })
+    }
+
+    /// What tells the module, for commands that inherit nothing.
+    pub(crate) fn settings(&self) -> Settings {
+        let softhsm = self.0.iter().map(|softhsm| ("SOFTHSM2_CONF", softhsm.conf().into_os_string()));
+        let others = ["KRYOPTIC_CONF", "SOFTHSM2_CONF"].into_iter().filter(|_| self.0.is_none());
+        softhsm.chain(others.filter_map(|name| Some((name, env::var_os(name)?)))).collect()
+    }
+}
 
 impl Commands {
     /// For the signing key `k1` and the spool's keys with these numbers, and a receiver whose authority is this one.
@@ -32,19 +49,22 @@ impl Commands {
                 let mut relays = enqueues.clone();
                 relays.push(("ATTESTO_LOCAL_VAULT_SIGNING_KEY", hex::encode([signing; 32]).into()));
                 relays.push(("ATTESTO_LOCAL_VAULT_CA_FILE", ca_file.into()));
-                Self { enqueues, relays }
+                Self { enqueues, relays, _device: OwnDevice(None) }
             }
             Backend::Token(_) => {
                 let spool = token_section() + &spool_sections(root);
                 let label = format!("signing-{signing}");
                 let relay = section("relay", &[("ca_file", text(ca_file))]) + &key_section("relay", &label, "k1");
+                let device = OwnDevice::new();
                 let write = |name: &str, content: &str| {
                     let path = folder.join(name);
                     fs::write(&path, content).unwrap();
-                    let config = (PREFIX_CONFIG, path.into_os_string());
-                    module_settings().chain([config]).collect()
+                    let config = ("ATTESTO_LOCAL_VAULT_CONFIG", path.into_os_string());
+                    device.settings().into_iter().chain([config]).collect()
                 };
-                Self { enqueues: write("enqueue.toml", &spool), relays: write("relay.toml", &(spool.clone() + &relay)) }
+                let (enqueues, relays) =
+                    (write("enqueue.toml", &spool), write("relay.toml", &(spool.clone() + &relay)));
+                Self { enqueues, relays, _device: device }
             }
         }
     }
@@ -65,11 +85,6 @@ pub(crate) fn published_signing_key(seed: [u8; 32]) -> Vec<(&'static str, String
             ]
         }
     }
-}
-
-/// What every command of a run over a token needs, whatever else it is told.
-pub(crate) fn inherited() -> Settings {
-    if backend() == Backend::File { Vec::new() } else { module_settings().collect() }
 }
 
 /// A config file for a run over a token, where the spool's keys are in it too. None over files: there is no need.

@@ -18,6 +18,7 @@ use local_vault::custody::pkcs11::{
 use local_vault::custody::{CustodyError, ErrorKind, SigningKey as _};
 use local_vault::protocol::Algorithm;
 
+pub(crate) use self::token::SoftHsm;
 use self::token::TestToken;
 
 /// The token of this process, for its tests and for the commands that they start.
@@ -76,6 +77,14 @@ impl Device {
             || TokenWrappingKey::open(self.token.clone(), name.clone()),
             || self.token.generate_wrapping(&NewWrappingKey { name: name.clone(), scheme }),
         )
+    }
+
+    /// A SoftHSM with the keys that were made so far, for the commands of one test: what they do to its files no other
+    /// test sees. None where the environment names the token.
+    pub(crate) fn copied(&self) -> Option<SoftHsm> {
+        // Nobody makes a key meanwhile.
+        let (_signing, _wrapping) = (self.signing.lock().unwrap(), self.wrapping.lock().unwrap());
+        std::env::var_os(MODULE).is_none().then(|| SoftHsm::of_this_process().copy())
     }
 
     pub(crate) fn module(&self) -> &Path {
