@@ -32,10 +32,13 @@ use vault::Vault;
 pub fn main() -> ExitCode {
     hardening::apply();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    match Cli::read(&arguments) {
+    let code = match Cli::read(&arguments) {
         Ok(cli) => exit(run(cli), Output::new()),
         Err(e) => usage(&e, &arguments),
-    }
+    };
+    #[cfg(feature = "pkcs11")]
+    crate::custody::pkcs11::leave_modules();
+    code
 }
 
 fn run(cli: Cli) -> Result<u8, Failure> {

@@ -35,6 +35,7 @@ pub use generate::{NewKey, NewWrappingKey};
 pub use inventory::FoundKey;
 pub use key::TokenKey;
 pub use login::PinState;
+pub use module::leave_modules;
 pub use pin::PinSource;
 pub use profile::Profile;
 pub use token::{Token, TokenFacts};

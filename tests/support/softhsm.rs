@@ -32,15 +32,34 @@ pub(crate) struct SoftHsm {
 impl SoftHsm {
     /// Makes a token of this label. Panics where SoftHSM is not installed.
     pub(crate) fn new(label: &str) -> Self {
+        let softhsm = Self::without_tokens(label);
+        softhsm.add_token(label);
+        softhsm
+    }
+
+    fn without_tokens(label: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tokens = folder.path().join("tokens");
         fs::create_dir(&tokens).unwrap();
         fs::create_dir(folder.path().join("away")).unwrap();
         let text = format!("directories.tokendir = {}\nobjectstore.backend = file\n", tokens.display());
         fs::write(folder.path().join("softhsm2.conf"), text).unwrap();
-        let softhsm = Self { folder, label: label.to_owned() };
-        softhsm.add_token(label);
-        softhsm
+        Self { folder, label: label.to_owned() }
+    }
+
+    /// Another one with the same tokens and keys, while nobody writes to this one.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::without_tokens(&self.label);
+        for token in fs::read_dir(self.folder.path().join("tokens")).unwrap() {
+            let token = token.unwrap();
+            let to = copy.folder.path().join("tokens").join(token.file_name());
+            fs::create_dir(&to).unwrap();
+            for file in fs::read_dir(token.path()).unwrap() {
+                let file = file.unwrap();
+                fs::copy(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+        copy
     }
 
     /// The SoftHSM of this process, for tests that call the module themselves. Its first token is for all of them, so

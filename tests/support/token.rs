@@ -8,7 +8,8 @@ mod softhsm;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use self::softhsm::{SECOND, SoftHsm, goes_with_this_process, module, write_secret};
+pub(crate) use self::softhsm::SoftHsm;
+use self::softhsm::{SECOND, goes_with_this_process, module, write_secret};
 
 /// What opens a token.
 #[derive(Clone)]

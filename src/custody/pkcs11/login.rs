@@ -88,6 +88,16 @@ impl Login<'_> {
         let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
         match self.session.login_with_raw(UserType::User, &pin) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(self.memory.forget()?),
+            // None was looked at: SoftHSM says so, too, of a token that another program is just writing to.
+            Err(none @ Error::Pkcs11(RvError::UserPinNotInitialized, _)) => {
+                match remembered {
+                    Some(before) => self.memory.write(&before)?,
+                    None => self.memory.forget()?,
+                }
+                let message = format!("{} has no user PIN", self.name);
+                let advice = "The security officer sets one with the maker's tool (C_InitPIN).";
+                Err(device_error(&none, ErrorKind::Away, message, advice).into())
+            }
             Err(refusal) if is_refusal(&refusal) => {
                 self.memory.write(&Remembered::Refused { source })?;
                 let now = ask_again().unwrap_or(told);
@@ -158,8 +168,7 @@ const fn is_refusal(device: &Error) -> bool {
                 | RvError::PinInvalid
                 | RvError::PinLenRange
                 | RvError::PinExpired
-                | RvError::PinLocked
-                | RvError::UserPinNotInitialized,
+                | RvError::PinLocked,
             _
         )
     )

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
+use std::time::Duration;
+use std::{mem, thread};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -29,6 +31,27 @@ pub(super) struct Links {
 }
 
 static LOADED: Mutex<Vec<Arc<Module>>> = Mutex::new(Vec::new());
+
+/// So long the end of a process waits for a device.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Lets nobody into a module any more, and waits for whoever is in one, but not for a device that hangs. For the end
+/// of a process: libraries have an end of their own then, and crash when it comes beside a call of another thread.
+pub fn leave_modules() {
+    let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if loaded.is_empty() {
+        return;
+    }
+    let (say, left) = mpsc::channel();
+    let leave = move || {
+        // Held for what is left of the process.
+        loaded.iter().for_each(|module| mem::forget(module.links_alone()));
+        let _ = say.send(());
+    };
+    if thread::Builder::new().name("leave".into()).spawn(leave).is_ok() {
+        let _ = left.recv_timeout(FAREWELL);
+    }
+}
 
 impl Module {
     /// The module at this path: checked each time, loaded the first time.

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use cryptoki::context::Pkcs11;
@@ -60,6 +61,10 @@ pub struct TokenFacts {
 /// of them in turn.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often it is looked for at a time, and the pause in between: longer than a program writes to a token.
+const LOOKS: usize = 2;
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// A token that comes and goes all the time is not chased.
 const TRIES: usize = 3;
 
@@ -89,12 +94,12 @@ impl Token {
         // Shared with operations under way where the module has started; started alone where it has not.
         let links = module.links();
         if links.generation > 0 {
-            return self.read_facts(module).map_err(|fault| self.away(fault));
+            let found = find(module.context(), &self.config.token);
+            return found.and_then(|(_, told)| self.read_facts(module, &told)).map_err(|fault| self.away(fault));
         }
         drop(links);
-        let mut links = module.links_alone();
-        let started = if links.generation == 0 { module.start(&mut links) } else { Ok(()) };
-        started.and_then(|()| self.read_facts(module)).map_err(|fault| self.away(fault))
+        let found = self.look_for(module, &mut module.links_alone());
+        found.and_then(|(_, told)| self.read_facts(module, &told)).map_err(|fault| self.away(fault))
     }
 
     /// Allows one try of the PIN, whatever was remembered.
@@ -197,19 +202,11 @@ impl Token {
     }
 
     fn open_link(&self, module: &Module, links: &mut Links, gone: Option<u64>) -> Result<(), Fault> {
-        let fresh = links.generation == 0 || gone == Some(links.generation);
-        if fresh {
+        if gone == Some(links.generation) {
             module.start(links)?;
         }
+        let (slot, told) = self.look_for(module, links)?;
         let context = module.context();
-        let (slot, told) = match find(context, &self.config.token) {
-            // Some modules look for tokens only when they start.
-            Err(Fault::Verdict(e)) if e.kind == ErrorKind::Away && !fresh => {
-                module.start(links)?;
-                find(context, &self.config.token)?
-            }
-            found => found?,
-        };
         let session = context.open_ro_session(slot)?;
         if told.login_required() {
             self.login(context, slot, &told, &session)?;
@@ -217,6 +214,23 @@ impl Token {
         let profile = self.profile.clone().unwrap_or_else(|| Profile::fitting(&told));
         links.insert(self.number, Link::new(slot, &told, profile, session));
         Ok(())
+    }
+
+    /// The token in a module that has started. Some modules look for tokens only when they start, and miss one that
+    /// another program is just writing to: where it is not there, the module starts anew and it is looked for again.
+    fn look_for(&self, module: &Module, links: &mut Links) -> Result<(Slot, TokenInfo), Fault> {
+        if links.generation == 0 {
+            module.start(links)?;
+        }
+        for _ in 0..LOOKS {
+            match find(module.context(), &self.config.token) {
+                Err(Fault::Verdict(e)) if e.kind == ErrorKind::Away => {}
+                found => return found,
+            }
+            thread::sleep(PAUSE);
+            module.start(links)?;
+        }
+        find(module.context(), &self.config.token)
     }
 
     fn login(&self, context: &Pkcs11, slot: Slot, told: &TokenInfo, session: &Session) -> Result<(), Fault> {
@@ -239,10 +253,8 @@ impl Token {
         done
     }
 
-    fn read_facts(&self, module: &Module) -> Result<TokenFacts, Fault> {
-        let context = module.context();
-        let (_, told) = find(context, &self.config.token)?;
-        let library = context.get_library_info()?;
+    fn read_facts(&self, module: &Module, told: &TokenInfo) -> Result<TokenFacts, Fault> {
+        let library = module.context().get_library_info()?;
         Ok(TokenFacts {
             label: told.label().to_owned(),
             serial: told.serial_number().to_owned(),
@@ -251,8 +263,8 @@ impl Token {
             firmware: told.firmware_version().to_string(),
             library: format!("{} {}", library.library_description(), library.library_version()),
             library_sha256: module.file.digest,
-            profile: self.profile.clone().unwrap_or_else(|| Profile::fitting(&told)),
-            pin: PinState::of(&told),
+            profile: self.profile.clone().unwrap_or_else(|| Profile::fitting(told)),
+            pin: PinState::of(told),
         })
     }
 
