@@ -33,7 +33,13 @@ pub fn main() -> ExitCode {
     hardening::apply();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Cli::read(&arguments) {
-        Ok(cli) => exit(run(cli), Output::new()),
+        Ok(cli) => {
+            let done = run(cli);
+            // Signing and writing threads may still be at their last words.
+            #[cfg(feature = "pkcs11")]
+            crate::custody::pkcs11::leave();
+            exit(done, Output::new())
+        }
         Err(e) => usage(&e, &arguments),
     }
 }

@@ -34,6 +34,7 @@ pub use generate::{NewKey, NewWrappingKey};
 pub use inventory::FoundKey;
 pub use key::TokenKey;
 pub use login::PinState;
+pub use module::leave;
 pub use pin::PinSource;
 pub use profile::Profile;
 pub use token::{Token, TokenFacts};

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -34,6 +36,32 @@ pub(super) struct Links {
 }
 
 static LOADED: Mutex<Vec<Arc<Module>>> = Mutex::new(Vec::new());
+
+/// For so long the end of the process waits for what a device is at. One that hangs is left as it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Leaves every module, for good: closes its sessions, and lets nobody in any more. To be called when nothing is left
+/// to do but to end the process.
+///
+/// A library takes itself apart while the process ends, and a thread that calls it meanwhile, if only to close a
+/// session, crashes: SoftHSM did so once in some hundred runs.
+pub fn leave() {
+    let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let end = Instant::now() + PATIENCE;
+    for module in loaded.iter() {
+        while let Err(TryLockError::WouldBlock) = module.links.try_write().map(left)
+            && Instant::now() < end
+        {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Never given back: whoever comes later waits until the process is gone.
+fn left(mut links: RwLockWriteGuard<'_, Links>) {
+    links.open.clear();
+    std::mem::forget(links);
+}
 
 impl Module {
     /// The module at this path: checked each time, loaded the first time.
