@@ -1,63 +1,81 @@
 //! What every custody backend keeps to. A new backend adds a row to [`BACKENDS`] and inherits every case.
-#![allow(clippy::unwrap_used)]
+//!
+//! `LOCAL_VAULT_TEST_PKCS11_{MODULE,TOKEN_LABEL,PIN}` adds a token of any module, of which nothing else is assumed.
+#![allow(clippy::print_stderr, clippy::unwrap_used)]
 
-#[path = "custody_contract/data_key.rs"]
-mod data_key;
+#[path = "custody_contract/cases.rs"]
+mod cases;
+#[path = "custody_contract/file.rs"]
+mod file;
+#[cfg(feature = "pkcs11")]
+#[path = "custody_contract/pkcs11.rs"]
+mod pkcs11;
 #[path = "custody_contract/purpose.rs"]
 mod purpose;
+#[path = "custody_contract/released.rs"]
+mod released;
 #[path = "custody_contract/signer.rs"]
 mod signer;
-#[path = "custody_contract/signing.rs"]
-mod signing;
-#[path = "custody_contract/wrapping.rs"]
-mod wrapping;
 
-use std::sync::Arc;
-
-use local_vault::custody::file::{KeySource, RootKey, generate_root_key, generate_seed_hex, load_signing_key};
-use local_vault::custody::{SharedSigningKey, WrappingKey};
-use local_vault::facts::SecretBytes;
+use local_vault::custody::conformance::{KeyKind, Subject};
+use local_vault::custody::{ErrorKind, Residence, SharedSigningKey};
 use local_vault::protocol::json::Object;
-use local_vault::protocol::{Domain, Preimage};
-use pkcs8::{EncodePrivateKey as _, LineEnding};
+use local_vault::protocol::{Algorithm, Domain, Preimage};
 
-/// One backend: each function makes another key at every call.
+/// One backend.
 struct Backend {
     name: &'static str,
-    ed25519: fn() -> SharedSigningKey,
-    p256: fn() -> SharedSigningKey,
-    wrapping: fn() -> Arc<dyn WrappingKey>,
+    /// What makes its keys; none where the environment names no such token.
+    subject: fn() -> Option<Box<dyn Subject>>,
+    /// Keys that it must have. Where it lacks others, that is said and no failure.
+    must: &'static [KeyKind],
 }
 
-const BACKENDS: &[Backend] =
-    &[Backend { name: "file", ed25519: file_ed25519, p256: file_p256, wrapping: file_wrapping }];
+const ED25519: KeyKind = KeyKind::Signing(Algorithm::Ed25519);
+const ES256: KeyKind = KeyKind::Signing(Algorithm::Es256);
+const RELEASED: KeyKind = KeyKind::Wrapping(Residence::Released);
+const RESIDENT: KeyKind = KeyKind::Wrapping(Residence::Resident);
 
-fn file_ed25519() -> SharedSigningKey {
-    file_signing(generate_seed_hex().as_bytes())
+const BACKENDS: &[Backend] = &[
+    Backend { name: "file", subject: file::subject, must: &[ED25519, ES256, RELEASED] },
+    #[cfg(feature = "pkcs11")]
+    Backend { name: "softhsm", subject: pkcs11::softhsm, must: &[ED25519, ES256, RELEASED, RESIDENT] },
+    #[cfg(feature = "pkcs11")]
+    Backend { name: "named", subject: pkcs11::named, must: &[] },
+];
+
+/// Keys of one backend; those of a token are destroyed with this.
+struct Keys {
+    name: &'static str,
+    subject: Box<dyn Subject>,
+    must: &'static [KeyKind],
 }
 
-fn file_p256() -> SharedSigningKey {
-    let mut scalar = [0; 32];
-    getrandom::fill(&mut scalar).unwrap();
-    let key = p256::SecretKey::from_slice(&scalar).unwrap();
-    let pem = key.to_pkcs8_der().unwrap().to_pem("PRIVATE KEY", LineEnding::LF).unwrap();
-    file_signing(pem.as_bytes())
+impl Keys {
+    /// Another signing key at each call; none where the backend has none such and need not.
+    fn signing(&self, algorithm: Algorithm) -> Option<SharedSigningKey> {
+        match self.subject.signing(algorithm) {
+            Err(e) if e.kind == ErrorKind::Unsupported && !self.must.contains(&KeyKind::Signing(algorithm)) => {
+                eprintln!("{}: {e}", self.name);
+                None
+            }
+            made => Some(made.unwrap()),
+        }
+    }
+
+    fn ed25519(&self) -> Option<SharedSigningKey> {
+        self.signing(Algorithm::Ed25519)
+    }
 }
 
-fn file_wrapping() -> Arc<dyn WrappingKey> {
-    Arc::new(RootKey::load(&setting(generate_root_key().as_bytes())).unwrap())
-}
-
-fn file_signing(text: &[u8]) -> SharedSigningKey {
-    Arc::new(load_signing_key(&setting(text), None).unwrap().0)
-}
-
-fn setting(value: &[u8]) -> KeySource {
-    KeySource::Setting { name: "KEY", value: SecretBytes::new(value.to_vec()) }
+/// Every backend that there is here.
+fn backends() -> impl Iterator<Item = Keys> {
+    BACKENDS.iter().filter_map(|b| Some(Keys { name: b.name, subject: (b.subject)()?, must: b.must }))
 }
 
 /// Every domain there is.
-const DOMAINS: [Domain; 5] = [Domain::Relay, Domain::Witness, Domain::Fork, Domain::Source, Domain::Epoch];
+const DOMAINS: [Domain; 6] =
+    [Domain::Relay, Domain::Witness, Domain::Fork, Domain::Source, Domain::Epoch, Domain::SelfTest];
 
 fn preimage(domain: Domain, text: &str) -> Preimage {
     Preimage::new(domain, &Object::new().with("text", text))

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which the exemption for tests does not reach
 
+#[path = "support/custody.rs"]
+mod custody;
 #[path = "published/drain.rs"]
 mod drain;
 #[path = "published/enqueue.rs"]

@@ -1,6 +1,8 @@
 //! The spool, through its public face: what it keeps, in which order it gives it out, and what it refuses.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/custody.rs"]
+mod custody;
 #[path = "spool/disk_full.rs"]
 mod disk_full;
 #[path = "spool/enqueue.rs"]

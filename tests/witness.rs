@@ -3,13 +3,15 @@
 
 #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 
+#[path = "support/custody.rs"]
+mod custody;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use local_vault::custody::file::FileKey;
 use local_vault::custody::{
-    CustodyError, ErrorKind, Protection, Purpose, PurposeKey, Signer, SignerConfig, SigningKey,
+    CustodyError, ErrorKind, Protection, Purpose, PurposeKey, SharedSigningKey, Signer, SignerConfig, SigningKey,
 };
 use local_vault::facts::Timestamp;
 use local_vault::protocol::witness::{Submission, verify_fork_evidence, verify_receipt};
@@ -28,7 +30,7 @@ async fn a_checkpoint_whose_signature_a_crash_prevented_gets_it_when_it_comes_ag
     let refused = Witness::open(&path).unwrap().accept(&checkpoint(1, None), &away, NOW).await;
     assert!(matches!(refused, Err(WitnessError::Sign(_))), "{refused:?}");
 
-    let signer = signer(Arc::new(key()));
+    let signer = signer(key());
     let mut witness = Witness::open(&path).unwrap();
     let Verdict::Replayed(receipt) = witness.accept(&checkpoint(1, None), &signer, LATER).await.unwrap() else {
         panic!("it was decided before");
@@ -43,7 +45,7 @@ async fn a_statement_of_another_key_is_not_signed_with_this_one() {
     let (_folder, path) = place();
     let away = signer(Arc::new(AwayKey(key())));
     Witness::open(&path).unwrap().accept(&checkpoint(1, None), &away, NOW).await.unwrap_err();
-    let other = PurposeKey::bind(Purpose::Witness, "other", Arc::new(key())).unwrap();
+    let other = PurposeKey::bind(Purpose::Witness, "other", key()).unwrap();
     let other = Signer::spawn(other, SignerConfig::default());
     let refused = Witness::open(&path).unwrap().accept(&checkpoint(1, None), &other, NOW).await;
     assert_eq!(refused, Err(WitnessError::OtherKey("k".into())));
@@ -52,7 +54,7 @@ async fn a_statement_of_another_key_is_not_signed_with_this_one() {
 #[tokio::test]
 async fn the_same_fork_evidence_is_kept_once() {
     let (_folder, path) = place();
-    let signer = signer(Arc::new(key()));
+    let signer = signer(key());
     let mut witness = Witness::open(&path).unwrap();
     witness.accept(&checkpoint(1, None), &signer, NOW).await.unwrap();
     let fork = Submission { checkpoint_hash: "ff".repeat(32), ..checkpoint(1, None) };
@@ -67,7 +69,7 @@ async fn the_same_fork_evidence_is_kept_once() {
 #[tokio::test]
 async fn two_witnesses_on_one_file_never_sign_two_checkpoints_of_one_number() {
     let (_folder, path) = place();
-    let signer = signer(Arc::new(key()));
+    let signer = signer(key());
     let (mut a, mut b) = (Witness::open(&path).unwrap(), Witness::open(&path).unwrap());
     let rival = Submission { checkpoint_hash: "ff".repeat(32), ..checkpoint(1, None) };
     assert!(matches!(a.accept(&checkpoint(1, None), &signer, NOW).await.unwrap(), Verdict::Accepted(_)));
@@ -81,7 +83,7 @@ async fn two_witnesses_on_one_file_never_sign_two_checkpoints_of_one_number() {
 #[tokio::test]
 async fn a_refused_checkpoint_changes_nothing() {
     let (_folder, path) = place();
-    let signer = signer(Arc::new(key()));
+    let signer = signer(key());
     let mut witness = Witness::open(&path).unwrap();
     for bad in [
         Submission { checkpoint_seq_no: 0, ..checkpoint(1, None) },
@@ -97,7 +99,7 @@ async fn a_refused_checkpoint_changes_nothing() {
 #[tokio::test]
 async fn an_edited_receipt_is_never_answered_with() {
     let (_folder, path) = place();
-    let signer = signer(Arc::new(key()));
+    let signer = signer(key());
     Witness::open(&path).unwrap().accept(&checkpoint(1, None), &signer, NOW).await.unwrap();
     let db = rusqlite::Connection::open(&path).unwrap();
     db.execute("UPDATE receipts SET receipt = CAST('{\"forged\":1}' AS BLOB)", []).unwrap();
@@ -108,7 +110,7 @@ async fn an_edited_receipt_is_never_answered_with() {
 #[tokio::test]
 async fn a_database_that_was_emptied_is_not_begun_anew() {
     let (_folder, path) = place();
-    let signer = signer(Arc::new(key()));
+    let signer = signer(key());
     Witness::open(&path).unwrap().accept(&checkpoint(1, None), &signer, NOW).await.unwrap();
     std::fs::write(&path, b"").unwrap();
     assert!(matches!(Witness::open(&path), Err(StoreError::Damaged(_))));
@@ -136,11 +138,11 @@ fn place() -> (TempDir, std::path::PathBuf) {
     (folder, path)
 }
 
-fn key() -> FileKey {
-    FileKey::from_seed([7; 32])
+fn key() -> SharedSigningKey {
+    custody::signing_key(7)
 }
 
-fn signer(key: Arc<dyn SigningKey>) -> Signer {
+fn signer(key: SharedSigningKey) -> Signer {
     let config = SignerConfig { deadline: Duration::from_secs(60), ..SignerConfig::default() };
     Signer::spawn(PurposeKey::bind(Purpose::Witness, "k", key).unwrap(), config)
 }
@@ -161,7 +163,7 @@ fn checkpoint(n: i64, previous: Option<i64>) -> Submission {
 
 /// A key whose device is away: what no file can do.
 #[derive(Debug)]
-struct AwayKey(FileKey);
+struct AwayKey(SharedSigningKey);
 
 impl SigningKey for AwayKey {
     fn public_key(&self) -> &PublicKey {

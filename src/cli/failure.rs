@@ -69,11 +69,14 @@ impl Failure {
 
     /// Several things are wrong with the configuration.
     pub(super) fn configs(failures: Vec<Self>) -> Self {
-        Self { code: CONFIG, ..Self::several("the configuration is refused", failures) }
+        // What is away is no fault of the configuration.
+        let code = if failures.iter().all(Self::is_away) { UNAVAILABLE } else { CONFIG };
+        Self { code, ..Self::several("the configuration is refused", failures) }
     }
 
-    /// Several things are wrong, with the code of the first.
-    pub(super) fn several(what: &str, failures: Vec<Self>) -> Self {
+    /// Several things are wrong, each told of once, with the code of the first.
+    pub(super) fn several(what: &str, mut failures: Vec<Self>) -> Self {
+        failures.dedup_by(|a, b| a.message == b.message);
         let code = failures.first().map_or(CONFIG, |failure| failure.code);
         let details = failures.into_iter().map(|failure| format!("{}. {}", failure.message, failure.advice)).collect();
         Self { details, ..Self::new(code, what, "Mend each line.") }

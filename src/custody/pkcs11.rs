@@ -13,6 +13,8 @@ mod generate;
 mod inventory;
 mod key;
 mod link;
+#[cfg(test)]
+mod live;
 mod login;
 mod module;
 mod module_file;
@@ -23,6 +25,7 @@ mod pool;
 mod profile;
 mod resident;
 mod token;
+mod token_info;
 mod trial;
 mod wrapping;
 
@@ -33,7 +36,6 @@ pub use generate::{NewKey, NewWrappingKey};
 pub use inventory::FoundKey;
 pub use key::TokenKey;
 pub use login::PinState;
-pub use module::leave_modules;
 pub use pin::PinSource;
 pub use profile::Profile;
 pub use token::{Token, TokenFacts};

@@ -12,7 +12,7 @@ use local_vault::custody::{
 use local_vault::protocol::{Domain, Preimage, PublicKey, Signature};
 
 use super::purpose::Liar;
-use super::{BACKENDS, preimage};
+use super::{backends, preimage};
 
 /// Long enough never to pass in a test that does not want it to.
 const NEVER: Duration = Duration::from_secs(600);
@@ -28,30 +28,38 @@ fn signer(key: SharedSigningKey, deadline: Duration, queue: usize) -> Signer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_callers_at_once_each_get_the_signature_of_their_own_preimage() {
-    for backend in BACKENDS {
-        let signer = signer((backend.ed25519)(), NEVER, 4);
-        let callers: Vec<_> = (0..200)
-            .map(|i| {
-                let signer = signer.clone();
-                tokio::spawn(async move {
-                    let asked = preimage(Domain::Relay, &i.to_string());
-                    let (returned, signature) = signer.sign(asked.clone()).await.unwrap();
-                    assert_eq!(returned, asked);
-                    assert_eq!(signer.public_key().verify(&asked, &signature), Ok(()));
-                })
-            })
-            .collect();
-        for caller in callers {
-            caller.await.unwrap();
+    for backend in backends() {
+        let Some(key) = backend.ed25519() else { continue };
+        for threads in [1, 3] {
+            let key = PurposeKey::bind(Purpose::Relay, "k1", key.clone()).unwrap();
+            many_callers(&Signer::spawn(key, SignerConfig { deadline: NEVER, queue: 4, threads })).await;
         }
+    }
+}
+
+async fn many_callers(signer: &Signer) {
+    let callers: Vec<_> = (0..200)
+        .map(|i| {
+            let signer = signer.clone();
+            tokio::spawn(async move {
+                let asked = preimage(Domain::Relay, &i.to_string());
+                let (returned, signature) = signer.sign(asked.clone()).await.unwrap();
+                assert_eq!(returned, asked);
+                assert_eq!(signer.public_key().verify(&asked, &signature), Ok(()));
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn another_domain_and_a_lying_device_are_refused_here_too() {
-    for backend in BACKENDS {
-        let honest = signer((backend.ed25519)(), NEVER, 1);
-        let liar = signer(Arc::new(Liar((backend.ed25519)())), NEVER, 1);
+    for backend in backends() {
+        let Some(key) = backend.ed25519() else { continue };
+        let honest = signer(key.clone(), NEVER, 1);
+        let liar = signer(Arc::new(Liar(key)), NEVER, 1);
         let kinds = [
             honest.sign(preimage(Domain::Witness, "a")).await.map_err(kind),
             liar.sign(preimage(Domain::Relay, "a")).await.map_err(kind),
@@ -67,8 +75,9 @@ fn kind(e: SignError) -> ErrorKind {
 
 #[tokio::test]
 async fn a_full_queue_is_busy_and_a_slow_key_misses_the_deadline() {
-    for backend in BACKENDS {
-        let (key, gate) = held((backend.ed25519)());
+    for backend in backends() {
+        let Some(key) = backend.ed25519() else { continue };
+        let (key, gate) = held(key);
         let signer = signer(key, SOON, 1);
         let mut at_the_key = Box::pin(signer.sign(preimage(Domain::Relay, "first")));
         start(&mut at_the_key).await;
@@ -85,8 +94,9 @@ async fn a_full_queue_is_busy_and_a_slow_key_misses_the_deadline() {
 
 #[tokio::test]
 async fn nothing_is_signed_for_a_caller_that_has_gone() {
-    for backend in BACKENDS {
-        let (key, gate) = held((backend.ed25519)());
+    for backend in backends() {
+        let Some(key) = backend.ed25519() else { continue };
+        let (key, gate) = held(key);
         let signer = signer(key, NEVER, 2);
         let mut first = Box::pin(signer.sign(preimage(Domain::Relay, "first")));
         start(&mut first).await;
@@ -108,8 +118,9 @@ async fn nothing_is_signed_for_a_caller_that_has_gone() {
 
 #[tokio::test]
 async fn the_thread_and_its_key_go_with_the_last_clone() {
-    for backend in BACKENDS {
-        let (key, gate) = held((backend.ed25519)());
+    for backend in backends() {
+        let Some(key) = backend.ed25519() else { continue };
+        let (key, gate) = held(key);
         let signer = signer(key, NEVER, 1);
         drop(signer.clone());
         gate.pass.send(()).unwrap();

@@ -8,10 +8,13 @@ use local_vault::protocol::json::{self, Object};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::custody::commands::{self, OwnDevice};
+
 pub(crate) const INSTALLATION: &str = "ins_1";
 /// The key of the published databases in `tests/data`.
 pub(crate) const ENCRYPTION_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 pub(crate) const SIGNING_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const KEY_ID: &str = "local-vault-1";
 /// Under which SIGNING_KEY's signatures verify.
 pub(crate) const PUBLIC_KEY: &str = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8";
 pub(crate) const SPOOL: &str = "local-vault-spool.sqlite3";
@@ -22,6 +25,7 @@ pub(crate) const IDLE: &str = "{\"error\": null, \"eventId\": null, \"sent\": fa
 pub(crate) struct Home {
     folder: TempDir,
     settings: Vec<(String, String)>,
+    device: OwnDevice,
 }
 
 /// What a command said.
@@ -35,13 +39,21 @@ pub(crate) struct Said {
 impl Home {
     /// With every setting that the drop-in commands need. Nobody listens at the endpoint.
     pub(crate) fn new() -> Self {
-        let home = Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new() };
+        let signing_key = signing_key();
+        let home = Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new(), device: OwnDevice::new() };
+        let home = signing_key.iter().fold(home, |home, (name, value)| home.with(name, value));
         home.with("ENCRYPTION_KEY", ENCRYPTION_KEY)
-            .with("SIGNING_KEY", SIGNING_KEY)
-            .with("KEY_ID", "local-vault-1")
+            .with("KEY_ID", KEY_ID)
             .with("INSTALLATION_ID", INSTALLATION)
             .with("WITNESS_ID", INSTALLATION)
             .with("RELAY_URL", "http://127.0.0.1:9/events")
+    }
+
+    /// Where the keys of this run are in a token: the spool's too, as a config file says.
+    pub(crate) fn with_the_spool_in_custody(mut self) -> Self {
+        let Some(config) = commands::config_file(self.folder.path(), seed(), KEY_ID) else { return self };
+        self.device = OwnDevice::new();
+        self.with("CONFIG", config.to_str().unwrap())
     }
 
     /// With a setting, in place of an earlier value.
@@ -51,8 +63,13 @@ impl Home {
         self
     }
 
+    /// Without a setting. A signing key may be several.
     pub(crate) fn without(mut self, name: &str) -> Self {
-        self.settings.retain(|(known, _)| *known != format!("ATTESTO_LOCAL_VAULT_{name}"));
+        let several = signing_key();
+        let names = several.iter().map(|(name, _)| *name).filter(|_| name == "SIGNING_KEY");
+        for name in names.chain([name]) {
+            self.settings.retain(|(known, _)| *known != format!("ATTESTO_LOCAL_VAULT_{name}"));
+        }
         self
     }
 
@@ -73,7 +90,8 @@ impl Home {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_local-vault"));
         command.args(arguments).current_dir(self.folder.path()).env_clear().env("HOME", self.folder.path());
-        command.envs(self.settings.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value))).envs(self.device.settings());
+        command.stdin(Stdio::null());
         command
     }
 
@@ -193,6 +211,15 @@ pub(crate) fn sent(id: &str) -> String {
 
 pub(crate) fn failed(id: &str, error: &str, status: &str) -> String {
     format!("{{\"error\": \"{error}\", \"eventId\": \"{id}\", \"sent\": false, \"statusCode\": {status}}}\n")
+}
+
+/// The settings of the signing key, wherever it is in this run.
+fn signing_key() -> Vec<(&'static str, String)> {
+    commands::published_signing_key(seed())
+}
+
+fn seed() -> [u8; 32] {
+    hex::decode(SIGNING_KEY).unwrap().try_into().unwrap()
 }
 
 pub(crate) fn public_key() -> PublicKey {

@@ -24,7 +24,7 @@ fn id(number: usize) -> String {
 
 /// A home with the published spool at its default path, and what its bytes are.
 fn home() -> (Home, Vec<u8>) {
-    let home = Home::new();
+    let home = Home::new().with_the_spool_in_custody();
     home.has_published("drop-in-spool.sqlite3", SPOOL);
     let bytes = fs::read(home.path(SPOOL)).unwrap();
     (home, bytes)

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which the exemption for tests does not reach
 
+#[path = "../support/custody.rs"]
+mod custody;
 #[path = "../transport/receiver.rs"]
 #[allow(dead_code)] // the transport's tests use the rest
 mod receiver;

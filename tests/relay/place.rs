@@ -3,22 +3,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use local_vault::custody::file::{FileKey, RootKey};
-use local_vault::custody::{Purpose, PurposeKey, Signer, SignerConfig, SigningKey as _, WrappingKey as _};
+use local_vault::custody::{Purpose, PurposeKey, Signer, SignerConfig};
 use local_vault::facts::{Clock, Timestamp};
 use local_vault::ingest::Ingest;
 use local_vault::protocol::PublicKey;
 use local_vault::protocol::bundle::{Bundle, TrustedKeys, Verified};
 use local_vault::protocol::json;
 use local_vault::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Outcome, Step, Trust};
-use local_vault::spool::{Destination, Event, Filter, Gate, Spool, SpoolError, SpoolKeys, SpoolReader, State};
+use local_vault::spool::{Destination, Event, Filter, Gate, Spool, SpoolError, SpoolReader, State};
 use tempfile::TempDir;
 
+use super::custody;
 use super::support::Sandbox;
 
 pub(crate) const INSTALLATION: &str = "ins_1";
-pub(crate) const SEED: [u8; 32] = [7; 32];
-pub(crate) const ROOT: [u8; 32] = [9; 32];
+/// The numbers of the relay's signing key, and of the spool's keys.
+pub(crate) const SIGNING: u8 = 7;
+pub(crate) const ROOT: u8 = 9;
 
 /// Only a receiver that is broken takes as long.
 pub(crate) const PATIENT: Duration = Duration::from_secs(30);
@@ -65,10 +66,7 @@ impl Place {
     }
 
     pub(crate) fn spool(&self) -> Arc<Spool> {
-        let root = Arc::new(RootKey::new(&mut ROOT.clone()));
-        let record = PurposeKey::bind(Purpose::Record, root.key_id(), Arc::new(root.record_key())).unwrap();
-        let keys = SpoolKeys { wrapping: root, record };
-        Arc::new(Spool::open(&self.path(), keys, self.clock.clone()).unwrap())
+        Arc::new(Spool::open(&self.path(), custody::spool_keys(ROOT), self.clock.clone()).unwrap())
     }
 
     /// Spools `count` events in each of these streams, one after the other.
@@ -96,7 +94,7 @@ impl Place {
     }
 
     async fn start(&self, client: Client, installation: &str, count: bool) -> Result<Drain, SpoolError> {
-        let key = PurposeKey::bind(Purpose::Relay, "k1", Arc::new(FileKey::from_seed(SEED))).unwrap();
+        let key = PurposeKey::bind(Purpose::Relay, "k1", custody::signing_key(SIGNING)).unwrap();
         let signer = Signer::spawn(key, SignerConfig::default());
         let config = DrainConfig { installation_id: installation.into(), parallel: 8, count_every_failure: count };
         Drain::start(&self.path(), self.spool(), signer, client, self.clock.clone(), config).await
@@ -148,7 +146,7 @@ impl Place {
 }
 
 pub(crate) fn public_key() -> PublicKey {
-    FileKey::from_seed(SEED).public_key().clone()
+    custody::signing_key(SIGNING).public_key().clone()
 }
 
 /// A sandbox that trusts the installation.

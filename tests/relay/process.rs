@@ -3,26 +3,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE;
 use local_vault::protocol::json::{self, Object};
 use local_vault::spool::{Destination, Event, Filter, SpoolReader};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::place::{INSTALLATION, ROOT, SEED};
+use super::custody::commands::Commands;
+use super::place::{INSTALLATION, ROOT, SIGNING};
 use super::support::Sandbox;
 
 /// The real binary with the published settings, in a folder of its own.
 pub(crate) struct Vault {
     folder: TempDir,
     url: String,
-    ca_file: PathBuf,
+    commands: Commands,
 }
 
 impl Vault {
     pub(crate) fn new(sandbox: &Sandbox) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), url: sandbox.url().to_owned(), ca_file: sandbox.ca_file() }
+        let folder = tempfile::tempdir().unwrap();
+        let commands = Commands::new(folder.path(), SIGNING, ROOT, &sandbox.ca_file());
+        Self { folder, url: sandbox.url().to_owned(), commands }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -37,7 +38,7 @@ impl Vault {
     pub(crate) fn enqueuer<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_local-vault"));
         command.args(arguments).current_dir(self.folder()).env_clear().env("HOME", self.folder());
-        command.env("ATTESTO_LOCAL_VAULT_ENCRYPTION_KEY", URL_SAFE.encode(ROOT));
+        command.envs(self.commands.enqueues.iter().cloned());
         command.env("ATTESTO_LOCAL_VAULT_SPOOL_DB", self.spool());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -46,11 +47,10 @@ impl Vault {
     /// A command with all settings.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = self.enqueuer(arguments);
-        command.env("ATTESTO_LOCAL_VAULT_SIGNING_KEY", hex::encode(SEED));
+        command.envs(self.commands.relays.iter().cloned());
         command.env("ATTESTO_LOCAL_VAULT_KEY_ID", "k1");
         command.env("ATTESTO_LOCAL_VAULT_INSTALLATION_ID", INSTALLATION);
         command.env("ATTESTO_LOCAL_VAULT_RELAY_URL", &self.url);
-        command.env("ATTESTO_LOCAL_VAULT_CA_FILE", &self.ca_file);
         command
     }
 

@@ -5,15 +5,16 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 
 use local_vault::protocol::json::Object;
 
+use super::custody;
 use super::delivery::envelope;
-use super::place::{ROOT, SEED, sandbox};
+use super::place::{ROOT, SIGNING, sandbox};
 use super::process::{Running, Vault, said};
 use super::support::wait_until;
 
 const MARKER: &str = "PAYLOAD-MARKER-7f3a";
 
-/// Every form in which a key could be written by mistake.
-fn forms(name: &str, key: &[u8; 32]) -> Vec<(String, Vec<u8>)> {
+/// Every form in which a secret could be written by mistake.
+fn forms(name: &str, key: &[u8]) -> Vec<(String, Vec<u8>)> {
     let debug = format!("{key:?}");
     let texts = [
         ("hex", hex::encode(key)),
@@ -77,8 +78,10 @@ async fn no_key_leaves_the_process_and_no_payload_lies_on_the_disk() {
     haystacks.push(("what was printed".into(), printed));
     haystacks.push(("what was sent".into(), sandbox.record()));
     for (where_, bytes) in &haystacks {
-        for (what, needle) in [forms("the root key", &ROOT), forms("the signing key", &SEED)].concat() {
-            assert!(!contains(bytes, &needle), "{what} in {where_}");
+        for (name, secret) in custody::secrets(SIGNING, ROOT) {
+            for (what, needle) in forms(name, &secret) {
+                assert!(!contains(bytes, &needle), "{what} in {where_}");
+            }
         }
     }
     for (where_, bytes) in haystacks.iter().filter(|(name, _)| name != "what was sent") {

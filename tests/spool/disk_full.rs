@@ -4,7 +4,8 @@ use std::process::Command;
 use local_vault::spool::{Spool, SpoolError, State};
 use local_vault::store::StoreError;
 
-use super::support::{Place, event, keys, receipted};
+use super::custody::spool_keys;
+use super::support::{Place, event, receipted};
 
 /// A file system of a given size, gone when dropped.
 struct SmallDisk<'a>(&'a Path);
@@ -42,7 +43,7 @@ async fn a_full_disk_refuses_loses_nothing_and_goes_on_when_there_is_room() {
     std::fs::create_dir(&folder).unwrap();
     let Some(disk) = SmallDisk::mount(&folder, "1m") else { return };
     let path = folder.join("spool.sqlite3");
-    let spool = Spool::open(&path, keys(1), place.clock.clone()).unwrap();
+    let spool = Spool::open(&path, spool_keys(1), place.clock.clone()).unwrap();
     let enqueue = |n: usize| spool.enqueue(event("a", &n.to_string(), &format!("{{\"n\":\"{n:030000}\"}}")));
 
     let mut kept = Vec::new();
@@ -65,7 +66,7 @@ async fn a_full_disk_refuses_loses_nothing_and_goes_on_when_there_is_room() {
     assert!(!huge.known);
     drop(spool);
 
-    let spool = Spool::open(&path, keys(1), place.clock.clone()).unwrap();
+    let spool = Spool::open(&path, spool_keys(1), place.clock.clone()).unwrap();
     let mut sent = Vec::new();
     let mut settled = Vec::new();
     loop {

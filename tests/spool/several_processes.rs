@@ -7,7 +7,8 @@ use local_vault::facts::SystemClock;
 use local_vault::spool::{SCHEMA, Spool};
 use local_vault::store::{RoleLock, StoreError, file_kind};
 
-use super::support::{Place, event, fill, keys, lease, receipted};
+use super::custody::{share_with, spool_keys};
+use super::support::{Place, event, fill, lease, receipted};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn two_writers_and_a_relay_lose_nothing() {
@@ -104,11 +105,9 @@ const CHILD: &str = "LOCAL_VAULT_TEST_CHILD_SPOOL";
 
 /// Enqueues one event from a process of its own, which opens the spool and closes it.
 fn in_another_process(spool: &Path) {
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "several_processes::as_the_other_process"])
-        .env(CHILD, spool)
-        .output()
-        .unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "several_processes::as_the_other_process"]).env(CHILD, spool);
+    let child = share_with(&mut child).output().unwrap();
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
 }
 
@@ -116,6 +115,6 @@ fn in_another_process(spool: &Path) {
 #[tokio::test]
 async fn as_the_other_process() {
     let Some(path) = std::env::var_os(CHILD) else { return };
-    let spool = Spool::open(Path::new(&path), keys(1), Arc::new(SystemClock)).unwrap();
+    let spool = Spool::open(Path::new(&path), spool_keys(1), Arc::new(SystemClock)).unwrap();
     fill(&spool, "child", &[&format!("by-{}", std::process::id())]).await;
 }

@@ -2,17 +2,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use local_vault::custody::file::RootKey;
-use local_vault::custody::{Purpose, PurposeKey};
 use local_vault::facts::{Clock, Digest, Timestamp};
 use local_vault::protocol::{PublicKey, Signature};
 use local_vault::spool::{
     Answer, ContentId, Event, Filter, Lease, Leased, NewEvent, Park, Settlement, SignedEnvelope, Spool, SpoolError,
-    SpoolKeys, SpoolReader, Totals,
+    SpoolReader, Totals,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
+
+use super::custody::spool_keys;
 
 /// A clock that the test sets.
 #[derive(Debug)]
@@ -50,9 +50,9 @@ impl Place {
         self.try_open(1).unwrap()
     }
 
-    /// Opens with the root key whose bytes are all `root`.
-    pub(crate) fn try_open(&self, root: u8) -> Result<Spool, SpoolError> {
-        Spool::open(&self.path(), keys(root), self.clock.clone())
+    /// Opens with the keys that have this number.
+    pub(crate) fn try_open(&self, keys: u8) -> Result<Spool, SpoolError> {
+        Spool::open(&self.path(), spool_keys(keys), self.clock.clone())
     }
 
     pub(crate) fn reader(&self) -> SpoolReader {
@@ -81,16 +81,6 @@ impl Place {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
-}
-
-pub(crate) fn root_key(root: u8) -> RootKey {
-    RootKey::new(&mut [root; 32])
-}
-
-pub(crate) fn keys(root: u8) -> SpoolKeys {
-    let root = root_key(root);
-    let record = PurposeKey::bind(Purpose::Record, "record", Arc::new(root.record_key())).unwrap();
-    SpoolKeys { wrapping: Arc::new(root), record }
 }
 
 /// An event whose content is `payload`.

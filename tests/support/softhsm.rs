@@ -6,6 +6,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
@@ -16,6 +17,9 @@ const MODULES: [&str; 3] = [
     "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
     "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
 ];
+
+/// The other token of [`SoftHsm::of_this_process`].
+pub(crate) const SECOND: &str = "local-vault-tests-second";
 
 const PIN: &str = "7395-user-pin";
 const SO_PIN: &str = "8264-officer-pin";
@@ -28,15 +32,49 @@ pub(crate) struct SoftHsm {
 impl SoftHsm {
     /// Makes a token of this label. Panics where SoftHSM is not installed.
     pub(crate) fn new(label: &str) -> Self {
+        let softhsm = Self::without_tokens(label);
+        softhsm.add_token(label);
+        softhsm
+    }
+
+    fn without_tokens(label: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tokens = folder.path().join("tokens");
         fs::create_dir(&tokens).unwrap();
         fs::create_dir(folder.path().join("away")).unwrap();
         let text = format!("directories.tokendir = {}\nobjectstore.backend = file\n", tokens.display());
         fs::write(folder.path().join("softhsm2.conf"), text).unwrap();
-        let softhsm = Self { folder, label: label.to_owned() };
-        softhsm.add_token(label);
-        softhsm
+        Self { folder, label: label.to_owned() }
+    }
+
+    /// Another one with the same tokens and keys, while nobody writes to this one.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::without_tokens(&self.label);
+        for token in fs::read_dir(self.folder.path().join("tokens")).unwrap() {
+            let token = token.unwrap();
+            let to = copy.folder.path().join("tokens").join(token.file_name());
+            fs::create_dir(&to).unwrap();
+            for file in fs::read_dir(token.path()).unwrap() {
+                let file = file.unwrap();
+                fs::copy(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+        copy
+    }
+
+    /// The SoftHSM of this process, for tests that call the module themselves. Its first token is for all of them, so
+    /// that each names its keys as nobody else does; [`SECOND`] is for one test that takes it away.
+    #[allow(unsafe_code)]
+    pub(crate) fn of_this_process() -> &'static Self {
+        static OWN: OnceLock<SoftHsm> = OnceLock::new();
+        OWN.get_or_init(|| {
+            let softhsm = Self::new("local-vault-tests");
+            softhsm.add_token(SECOND);
+            goes_with_this_process(softhsm.folder.path());
+            // SAFETY: the variable is set once, before anybody here loads the module, which alone reads it through C.
+            unsafe { std::env::set_var("SOFTHSM2_CONF", softhsm.conf()) };
+            softhsm
+        })
     }
 
     /// Makes one more token, with the same PIN. Labels may repeat.
@@ -132,7 +170,9 @@ impl SoftHsm {
 
     /// Makes a key with `local-vault custody generate`, and appends what that prints to the config file.
     pub(crate) fn generate(&self, config: &Path, key: &str) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_local-vault"));
+        // Unit tests compile this too, and have no such program.
+        let program = option_env!("CARGO_BIN_EXE_local-vault");
+        let mut command = Command::new(program.unwrap());
         command.env_clear().current_dir(config.parent().unwrap()).arg("--config").arg(config);
         command.args(["custody", "generate"]).args(key.split_whitespace()).stdin(Stdio::null());
         let done = self.apply(&mut command).output().unwrap();
@@ -146,6 +186,16 @@ impl SoftHsm {
 pub(crate) fn module() -> PathBuf {
     let found = MODULES.into_iter().map(PathBuf::from).find(|path| path.exists());
     found.expect("there is no libsofthsm2.so here: run ci/setup")
+}
+
+/// Removes a folder when this process has ended, however it does: what is static is never dropped.
+#[allow(clippy::zombie_processes)] // it outlives us
+pub(crate) fn goes_with_this_process(folder: &Path) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "cat; rm -rf -- \"$0\""]).arg(folder);
+    let waiting = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Open until the process ends.
+    std::mem::forget(waiting.stdin);
 }
 
 /// Writes a file that only its owner reads.

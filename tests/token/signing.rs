@@ -46,7 +46,7 @@ fn a_device_that_signs_once_and_fails_the_second_time_is_refused() {
     place.plan(&format!("C_Sign {FUNCTION_FAILED} FROM 2"));
     place.run(&["attest", "a"]).fails(
         65,
-        "token \"edge-07\" does not do it (C_Sign: CKR_FUNCTION_FAILED)",
+        "token \"edge-07\" failed (C_Sign: CKR_FUNCTION_FAILED)",
         "Run: local-vault custody selftest",
     );
     assert!(!place.path("spool.sqlite3").exists(), "nothing was spooled");
