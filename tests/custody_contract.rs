@@ -1,21 +1,21 @@
 //! What every custody backend keeps to. A new backend adds a row to [`BACKENDS`] and inherits every case.
 //!
 //! `LOCAL_VAULT_TEST_PKCS11_{MODULE,TOKEN_LABEL,PIN}` adds a token of any module, of which nothing else is assumed.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stderr, clippy::unwrap_used)]
 
 #[path = "custody_contract/cases.rs"]
 mod cases;
 #[path = "custody_contract/file.rs"]
 mod file;
+#[cfg(feature = "pkcs11")]
+#[path = "custody_contract/pkcs11.rs"]
+mod pkcs11;
 #[path = "custody_contract/purpose.rs"]
 mod purpose;
 #[path = "custody_contract/released.rs"]
 mod released;
 #[path = "custody_contract/signer.rs"]
 mod signer;
-#[cfg(feature = "pkcs11")]
-#[path = "custody_contract/token.rs"]
-mod token;
 
 use local_vault::custody::conformance::{KeyKind, Subject};
 use local_vault::custody::{ErrorKind, Residence, SharedSigningKey};
@@ -39,9 +39,9 @@ const RESIDENT: KeyKind = KeyKind::Wrapping(Residence::Resident);
 const BACKENDS: &[Backend] = &[
     Backend { name: "file", subject: file::subject, must: &[ED25519, ES256, RELEASED] },
     #[cfg(feature = "pkcs11")]
-    Backend { name: "softhsm", subject: token::softhsm, must: &[ED25519, ES256, RELEASED, RESIDENT] },
+    Backend { name: "softhsm", subject: pkcs11::softhsm, must: &[ED25519, ES256, RELEASED, RESIDENT] },
     #[cfg(feature = "pkcs11")]
-    Backend { name: "named", subject: token::named, must: &[] },
+    Backend { name: "named", subject: pkcs11::named, must: &[] },
 ];
 
 /// Keys of one backend; those of a token are destroyed with this.

@@ -13,6 +13,8 @@ mod generate;
 mod inventory;
 mod key;
 mod link;
+#[cfg(test)]
+mod live;
 mod login;
 mod module;
 mod module_file;

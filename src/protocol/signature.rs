@@ -166,7 +166,7 @@ pub struct InvalidSignature;
 mod tests {
     use super::*;
     use crate::protocol::Domain;
-    use crate::protocol::json::Object;
+    use crate::protocol::json::{self, Object};
 
     fn verify(key: &str, message: &str, signature: &str) -> Result<(), InvalidSignature> {
         let message = hex::decode(message).unwrap();
@@ -217,6 +217,20 @@ mod tests {
             let signature = "dc2a4459e7369633a52b1bf277839a00201009a3efbf3ecb69bea2186c26b58909\
                              351fc9ac90b3ecfdfbc7c66431e0303dca179c138ac17ad9bef1177331a704";
             assert_eq!(verify(key, message, signature), Ok(()));
+        }
+    }
+
+    #[test]
+    fn every_wycheproof_signature_is_taken_or_refused_as_it_should_be() {
+        let rows = include_str!("../../tests/vectors/wycheproof-ed25519.jsonl").lines();
+        let rows: Vec<Object> = rows.map(|row| json::parse(row.as_bytes()).unwrap()).collect();
+        assert_eq!(rows.len(), 151);
+        for row in rows {
+            let field = |name| row.get_str(name).unwrap();
+            let key = PublicKey::from_hex(field("public_key")).unwrap();
+            let message = hex::decode(field("msg")).unwrap();
+            let verdict = Signature::from_hex(field("sig")).and_then(|s| key.verify_bytes(&message, &s));
+            assert_eq!(verdict.is_ok(), field("result") == "valid", "{:?}", row.get("tcId"));
         }
     }
 

@@ -1,5 +1,7 @@
 //! The cases of `custody::conformance` over each backend and each kind of key. A failed test lists each failed case.
 
+use std::collections::BTreeSet;
+
 use local_vault::custody::conformance::{KeyKind, Outcome, cases};
 
 use super::{BACKENDS, ED25519, ES256, RELEASED, RESIDENT};
@@ -37,15 +39,18 @@ keeps_to_every_case!(softhsm, named);
 fn run(backend: &str, kind: KeyKind) {
     let backend = BACKENDS.iter().find(|b| b.name == backend).unwrap();
     let Some(subject) = (backend.subject)() else { return };
-    let mut failed = Vec::new();
+    let (mut failed, mut not_offered) = (Vec::new(), BTreeSet::new());
     for case in cases().iter().filter(|case| case.with == kind) {
         match case.run(&*subject) {
             Outcome::Passed => {}
             Outcome::NotOffered(what) if !backend.must.contains(&kind) => {
-                eprintln!("not offered: {} {}: {}: {what}", backend.name, kind.name(), case.name);
+                not_offered.insert(what);
             }
             Outcome::NotOffered(what) | Outcome::Failed(what) => failed.push(format!("{}: {what}", case.name)),
         }
+    }
+    for what in not_offered {
+        eprintln!("{} does not offer {}: {what}", backend.name, kind.name());
     }
     assert!(failed.is_empty(), "{} {}:\n{}", backend.name, kind.name(), failed.join("\n"));
 }

@@ -30,21 +30,27 @@ fn signer(key: SharedSigningKey, deadline: Duration, queue: usize) -> Signer {
 async fn many_callers_at_once_each_get_the_signature_of_their_own_preimage() {
     for backend in backends() {
         let Some(key) = backend.ed25519() else { continue };
-        let signer = signer(key, NEVER, 4);
-        let callers: Vec<_> = (0..200)
-            .map(|i| {
-                let signer = signer.clone();
-                tokio::spawn(async move {
-                    let asked = preimage(Domain::Relay, &i.to_string());
-                    let (returned, signature) = signer.sign(asked.clone()).await.unwrap();
-                    assert_eq!(returned, asked);
-                    assert_eq!(signer.public_key().verify(&asked, &signature), Ok(()));
-                })
-            })
-            .collect();
-        for caller in callers {
-            caller.await.unwrap();
+        for threads in [1, 3] {
+            let key = PurposeKey::bind(Purpose::Relay, "k1", key.clone()).unwrap();
+            many_callers(&Signer::spawn(key, SignerConfig { deadline: NEVER, queue: 4, threads })).await;
         }
+    }
+}
+
+async fn many_callers(signer: &Signer) {
+    let callers: Vec<_> = (0..200)
+        .map(|i| {
+            let signer = signer.clone();
+            tokio::spawn(async move {
+                let asked = preimage(Domain::Relay, &i.to_string());
+                let (returned, signature) = signer.sign(asked.clone()).await.unwrap();
+                assert_eq!(returned, asked);
+                assert_eq!(signer.public_key().verify(&asked, &signature), Ok(()));
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
     }
 }
 

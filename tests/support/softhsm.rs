@@ -18,6 +18,9 @@ const MODULES: [&str; 3] = [
     "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
 ];
 
+/// The other token of [`SoftHsm::of_this_process`].
+pub(crate) const SECOND: &str = "local-vault-tests-second";
+
 const PIN: &str = "7395-user-pin";
 const SO_PIN: &str = "8264-officer-pin";
 
@@ -59,13 +62,14 @@ impl SoftHsm {
         copy
     }
 
-    /// The SoftHSM of this process, for tests that call the module themselves. Its one token is for all of them, so
-    /// that each names its keys as nobody else does.
+    /// The SoftHSM of this process, for tests that call the module themselves. Its first token is for all of them, so
+    /// that each names its keys as nobody else does; [`SECOND`] is for one test that takes it away.
     #[allow(unsafe_code)]
     pub(crate) fn of_this_process() -> &'static Self {
         static OWN: OnceLock<SoftHsm> = OnceLock::new();
         OWN.get_or_init(|| {
             let softhsm = Self::new("local-vault-tests");
+            softhsm.add_token(SECOND);
             goes_with_this_process(softhsm.folder.path());
             // SAFETY: the variable is set once, before anybody here loads the module, which alone reads it through C.
             unsafe { std::env::set_var("SOFTHSM2_CONF", softhsm.conf()) };
@@ -166,9 +170,9 @@ impl SoftHsm {
 
     /// Makes a key with `local-vault custody generate`, and appends what that prints to the config file.
     pub(crate) fn generate(&self, config: &Path, key: &str) {
-        // There for integration tests alone, and unit tests compile this too.
-        let program = option_env!("CARGO_BIN_EXE_local-vault").unwrap();
-        let mut command = Command::new(program);
+        // Unit tests compile this too, and have no such program.
+        let program = option_env!("CARGO_BIN_EXE_local-vault");
+        let mut command = Command::new(program.unwrap());
         command.env_clear().current_dir(config.parent().unwrap()).arg("--config").arg(config);
         command.args(["custody", "generate"]).args(key.split_whitespace()).stdin(Stdio::null());
         let done = self.apply(&mut command).output().unwrap();
@@ -185,6 +189,7 @@ pub(crate) fn module() -> PathBuf {
 }
 
 /// Removes a folder when this process has ended, however it does: what is static is never dropped.
+#[allow(clippy::zombie_processes)] // it outlives us
 pub(crate) fn goes_with_this_process(folder: &Path) {
     let mut shell = Command::new("sh");
     shell.args(["-c", "cat; rm -rf -- \"$0\""]).arg(folder);

@@ -1,6 +1,6 @@
 //! Tokens for tests that call their modules themselves. Each test crate uses a part of this.
 
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, clippy::print_stderr, clippy::unwrap_used)]
 
 #[path = "softhsm.rs"]
 mod softhsm;
@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub(crate) use self::softhsm::SoftHsm;
-use self::softhsm::{goes_with_this_process, module, write_secret};
+use self::softhsm::{SECOND, goes_with_this_process, module, write_secret};
 
 /// What opens a token.
+#[derive(Clone)]
 pub(crate) struct TestToken {
     pub(crate) module: PathBuf,
     pub(crate) label: String,
@@ -34,6 +35,13 @@ impl TestToken {
         })
     }
 
+    /// The second SoftHSM token of this process, for one test alone, and the folder of all its tokens.
+    pub(crate) fn second_softhsm() -> (Self, PathBuf) {
+        let first = Self::softhsm();
+        let folder = &first.pin_memory;
+        (Self { label: SECOND.to_owned(), ..first.clone() }, folder.join("tokens"))
+    }
+
     /// The token that the environment names. Says loudly where it names none, and panics where it names half of one.
     pub(crate) fn named() -> Option<&'static Self> {
         static TOKEN: OnceLock<Option<TestToken>> = OnceLock::new();
@@ -48,7 +56,7 @@ impl TestToken {
             Some(Self::new(module.into(), &label, &pin, &folder))
         });
         if token.is_none() {
-            eprintln!("not run over another token: {NAMED:?} are not set");
+            say(&format!("not run over another token: {NAMED:?} are not set"));
         }
         token.as_ref()
     }
@@ -58,4 +66,9 @@ impl TestToken {
         write_secret(&pin_file, pin);
         Self { module, label: label.to_owned(), pin_file, pin_memory: folder.to_owned() }
     }
+}
+
+/// Tells what a test leaves out.
+pub(crate) fn say(what: &str) {
+    eprintln!("{what}");
 }

@@ -58,7 +58,7 @@ impl TokenKey {
 
     /// The key's handle, once for each generation after every check: one key of that name, fit for nothing but
     /// signing, with the public half that is expected, and proved by two signatures over different messages.
-    fn handle(&self, linked: &Linked<'_>) -> Result<ObjectHandle, Fault> {
+    pub(super) fn handle(&self, linked: &Linked<'_>) -> Result<ObjectHandle, Fault> {
         let mut fit = self.fit.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((generation, handle)) = *fit
             && generation == linked.generation
@@ -86,7 +86,7 @@ impl TokenKey {
     fn prove(&self, linked: &Linked<'_>, handle: ObjectHandle) -> Result<(), Fault> {
         for _ in 0..2 {
             let message = Preimage::new(Domain::SelfTest, &Object::new().with("nonce", random_id("")));
-            let signature = self.sign_with(linked, handle, &message)?;
+            let signature = self.sign_bytes(linked, handle, message.as_bytes())?;
             self.public.verify(&message, &signature).map_err(|_| {
                 let message = format!("the {} does not sign as its public key says", self.name);
                 let advice = "Nothing was signed with it. Check public_key, and that the token is the one enrolled.";
@@ -96,13 +96,18 @@ impl TokenKey {
         Ok(())
     }
 
-    fn sign_with(&self, linked: &Linked<'_>, handle: ObjectHandle, preimage: &Preimage) -> Result<Signature, Fault> {
+    pub(super) fn sign_bytes(
+        &self,
+        linked: &Linked<'_>,
+        handle: ObjectHandle,
+        message: &[u8],
+    ) -> Result<Signature, Fault> {
         let bytes = match self.algorithm() {
             Algorithm::Ed25519 => {
                 let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519));
-                linked.session.sign(&mechanism, handle, preimage.as_bytes())?
+                linked.session.sign(&mechanism, handle, message)?
             }
-            Algorithm::Es256 => linked.session.sign(&Mechanism::Ecdsa, handle, &Sha256::digest(preimage.as_bytes()))?,
+            Algorithm::Es256 => linked.session.sign(&Mechanism::Ecdsa, handle, &Sha256::digest(message))?,
         };
         signature(self.algorithm(), &bytes).ok_or_else(|| {
             let message = format!("the {} gave {} bytes that are no signature", self.name, bytes.len());
@@ -124,7 +129,7 @@ impl SigningKey for TokenKey {
         // Done again where the token was away: two signatures over the same bytes harm nobody.
         self.token.run(|linked| {
             let handle = self.handle(linked)?;
-            self.sign_with(linked, handle, preimage)
+            self.sign_bytes(linked, handle, preimage.as_bytes())
         })
     }
 }

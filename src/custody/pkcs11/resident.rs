@@ -144,7 +144,12 @@ impl fmt::Debug for ResidentDataKey {
     }
 }
 
-fn decrypt(session: &Session, key: ObjectHandle, aad: &[u8], sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Fault> {
+pub(super) fn decrypt(
+    session: &Session,
+    key: ObjectHandle,
+    aad: &[u8],
+    sealed: &Sealed,
+) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let nonce: [u8; NONCE] = sealed.nonce.as_slice().try_into().map_err(|_| changed())?;
     if sealed.ciphertext.len() < TAG {
         return Err(changed().into());

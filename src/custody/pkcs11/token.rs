@@ -140,7 +140,8 @@ impl Token {
     ) -> Result<T, CustodyError> {
         self.connect()?;
         let module = self.module()?;
-        let links = module.links();
+        // Alone: SoftHSM fails to make a key, or loses it, while another thread makes, destroys or looks for one.
+        let links = module.links_alone();
         let link = links.get(self.number).ok_or_else(|| self.missing("went away"))?;
         let context = module.context();
         let write = context.open_rw_session(link.slot).map_err(Fault::from);
