@@ -18,7 +18,6 @@ mod vault;
 mod verify;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
@@ -28,17 +27,14 @@ use failure::Failure;
 use output::Output;
 use vault::Vault;
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
+/// Runs the command line of this process, and ends it.
+pub fn main() -> ! {
     hardening::apply();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let code = match Cli::read(&arguments) {
-        Ok(cli) => exit(run(cli), Output::new()),
+    hardening::end(match Cli::read(&arguments) {
+        Ok(cli) => code(run(cli), Output::new()),
         Err(e) => usage(&e, &arguments),
-    };
-    #[cfg(feature = "pkcs11")]
-    crate::custody::pkcs11::leave_modules();
-    code
+    })
 }
 
 fn run(cli: Cli) -> Result<u8, Failure> {
@@ -73,24 +69,24 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     }
 }
 
-fn exit(done: Result<u8, Failure>, output: Output) -> ExitCode {
+fn code(done: Result<u8, Failure>, output: Output) -> u8 {
     match done {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);
-            ExitCode::from(failure.code())
+            failure.code()
         }
     }
 }
 
 /// A command line that does not parse: 2 where a published command was meant, as Python's argparse has it, and 64
 /// from sysexits elsewhere.
-fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
     // Nobody is left to tell where standard error is gone.
     let _ = error.print();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-        _ if args::is_published(arguments) => ExitCode::from(2),
-        _ => ExitCode::from(failure::USAGE),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+        _ if args::is_published(arguments) => 2,
+        _ => failure::USAGE,
     }
 }

@@ -1,7 +1,5 @@
 //! The `local-vault` command.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() {
     local_vault::cli::main()
 }

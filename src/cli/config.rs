@@ -8,7 +8,7 @@ use crate::config::{EXAMPLE, Flags};
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum ConfigCommand {
-    /// Check the config file, the environment and every key file, and name all errors at once
+    /// Check the config file, the environment and every key, in files and devices, and name all errors at once
     #[command(after_help = EXAMPLES)]
     Check,
     /// Print a commented config file
@@ -39,9 +39,15 @@ fn check(flags: &Flags) -> Result<u8, Failure> {
     let mut keys = Vec::new();
     for key in vault.load_keys() {
         match key {
-            Ok(key) => keys.push(key),
+            Ok(key) => {
+                failures.extend(key.check().err());
+                keys.push(key);
+            }
             Err(failure) => failures.push(failure),
         }
+    }
+    if vault.wraps_in_a_device() {
+        failures.extend(vault.wrapping_key().err());
     }
     failures.extend(vault.check_purposes(&keys).err());
     failures.extend(vault.proxy().err());

@@ -72,8 +72,9 @@ impl Failure {
         Self { code: CONFIG, ..Self::several("the configuration is refused", failures) }
     }
 
-    /// Several things are wrong, with the code of the first.
-    pub(super) fn several(what: &str, failures: Vec<Self>) -> Self {
+    /// Several things are wrong, each told of once, with the code of the first.
+    pub(super) fn several(what: &str, mut failures: Vec<Self>) -> Self {
+        failures.dedup_by(|a, b| a.message == b.message);
         let code = failures.first().map_or(CONFIG, |failure| failure.code);
         let details = failures.into_iter().map(|failure| format!("{}. {}", failure.message, failure.advice)).collect();
         Self { details, ..Self::new(code, what, "Mend each line.") }

@@ -25,6 +25,7 @@ mod pool;
 mod profile;
 mod resident;
 mod token;
+mod token_info;
 mod trial;
 mod wrapping;
 
@@ -35,7 +36,6 @@ pub use generate::{NewKey, NewWrappingKey};
 pub use inventory::FoundKey;
 pub use key::TokenKey;
 pub use login::PinState;
-pub use module::leave_modules;
 pub use pin::PinSource;
 pub use profile::Profile;
 pub use token::{Token, TokenFacts};

@@ -47,7 +47,7 @@ fn what_makes_a_key_unfit_is_listed_and_shown() {
     let words: Vec<&str> = row("local-vault-source").split_whitespace().collect();
     assert_eq!(words[2..5], ["Ed25519", "source", "yes"]);
     let shown = place.ok(&["custody", "show", "loose"]);
-    for line in ["CKA_EXTRACTABLE          yes", "neverLeft                false"] {
+    for line in ["CKA_EXTRACTABLE          yes", "never left the token     no"] {
         assert!(shown.contains(line), "{shown}");
     }
     assert!(shown.contains("is extractable") && shown.contains("may also decrypt"), "{shown}");

@@ -39,10 +39,9 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     } else {
         print(&device, &keys, wrapping.as_deref())?;
     }
-    // What is wrong is told after everything else, each thing once.
+    // What is wrong is told after everything else.
     let failures = [device.failure, wrapping_failure].into_iter().chain(keys.into_iter().map(|key| key.failure));
     let mut failures: Vec<Failure> = failures.flatten().collect();
-    failures.dedup_by(|a, b| a.message() == b.message());
     match failures.len() {
         0 => Ok(0),
         1 => Err(failures.remove(0)),
@@ -51,11 +50,7 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
 }
 
 fn look_at(loaded: LoadedKey) -> Reported {
-    let failure = match &loaded.kept {
-        Kept::File(_) => None,
-        #[cfg(feature = "pkcs11")]
-        Kept::Token(key) => key.check().err().map(Failure::from),
-    };
+    let failure = loaded.check().err();
     Reported { loaded, failure }
 }
 

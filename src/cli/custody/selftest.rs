@@ -58,7 +58,10 @@ pub(super) fn run(vault: &Vault, args: SelftestArgs) -> Result<u8, Failure> {
         let message = format!("{failed} of {} checks failed", checks.len());
         return Err(Failure::data(message, "Do not sign with this device before they hold."));
     }
-    output.note(&format!("{ok} of {} checks hold.", checks.len()));
+    let not_offered = checks.len() - ok;
+    let rest =
+        if not_offered > 0 { format!(", {not_offered} are about keys that it does not offer") } else { String::new() };
+    output.note(&format!("{ok} of {} checks hold{rest}.", checks.len()));
     Ok(0)
 }
 

@@ -3,6 +3,7 @@ use crate::cli::output::{Output, printable};
 use crate::cli::vault::Vault;
 use crate::config::{KeyPlace, KeySetting, Wrapping};
 use crate::custody::pkcs11::{FoundKey, KeyName, PinState, TokenFacts};
+use crate::protocol::PublicKey;
 use crate::protocol::json::{Object, Value};
 
 pub(super) fn list(vault: &Vault, json: bool) -> Result<u8, Failure> {
@@ -22,7 +23,7 @@ pub(super) fn list(vault: &Vault, json: bool) -> Result<u8, Failure> {
             key.kind.clone(),
             configured_as(vault, &key.name).unwrap_or("-").to_owned(),
             if key.unfit.is_empty() { "yes".into() } else { "no".into() },
-            key.public_key.as_ref().map_or("-".into(), |key| key.to_hex()),
+            public_key(key),
         ]
     };
     output.table(
@@ -44,12 +45,15 @@ pub(super) fn show(vault: &Vault, label: &str, json: bool) -> Result<u8, Failure
             output.json(&key_object(vault, key))?;
             continue;
         }
-        for (name, value) in key_object(vault, key).iter() {
-            match value {
-                Value::Object(attributes) => attributes.iter().try_for_each(|(name, value)| field(name, value))?,
-                value => field(name, value)?,
-            }
-        }
+        field("label", &printable(&key.name.label))?;
+        field("id", &id(key))?;
+        field("kind", &key.kind)?;
+        field("configured as", configured_as(vault, &key.name).unwrap_or("-"))?;
+        field("public key", &public_key(key))?;
+        key.attributes.shown().iter().try_for_each(|(name, value)| field(name, value))?;
+        field("never left the token", key.attributes.never_left().map_or("-", |yes| if yes { "yes" } else { "no" }))?;
+        field("fit", if key.unfit.is_empty() { "yes" } else { "no" })?;
+        key.unfit.iter().try_for_each(|why| output.line(&format!("  it {why}")))?;
     }
     Ok(0)
 }
@@ -109,13 +113,12 @@ fn key_object(vault: &Vault, key: &FoundKey) -> Object {
         .with("attributes", attributes)
 }
 
-fn field(name: &str, value: &Value) -> Result<(), Failure> {
-    let text = match value {
-        Value::String(text) => printable(text),
-        Value::Null => "-".into(),
-        other => other.to_python_text(),
-    };
-    Output::new().line(&format!("{name:24} {text}"))
+fn field(name: &str, value: &str) -> Result<(), Failure> {
+    Output::new().line(&format!("{name:24} {value}"))
+}
+
+fn public_key(key: &FoundKey) -> String {
+    key.public_key.as_ref().map_or("-".into(), PublicKey::to_hex)
 }
 
 fn id(key: &FoundKey) -> String {

@@ -18,6 +18,17 @@ pub(in crate::cli) struct LoadedKey {
     pub(in crate::cli) kept: Kept,
 }
 
+impl LoadedKey {
+    /// Checks that a key in a device is there and fit. What was read from a file was checked when it was read.
+    pub(in crate::cli) fn check(&self) -> Result<(), Failure> {
+        match &self.kept {
+            Kept::File(_) => Ok(()),
+            #[cfg(feature = "pkcs11")]
+            Kept::Token(key) => Ok(key.check().map(drop)?),
+        }
+    }
+}
+
 /// How a private key is kept while it is not used.
 #[derive(Debug, Clone)]
 pub(in crate::cli) enum Kept {

@@ -59,7 +59,7 @@ impl Vault {
 pub(super) fn check_unless_away(key: &TokenKey) -> Result<(), Failure> {
     match key.check() {
         Err(e) if e.kind == ErrorKind::Away => {
-            tracing::warn!(error = %e, "the signing key is away");
+            tracing::info!(error = %e, "the signing key is away");
             Ok(())
         }
         checked => Ok(checked.map(drop)?),

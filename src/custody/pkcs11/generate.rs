@@ -37,9 +37,10 @@ impl Token {
     /// Makes a signing key in the token, fit for nothing else, and checks what the token really made: its attributes
     /// are read back, and two signatures are verified. What is unfit is destroyed again. Blocks.
     pub fn generate(self: &Arc<Self>, new: &NewKey) -> Result<(TokenKey, PublicKey), CustodyError> {
-        let public = self.change(|linked, session| {
+        let public = self.change(|linked| {
+            let session = linked.session;
             refuse_taken(session, &new.name)?;
-            let made = make_pair(linked, session, new)?;
+            let made = make_pair(linked, new)?;
             keep_if(session, &made, || {
                 refuse_twice(session, ObjectClass::PRIVATE_KEY, &new.name)?;
                 object::public_key(session, &new.name)?.ok_or_else(|| unreadable().into())
@@ -54,7 +55,8 @@ impl Token {
 
     /// Makes a wrapping key in the token, fit for one way of wrapping, and checks what the token really made. Blocks.
     pub fn generate_wrapping(self: &Arc<Self>, new: &NewWrappingKey) -> Result<TokenWrappingKey, CustodyError> {
-        self.change(|linked, session| {
+        self.change(|linked| {
+            let session = linked.session;
             refuse_taken(session, &new.name)?;
             if !linked.link.profile.knows(new.scheme) {
                 let message = format!("this token does not wrap with {}", new.scheme.name());
@@ -70,7 +72,8 @@ impl Token {
 
     /// Destroys every object of this name: the halves of a key pair, or a wrapping key. Blocks.
     pub fn destroy(&self, name: &KeyName) -> Result<(), CustodyError> {
-        self.change(|_, session| {
+        self.change(|linked| {
+            let session = linked.session;
             for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY, ObjectClass::SECRET_KEY] {
                 for object in object::find_all(session, class, name)? {
                     session.destroy_object(object)?;
@@ -93,7 +96,7 @@ impl Token {
     }
 }
 
-fn make_pair(linked: &Linked<'_>, session: &Session, new: &NewKey) -> Result<[ObjectHandle; 2], Fault> {
+fn make_pair(linked: &Linked<'_>, new: &NewKey) -> Result<[ObjectHandle; 2], Fault> {
     let profile = &linked.link.profile;
     let key_type = object::key_type(new.algorithm);
     let mechanism = match new.algorithm {
@@ -119,7 +122,7 @@ fn make_pair(linked: &Linked<'_>, session: &Session, new: &NewKey) -> Result<[Ob
     if profile.restricts_mechanisms() {
         private.push(Attribute::AllowedMechanisms(vec![KeyUse::Sign(new.algorithm).mechanism()]));
     }
-    let (public, private) = session.generate_key_pair(&mechanism, &public, &private)?;
+    let (public, private) = linked.session.generate_key_pair(&mechanism, &public, &private)?;
     Ok([public, private])
 }
 

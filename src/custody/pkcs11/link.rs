@@ -1,14 +1,15 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cryptoki::context::Pkcs11;
 use cryptoki::session::Session;
-use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::slot::Slot;
 
 use super::config::TokenName;
 use super::error;
 use super::fault::Fault;
+use super::module::Module;
 use super::pool::Pool;
 use super::profile::Profile;
+use super::token_info::TokenInfo;
 use crate::custody::{CustodyError, ErrorKind};
 
 /// A token that was found and is logged in to.
@@ -36,7 +37,7 @@ impl Link {
 
 /// A link while it is worked with.
 pub(super) struct Linked<'a> {
-    pub(super) context: &'a Pkcs11,
+    pub(super) module: &'a Module,
     pub(super) link: &'a Link,
     /// Rises with each time that the module was started anew; handles of an earlier one mean nothing.
     pub(super) generation: u64,
@@ -47,22 +48,22 @@ impl Linked<'_> {
     /// Whether the token still answers. A token that is gone may answer to some calls with what looks like another
     /// error.
     pub(super) fn answers(&self) -> bool {
-        self.context.get_token_info(self.link.slot).is_ok()
+        self.module.ask(self.link.slot).is_ok()
     }
 }
 
 /// The one token of that name. Every slot is asked, since a module may know a token only once it was asked.
-pub(super) fn find(context: &Pkcs11, name: &TokenName) -> Result<(Slot, TokenInfo), Fault> {
-    let slots = context.get_slots_with_token()?;
+pub(super) fn find(module: &Module, name: &TokenName) -> Result<(Slot, TokenInfo), Fault> {
+    let slots = module.context().get_slots_with_token()?;
     // A slot whose token does not answer is passed over: it may be another one, which is nobody's concern here.
-    let told = slots.into_iter().filter_map(|slot| Some((slot, context.get_token_info(slot).ok()?)));
+    let told = slots.into_iter().filter_map(|slot| Some((slot, module.ask(slot).ok()?)));
     let (fitting, others): (Vec<_>, Vec<_>) =
-        told.filter(|(_, token)| token.token_initialized()).partition(|(_, token)| fits(name, token));
+        told.filter(|(_, token)| token.is_initialized).partition(|(_, token)| fits(name, token));
     match <[_; 1]>::try_from(fitting) {
         Ok([one]) => Ok(one),
         Err(none) if none.is_empty() => Err(none_fits(name, &others).into()),
         Err(several) => {
-            let serials: Vec<_> = several.iter().map(|(_, token)| token.serial_number()).collect();
+            let serials: Vec<_> = several.iter().map(|(_, token)| token.serial.as_str()).collect();
             let message = format!("{} tokens fit: {name}", several.len());
             let advice = format!("Name one by its custody.pkcs11.token_serial: {}", serials.join(" or "));
             Err(error(ErrorKind::Misconfigured, "find", message, advice).into())
@@ -72,11 +73,11 @@ pub(super) fn find(context: &Pkcs11, name: &TokenName) -> Result<(Slot, TokenInf
 
 fn fits(name: &TokenName, token: &TokenInfo) -> bool {
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-    is(&name.label, token.label()) && is(&name.serial, token.serial_number())
+    is(&name.label, &token.label) && is(&name.serial, &token.serial)
 }
 
 fn none_fits(name: &TokenName, others: &[(Slot, TokenInfo)]) -> CustodyError {
-    let labels: Vec<_> = others.iter().map(|(_, token)| format!("{:?}", token.label())).collect();
+    let labels: Vec<_> = others.iter().map(|(_, token)| format!("{:?}", token.label)).collect();
     let there = if labels.is_empty() { "no token".to_owned() } else { labels.join(", ") };
     let advice = format!("The module shows {there}. Insert or start the token, or mend custody.pkcs11.token_label.");
     error(ErrorKind::Away, "find", format!("{name} is not there"), advice)

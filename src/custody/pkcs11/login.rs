@@ -1,12 +1,12 @@
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
-use cryptoki::slot::TokenInfo;
 use cryptoki::types::RawAuthPin;
 
 use super::error;
 use super::fault::{Fault, device_error};
 use super::pin::PinSource;
 use super::pin_memory::{PinMemory, Remembered};
+use super::token_info::TokenInfo;
 use crate::custody::{CustodyError, ErrorKind};
 use crate::facts::SecretBytes;
 
@@ -24,18 +24,6 @@ pub enum PinState {
 }
 
 impl PinState {
-    pub(super) fn of(token: &TokenInfo) -> Self {
-        if token.user_pin_locked() {
-            Self::Locked
-        } else if token.user_pin_final_try() {
-            Self::FinalTry
-        } else if token.user_pin_count_low() {
-            Self::Low
-        } else {
-            Self::Fine
-        }
-    }
-
     /// The name as reports write it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,7 +64,7 @@ impl Login<'_> {
         read: impl FnOnce() -> Result<SecretBytes, CustodyError>,
         ask_again: impl FnOnce() -> Option<PinState>,
     ) -> Result<(), Fault> {
-        let told = PinState::of(self.told);
+        let told = self.told.pin;
         let source = self.source.identity()?;
         let remembered = self.memory.read()?;
         may_try(told, remembered.as_ref(), source.as_deref()).map_err(|why| self.held_back(why, told))?;

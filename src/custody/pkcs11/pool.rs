@@ -3,9 +3,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::Session;
-use cryptoki::slot::{Limit, Slot, TokenInfo};
+use cryptoki::slot::Slot;
 
 use super::fault::Fault;
+use super::token_info::TokenInfo;
 
 /// The sessions that do the work, opened as they are needed, as many as the token allows. They are logged in because
 /// another session of this process is.
@@ -26,10 +27,8 @@ struct State {
 impl Pool {
     /// At most `most` sessions, or fewer where the token says so. One more is logged in and not in here.
     pub(super) fn new(slot: Slot, told: &TokenInfo, most: usize) -> Self {
-        let most = match told.max_session_count() {
-            Limit::Max(limit) => most.min(usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(1)),
-            Limit::Infinite | Limit::Unavailable => most,
-        };
+        let told = told.most_sessions.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let most = most.min(told.saturating_sub(1));
         let state = State { idle: Vec::new(), open: 0, most: most.max(1) };
         Self { slot, state: Mutex::new(state), freed: Condvar::new() }
     }

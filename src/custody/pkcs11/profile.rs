@@ -2,13 +2,13 @@ use std::fs;
 use std::path::Path;
 
 use cryptoki::error::Error;
-use cryptoki::slot::TokenInfo;
 use serde::Deserialize;
 
 use super::allowed::Scheme;
 use super::curve::EcParams;
 use super::error;
 use super::fault::{code, means_gone};
+use super::token_info::TokenInfo;
 use crate::custody::{CustodyError, ErrorKind};
 
 /// What differs between tokens, as data: `hsm-profiles/*.toml`, each fact with its source. `hsm-profiles/README.md`
@@ -110,8 +110,8 @@ impl Profile {
 
     /// The shipped profile that fits what the token says of itself.
     pub(super) fn fitting(token: &TokenInfo) -> Self {
-        let (manufacturer, model) = (token.manufacturer_id(), token.model());
-        let fits = |p: &Self| manufacturer.starts_with(&p.fits.manufacturer) && model.starts_with(&p.fits.model);
+        let fits =
+            |p: &Self| token.manufacturer.starts_with(&p.fits.manufacturer) && token.model.starts_with(&p.fits.model);
         // A test reads each of them, and the last one fits.
         Self::shipped().find(fits).expect("a profile for every token")
     }

@@ -4,11 +4,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cryptoki::context::Pkcs11;
 use cryptoki::error::Error;
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
-use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::slot::Slot;
 
 use super::config::TokenConfig;
 use super::fault::{Fault, device_error, kind, means_gone};
@@ -18,6 +17,7 @@ use super::module::{Links, Module};
 use super::pin::PinSource;
 use super::pin_memory::{PinMemory, Remembered};
 use super::profile::Profile;
+use super::token_info::TokenInfo;
 use crate::custody::{CustodyError, ErrorKind};
 use crate::facts::{Digest, SecretBytes};
 
@@ -93,13 +93,13 @@ impl Token {
         let module = self.module()?;
         // Shared with operations under way where the module has started; started alone where it has not.
         let links = module.links();
-        if links.generation > 0 {
-            let found = find(module.context(), &self.config.token);
-            return found.and_then(|(_, told)| self.read_facts(module, &told)).map_err(|fault| self.away(fault));
+        if links.runs {
+            let found = find(module, &self.config.token);
+            return found.and_then(|(_, told)| self.read_facts(module, told)).map_err(|fault| self.away(fault));
         }
         drop(links);
-        let found = self.look_for(module, &mut module.links_alone());
-        found.and_then(|(_, told)| self.read_facts(module, &told)).map_err(|fault| self.away(fault))
+        let found = patiently(module, &mut module.links_alone(), || find(module, &self.config.token));
+        found.and_then(|(_, told)| self.read_facts(module, told)).map_err(|fault| self.away(fault))
     }
 
     /// Allows one try of the PIN, whatever was remembered.
@@ -134,20 +134,15 @@ impl Token {
     }
 
     /// Works once, with a session that may change the token. What an error leaves behind is not known.
-    pub(super) fn change<T>(
-        &self,
-        work: impl FnOnce(&Linked<'_>, &Session) -> Result<T, Fault>,
-    ) -> Result<T, CustodyError> {
+    pub(super) fn change<T>(&self, work: impl FnOnce(&Linked<'_>) -> Result<T, Fault>) -> Result<T, CustodyError> {
         self.connect()?;
         let module = self.module()?;
         // Alone: SoftHSM fails to make a key, or loses it, while another thread makes, destroys or looks for one.
         let links = module.links_alone();
         let link = links.get(self.number).ok_or_else(|| self.missing("went away"))?;
-        let context = module.context();
-        let write = context.open_rw_session(link.slot).map_err(Fault::from);
-        let done = write.and_then(|session| {
-            work(&Linked { context, link, generation: links.generation, session: &session }, &session)
-        });
+        let write = module.context().open_rw_session(link.slot).map_err(Fault::from);
+        let generation = links.generation;
+        let done = write.and_then(|session| work(&Linked { module, link, generation, session: &session }));
         done.map_err(|fault| match fault {
             Fault::Verdict(verdict) => verdict,
             Fault::Device(e) => self.refuses(&e),
@@ -167,8 +162,8 @@ impl Token {
         let module = self.module()?;
         let links = module.links();
         let Some(link) = links.get(self.number) else { return Ok(Err(Unlinked::NotYet)) };
-        let (context, generation) = (module.context(), links.generation);
-        match link.pool.run(context, |session| work(&Linked { context, link, generation, session })) {
+        let generation = links.generation;
+        match link.pool.run(module.context(), |session| work(&Linked { module, link, generation, session })) {
             Ok(done) => Ok(Ok(done)),
             Err(Fault::Verdict(verdict)) => Err(verdict),
             Err(Fault::Device(e)) if means_gone(&e) || link.profile.may_mean_gone(&e) => {
@@ -205,37 +200,22 @@ impl Token {
         if gone == Some(links.generation) {
             module.start(links)?;
         }
-        let (slot, told) = self.look_for(module, links)?;
-        let context = module.context();
-        let session = context.open_ro_session(slot)?;
-        if told.login_required() {
-            self.login(context, slot, &told, &session)?;
-        }
-        let profile = self.profile.clone().unwrap_or_else(|| Profile::fitting(&told));
-        links.insert(self.number, Link::new(slot, &told, profile, session));
+        let link = patiently(module, links, || {
+            let (slot, told) = find(module, &self.config.token)?;
+            let session = module.context().open_ro_session(slot)?;
+            if told.needs_login {
+                self.login(module, slot, &told, &session)?;
+            }
+            let profile = self.profile.clone().unwrap_or_else(|| Profile::fitting(&told));
+            Ok(Link::new(slot, &told, profile, session))
+        })?;
+        links.insert(self.number, link);
         Ok(())
     }
 
-    /// The token in a module that has started. Some modules look for tokens only when they start, and miss one that
-    /// another program is just writing to: where it is not there, the module starts anew and it is looked for again.
-    fn look_for(&self, module: &Module, links: &mut Links) -> Result<(Slot, TokenInfo), Fault> {
-        if links.generation == 0 {
-            module.start(links)?;
-        }
-        for _ in 0..LOOKS {
-            match find(module.context(), &self.config.token) {
-                Err(Fault::Verdict(e)) if e.kind == ErrorKind::Away => {}
-                found => return found,
-            }
-            thread::sleep(PAUSE);
-            module.start(links)?;
-        }
-        find(module.context(), &self.config.token)
-    }
-
-    fn login(&self, context: &Pkcs11, slot: Slot, told: &TokenInfo, session: &Session) -> Result<(), Fault> {
+    fn login(&self, module: &Module, slot: Slot, told: &TokenInfo, session: &Session) -> Result<(), Fault> {
         let name = self.name();
-        let memory = PinMemory::open(&self.config.pin_memory, told.serial_number())?;
+        let memory = PinMemory::open(&self.config.pin_memory, &told.serial)?;
         let login = Login { session, told, name: &name, source: &self.config.pin, memory };
         let mut typed = self.typed.lock().unwrap_or_else(PoisonError::into_inner);
         let before = typed.take();
@@ -246,25 +226,25 @@ impl Token {
             }
             Ok(pin)
         };
-        let done = login.run(read, || context.get_token_info(slot).ok().as_ref().map(PinState::of));
+        let done = login.run(read, || module.ask(slot).ok().map(|told| told.pin));
         if done.is_err() {
             *typed = None;
         }
         done
     }
 
-    fn read_facts(&self, module: &Module, told: &TokenInfo) -> Result<TokenFacts, Fault> {
+    fn read_facts(&self, module: &Module, told: TokenInfo) -> Result<TokenFacts, Fault> {
         let library = module.context().get_library_info()?;
         Ok(TokenFacts {
-            label: told.label().to_owned(),
-            serial: told.serial_number().to_owned(),
-            manufacturer: told.manufacturer_id().to_owned(),
-            model: told.model().to_owned(),
-            firmware: told.firmware_version().to_string(),
+            profile: self.profile.clone().unwrap_or_else(|| Profile::fitting(&told)),
+            label: told.label,
+            serial: told.serial,
+            manufacturer: told.manufacturer,
+            model: told.model,
+            firmware: told.firmware,
             library: format!("{} {}", library.library_description(), library.library_version()),
             library_sha256: module.file.digest,
-            profile: self.profile.clone().unwrap_or_else(|| Profile::fitting(told)),
-            pin: PinState::of(told),
+            pin: told.pin,
         })
     }
 
@@ -279,7 +259,9 @@ impl Token {
     }
 
     fn refuses(&self, device: &Error) -> CustodyError {
-        device_error(device, kind(device), format!("{} does not do it", self.name()), LOOK_AT_IT)
+        let kind = kind(device);
+        let how = if kind == ErrorKind::Unsupported { "cannot do this" } else { "failed" };
+        device_error(device, kind, format!("{} {how}", self.name()), LOOK_AT_IT)
     }
 
     fn away(&self, fault: Fault) -> CustodyError {
@@ -290,6 +272,23 @@ impl Token {
     fn missing(&self, how: &str) -> CustodyError {
         super::error(ErrorKind::Away, "find", format!("{} {how}", self.name()), LOOK_AT_IT)
     }
+}
+
+/// Does something with a module that has started. Some modules look for tokens only when they start, and see half of
+/// one that another program is just writing to: where it is away, the module starts anew and it is done again.
+fn patiently<T>(module: &Module, links: &mut Links, work: impl Fn() -> Result<T, Fault>) -> Result<T, Fault> {
+    if !links.runs {
+        module.start(links)?;
+    }
+    for _ in 0..LOOKS {
+        match work() {
+            Err(Fault::Verdict(e)) if e.kind == ErrorKind::Away => {}
+            done => return done,
+        }
+        thread::sleep(PAUSE);
+        module.start(links)?;
+    }
+    work()
 }
 
 const LOOK_AT_IT: &str = "Run: local-vault custody selftest";
@@ -305,7 +304,8 @@ enum Unlinked {
 impl Drop for Token {
     fn drop(&mut self) {
         if let Some(module) = self.module.get() {
-            module.links_alone().remove(self.number);
+            // A device that hangs keeps nobody from ending.
+            module.forget(self.number);
         }
     }
 }

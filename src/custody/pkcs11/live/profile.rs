@@ -12,6 +12,7 @@ use cryptoki::session::Session;
 
 use super::super::curve::{self, EcParams};
 use super::super::fault::{Fault, code, means_gone};
+use super::super::link::Linked;
 use super::super::wrapping::{NONCE, gcm};
 use super::super::{KeyName, NewKey, Profile, Scheme, Token, object};
 use super::support::TestToken;
@@ -30,8 +31,8 @@ fn a_token_opens_as_many_sessions_as_its_profile_says_and_softhsm_many_more() {
     for token in tokens() {
         let profile = token.facts().unwrap().profile;
         let wanted = if profile.name == "softhsm2" { 1_000 } else { profile.most_sessions() };
-        let opened = token.change(|linked, _| {
-            let open = || linked.context.open_ro_session(linked.link.slot);
+        let opened = token.change(|linked| {
+            let open = || linked.module.context().open_ro_session(linked.link.slot);
             Ok((0..wanted).map(|_| open()).collect::<Result<Vec<_>, _>>()?.len())
         });
         assert_eq!(opened, Ok(wanted), "{token:?}");
@@ -42,7 +43,7 @@ fn a_token_opens_as_many_sessions_as_its_profile_says_and_softhsm_many_more() {
 fn softhsm_takes_both_names_of_curve25519_and_its_private_key_has_the_printable_one() {
     let token = softhsm();
     for form in [EcParams::Oid, EcParams::PrintableString] {
-        let read = token.change(|_, session| {
+        let read = token.change(|Linked { session, .. }| {
             let public = [Attribute::Token(false), Attribute::EcParams(curve::params(Algorithm::Ed25519, form))];
             let private = [Attribute::Token(false)];
             let made = session.generate_key_pair(&Mechanism::EccEdwardsKeyPairGen, &public, &private)?;
@@ -58,7 +59,7 @@ fn softhsm_takes_both_names_of_curve25519_and_its_private_key_has_the_printable_
 #[test]
 fn a_token_keeps_a_key_to_its_mechanisms_where_its_profile_says_so() {
     for (token, profile) in measured() {
-        let (free, kept) = token.change(|_, session| Ok((ecb(session, &[])?, ecb(session, &[GCM])?))).unwrap();
+        let (free, kept) = token.change(|Linked { session, .. }| Ok((ecb(session, &[])?, ecb(session, &[GCM])?))).unwrap();
         assert!(free.is_ok(), "{token:?}: {free:?}");
         let refused = kept.is_err_and(|e| code(&e) == "CKR_MECHANISM_INVALID");
         assert_eq!(refused, profile.restricts_mechanisms(), "{token:?}");
@@ -68,7 +69,7 @@ fn a_token_keeps_a_key_to_its_mechanisms_where_its_profile_says_so() {
 #[test]
 fn a_token_wraps_by_the_schemes_of_its_profile_and_by_no_other() {
     for (token, profile) in measured() {
-        let (by_gcm, by_kw) = token.change(|_, session| Ok((wraps_by_gcm(session), wraps_by_kw(session)))).unwrap();
+        let (by_gcm, by_kw) = token.change(|Linked { session, .. }| Ok((wraps_by_gcm(session), wraps_by_kw(session)))).unwrap();
         assert_eq!(by_gcm.is_ok(), profile.knows(Scheme::AesGcm), "{token:?}: {by_gcm:?}");
         assert_eq!(by_kw.is_ok(), profile.knows(Scheme::AesKw), "{token:?}: {by_kw:?}");
     }
@@ -82,16 +83,16 @@ fn a_softhsm_token_that_is_gone_says_so_by_the_codes_of_its_profile() {
     let name = KeyName { label: "gone".into(), id: Some(vec![1]) };
     token.generate(&NewKey { name: name.clone(), algorithm: Algorithm::Ed25519 }).unwrap();
     let folder = folder_of(&folder, &token.facts().unwrap().serial);
-    let said = token.change(|linked, session| {
+    let said = token.change(|linked| {
         let key = object::find(linked, ObjectClass::PRIVATE_KEY, &name)?;
         let sign = || {
             let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519));
-            session.sign(&mechanism, key, b"message").map(drop)
+            linked.session.sign(&mechanism, key, b"message").map(drop)
         };
         sign()?;
         let away = folder.with_extension("away");
         fs::rename(&folder, away).unwrap();
-        let said = [sign(), linked.context.get_token_info(linked.link.slot).map(drop)];
+        let said = [sign(), linked.module.ask(linked.link.slot).map(drop)];
         let means_gone = |e: &Error| means_gone(e) || linked.link.profile.may_mean_gone(e);
         Ok(said.map(|said| said.map_err(|e| (code(&e), means_gone(&e)))))
     });

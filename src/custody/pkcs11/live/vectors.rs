@@ -82,7 +82,7 @@ impl Imported {
     fn new(token: &Arc<Token>, seed: &str, public: &str) -> Result<Self, CustodyError> {
         let id = random_id("");
         let name = KeyName { label: format!("local-vault-trial-{id}"), id: Some(id.into_bytes()) };
-        token.change(|linked, session| {
+        token.change(|linked| {
             let params = curve::params(Algorithm::Ed25519, linked.link.profile.ed25519_params());
             let mut template = vec![
                 Attribute::Class(ObjectClass::PRIVATE_KEY),
@@ -103,7 +103,7 @@ impl Imported {
             if linked.link.profile.restricts_mechanisms() {
                 template.push(Attribute::AllowedMechanisms(vec![KeyUse::Sign(Algorithm::Ed25519).mechanism()]));
             }
-            Ok(session.create_object(&template)?)
+            Ok(linked.session.create_object(&template)?)
         })?;
         let key = TokenKey::new(token.clone(), name.clone(), PublicKey::from_hex(public).unwrap());
         Ok(Self { token: token.clone(), name, key })
