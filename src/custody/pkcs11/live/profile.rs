@@ -59,7 +59,8 @@ fn softhsm_takes_both_names_of_curve25519_and_its_private_key_has_the_printable_
 #[test]
 fn a_token_keeps_a_key_to_its_mechanisms_where_its_profile_says_so() {
     for (token, profile) in measured() {
-        let (free, kept) = token.change(|Linked { session, .. }| Ok((ecb(session, &[])?, ecb(session, &[GCM])?))).unwrap();
+        let (free, kept) =
+            token.change(|Linked { session, .. }| Ok((ecb(session, &[])?, ecb(session, &[GCM])?))).unwrap();
         assert!(free.is_ok(), "{token:?}: {free:?}");
         let refused = kept.is_err_and(|e| code(&e) == "CKR_MECHANISM_INVALID");
         assert_eq!(refused, profile.restricts_mechanisms(), "{token:?}");
@@ -69,7 +70,8 @@ fn a_token_keeps_a_key_to_its_mechanisms_where_its_profile_says_so() {
 #[test]
 fn a_token_wraps_by_the_schemes_of_its_profile_and_by_no_other() {
     for (token, profile) in measured() {
-        let (by_gcm, by_kw) = token.change(|Linked { session, .. }| Ok((wraps_by_gcm(session), wraps_by_kw(session)))).unwrap();
+        let (by_gcm, by_kw) =
+            token.change(|Linked { session, .. }| Ok((wraps_by_gcm(session), wraps_by_kw(session)))).unwrap();
         assert_eq!(by_gcm.is_ok(), profile.knows(Scheme::AesGcm), "{token:?}: {by_gcm:?}");
         assert_eq!(by_kw.is_ok(), profile.knows(Scheme::AesKw), "{token:?}: {by_kw:?}");
     }
