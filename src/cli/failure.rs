@@ -69,7 +69,9 @@ impl Failure {
 
     /// Several things are wrong with the configuration.
     pub(super) fn configs(failures: Vec<Self>) -> Self {
-        Self { code: CONFIG, ..Self::several("the configuration is refused", failures) }
+        // What is away is no fault of the configuration.
+        let code = if failures.iter().all(Self::is_away) { UNAVAILABLE } else { CONFIG };
+        Self { code, ..Self::several("the configuration is refused", failures) }
     }
 
     /// Several things are wrong, each told of once, with the code of the first.

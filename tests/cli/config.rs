@@ -2,7 +2,7 @@ use std::fs;
 
 use local_vault::config::EXAMPLE;
 
-use super::vault::{Done, Vault, encryption_key, seed};
+use super::vault::{Done, Vault, encryption_key, public_key, seed};
 
 const MEND: &str = "Mend each line; `local-vault config example` shows every key.";
 const REFUSED: &str = "Error: the configuration is refused:";
@@ -46,6 +46,34 @@ fn the_example_is_taken_with_every_key_in_it() {
     }
     let done = Done::of(&mut vault.without_config(&["--config", "c.toml", "config", "check"]));
     assert_eq!(done.ok(), "config: OK (c.toml, 4 signing keys)\n");
+}
+
+#[test]
+fn the_example_is_taken_with_a_token_in_place_of_files() {
+    let another_source = |line: &str| ["pin_c", "pin_e", "pin_p"].iter().any(|name| line.starts_with(name));
+    let lines = EXAMPLE.lines().filter_map(|line| match line.strip_prefix("## ") {
+        Some(setting) => (!another_source(setting)).then_some(setting),
+        // As the example says: the sections of files are left out.
+        None => (!line.starts_with("[custody.")).then_some(line),
+    });
+    let example = lines.collect::<Vec<_>>().join("\n");
+    assert!(example.contains("\npin_file = ") && example.contains("\n[custody.pkcs11.wrapping]"), "{example}");
+    let vault = Vault::new();
+    let example = example
+        .replace("# backend = \"file\"", "backend = \"pkcs11\"")
+        .replace("\"hex digits\"", "\"01\"")
+        .replace("\"64 hex digits\"", &format!("{:?}", public_key("relay")))
+        .replace("/usr/lib/softhsm/libsofthsm2.so", "nowhere.so");
+    vault.write("c.toml", example.replace("profile = ", "# profile = "));
+    // Every line is taken; the first thing that is missing is the module.
+    let done = Done::of(&mut vault.without_config(&["--config", "c.toml", "config", "check"]));
+    assert_eq!(done.code, Some(78), "{done:?}");
+    assert!(done.err.contains("cannot read the PKCS#11 module nowhere.so: "), "{done:?}");
+    assert!(!done.err.contains("c.toml:"), "{done:?}");
+    // So is the profile, which is read before.
+    vault.write("c.toml", example);
+    let done = Done::of(&mut vault.without_config(&["--config", "c.toml", "config", "check"]));
+    assert!(done.err.contains("the profile my-token.toml is refused: No such file"), "{done:?}");
 }
 
 fn authority() -> String {

@@ -165,8 +165,11 @@ fn refuse_taken(session: &Session, name: &KeyName) -> Result<(), Fault> {
     if same_label.is_empty() && same_id.is_empty() {
         return Ok(());
     }
-    let what = if same_label.is_empty() { "id" } else { "label" };
-    let message = format!("the token already holds an object with the {what} of the {name}");
+    let what = match &name.id {
+        Some(id) if same_label.is_empty() => format!("id {}", hex::encode(id)),
+        _ => format!("label {:?}", name.label),
+    };
+    let message = format!("the token already holds an object with the {what}");
     Err(error(ErrorKind::Refused, "generate", message, "Nothing was made or changed. Choose another one.").into())
 }
 

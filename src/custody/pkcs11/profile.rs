@@ -149,7 +149,12 @@ impl Profile {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::DeserializeOwned;
+
     use super::*;
+    use crate::protocol::json::{self, Object};
+
+    const SCHEMA: &str = include_str!("../../../hsm-profiles/schema.json");
 
     #[test]
     fn every_shipped_profile_reads_and_the_last_one_fits_every_token() {
@@ -171,5 +176,48 @@ mod tests {
         assert!(refused("\"CKR_", "\"KCR_").contains("KCR_"));
         let line = good.lines().find(|line| line.starts_with("source = ")).unwrap();
         assert!(refused(line, "source = \" \"").contains("does not say how it is known"));
+    }
+    #[test]
+    fn the_schema_has_the_names_that_the_reader_has() {
+        let schema = json::parse(SCHEMA.as_bytes()).unwrap();
+        let at =
+            |path: &str| path.split('.').fold(schema.clone(), |object, key| object.get_object(key).unwrap().clone());
+        let properties = |path: &str| names(at(path).iter().map(|(name, _)| name.as_str()));
+        assert_eq!(properties("properties"), fields::<Profile>());
+        assert_eq!(properties("properties.match.properties"), fields::<Fits>());
+        assert_eq!(properties("properties.sessions.properties"), fields::<Sessions>());
+        assert_eq!(properties("properties.keys.properties"), fields::<Keys>());
+        assert_eq!(properties("properties.wrapping.properties"), fields::<Wrapping>());
+        assert_eq!(properties("properties.errors.properties"), fields::<Errors>());
+        assert_eq!(properties("properties.sessions.properties.most.properties"), fields::<Fact<usize>>());
+
+        let value = |path: &str| at(&format!("properties.{path}.properties.value"));
+        let listed = |object: &Object| {
+            names(object.get("enum").unwrap().as_array().unwrap().iter().map(|name| name.as_str().unwrap()))
+        };
+        assert_eq!(listed(&value("keys.properties.ed25519_params")), variants::<EcParams>("\"?\""));
+        let schemes = value("wrapping.properties.schemes");
+        assert_eq!(listed(schemes.get_object("items").unwrap()), variants::<Vec<Scheme>>("[\"?\"]"));
+    }
+
+    fn names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// The fields that the reader knows, as it names them where it meets another.
+    fn fields<T: DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
+        expected(&toml::from_str::<T>("unknown = 1").unwrap_err())
+    }
+
+    /// The same of the values that it knows.
+    fn variants<T: DeserializeOwned + std::fmt::Debug>(unknown: &str) -> Vec<String> {
+        expected(&toml::from_str::<Fact<T>>(&format!("value = {unknown}\nsource = \"\"")).unwrap_err())
+    }
+
+    fn expected(error: &toml::de::Error) -> Vec<String> {
+        let (_, known) = error.message().split_once("expected ").unwrap();
+        names(known.split('`').skip(1).step_by(2))
     }
 }
