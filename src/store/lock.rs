@@ -11,7 +11,7 @@ use super::path::with_suffix;
 /// process, however that ends.
 #[derive(Debug)]
 pub struct RoleLock {
-    _file: File,
+    file: File,
 }
 
 impl RoleLock {
@@ -35,10 +35,17 @@ impl RoleLock {
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = file.map_err(|e| StoreError::Io(format!("{}: {e}", path.display())))?;
         match flock(&file, operation) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Busy(store.to_owned())),
             Err(e) => Err(StoreError::Io(format!("{}: {e}", path.display()))),
         }
+    }
+}
+
+impl Drop for RoleLock {
+    /// Closing the file is not enough: a child that another thread is just starting has it open until it executes.
+    fn drop(&mut self) {
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 

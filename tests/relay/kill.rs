@@ -44,7 +44,7 @@ async fn a_killed_relay_loses_nothing_and_repeats_nothing_differently() {
     let plan = ["--behave", "stall-body:1", "--behave", "ok:3", "--behave", "stall:1", "--behave", "ok:3"];
     let sandbox = sandbox(&plan.repeat(usize::try_from(rounds).unwrap()));
     let vault = Vault::new(&sandbox);
-    let mut acknowledged = Acknowledged::new();
+    let (mut acknowledged, mut mended) = (Acknowledged::new(), 0);
     for round in 0..rounds {
         let relay = start(&vault);
         let enqueuing = enqueue(&vault, round);
@@ -55,6 +55,7 @@ async fn a_killed_relay_loses_nothing_and_repeats_nothing_differently() {
         }
         kill(relay, Duration::from_millis(random.below(60)));
         acknowledged.extend(acknowledgements(enqueuing, round));
+        mended += usize::from(vault.commands.device.mend());
     }
     sandbox.behave("ok", None).await;
     let relay = start(&vault);
@@ -70,7 +71,8 @@ async fn a_killed_relay_loses_nothing_and_repeats_nothing_differently() {
     assert_eq!(sandbox.count("events").await, i64::try_from(events.len()).unwrap());
     let (acknowledged, spooled) = (acknowledged.len(), events.len());
     println!(
-        "{acknowledged} events acknowledged, {spooled} spooled, {sends} sends, {repeated} of them again; none lost"
+        "{acknowledged} events acknowledged, {spooled} spooled, {sends} sends, {repeated} of them again; none lost; \
+         {mended} tokens mended"
     );
 }
 

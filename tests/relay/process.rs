@@ -16,7 +16,7 @@ use super::support::Sandbox;
 pub(crate) struct Vault {
     folder: TempDir,
     url: String,
-    commands: Commands,
+    pub(crate) commands: Commands,
 }
 
 impl Vault {

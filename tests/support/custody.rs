@@ -2,7 +2,7 @@
 //! `pkcs11-resident`, whose data keys stay in the token too. The token is a SoftHSM of the test process, or the one
 //! that `LOCAL_VAULT_TEST_PKCS11_*` names. Each test crate uses a part of this.
 
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, clippy::print_stdout, clippy::unwrap_used)]
 
 #[path = "custody/commands.rs"]
 pub(crate) mod commands;

@@ -77,6 +77,21 @@ impl SoftHsm {
         })
     }
 
+    /// Puts back what a copy of this one has lost, and gives whether it had. At each login SoftHSM empties the file of
+    /// a token and writes it again: whoever is killed in between leaves no token behind. No process may use it now.
+    pub(crate) fn mend(&self, copy: &Self) -> bool {
+        let mut lost = false;
+        for token in fs::read_dir(self.folder.path().join("tokens")).unwrap() {
+            let token = token.unwrap();
+            let copied = copy.folder.path().join("tokens").join(token.file_name()).join("token.object");
+            if fs::metadata(&copied).unwrap().len() == 0 {
+                fs::copy(token.path().join("token.object"), copied).unwrap();
+                lost = true;
+            }
+        }
+        lost
+    }
+
     /// Makes one more token, with the same PIN. Labels may repeat.
     pub(crate) fn add_token(&self, label: &str) {
         let arguments = ["--init-token", "--free", "--label", label, "--so-pin", SO_PIN, "--pin", PIN];

@@ -19,7 +19,8 @@ pub(crate) type Settings = Vec<(&'static str, OsString)>;
 pub(crate) struct Commands {
     pub(crate) enqueues: Settings,
     pub(crate) relays: Settings,
-    _device: OwnDevice,
+    /// For as long as they run.
+    pub(crate) device: OwnDevice,
 }
 
 /// The device that the commands of one test use: its own SoftHSM, or what everybody uses.
@@ -29,6 +30,11 @@ impl OwnDevice {
     /// With the keys that were made so far.
     pub(crate) fn new() -> Self {
         Self(if backend() == Backend::File { None } else { device().copied() })
+    }
+
+    /// Gives the token back where SoftHSM lost it in a kill, as no device does. Says whether it did.
+    pub(crate) fn mend(&self) -> bool {
+        self.0.as_ref().is_some_and(|copy| SoftHsm::of_this_process().mend(copy))
     }
 
     /// What tells the module, for commands that inherit nothing.
@@ -49,7 +55,7 @@ impl Commands {
                 let mut relays = enqueues.clone();
                 relays.push(("ATTESTO_LOCAL_VAULT_SIGNING_KEY", hex::encode([signing; 32]).into()));
                 relays.push(("ATTESTO_LOCAL_VAULT_CA_FILE", ca_file.into()));
-                Self { enqueues, relays, _device: OwnDevice(None) }
+                Self { enqueues, relays, device: OwnDevice(None) }
             }
             Backend::Token(_) => {
                 let spool = token_section() + &spool_sections(root);
@@ -64,7 +70,7 @@ impl Commands {
                 };
                 let (enqueues, relays) =
                     (write("enqueue.toml", &spool), write("relay.toml", &(spool.clone() + &relay)));
-                Self { enqueues, relays, _device: device }
+                Self { enqueues, relays, device }
             }
         }
     }
