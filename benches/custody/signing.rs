@@ -21,7 +21,8 @@ use crate::median;
 
 const MESSAGE: usize = 600;
 const SLICES: usize = 25;
-/// Tasks that wait for a signature, for each thread that signs.
+/// Tasks for each thread that signs. A task awaits its signature, verifies it and asks for the next one, so that one
+/// task alone would leave the thread idle meanwhile.
 const CALLERS: usize = 4;
 
 pub(crate) fn run(hsm: &SoftHsm) {
