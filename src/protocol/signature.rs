@@ -104,7 +104,7 @@ impl PublicKey {
                 if signature.normalize_s() != signature {
                     return Err(InvalidSignature);
                 }
-                // Four times as fast as the crate that holds the key (decision 0008).
+                // Three times as fast as the crate that holds the key (decision 0008).
                 let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.to_sec1_point(false));
                 key.verify(message, &signature.to_bytes()).map_err(|_| InvalidSignature)
             }
