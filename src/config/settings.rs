@@ -262,10 +262,13 @@ impl Sources<'_> {
         let (token, in_token) = self.token(&file, has_file);
         #[cfg(not(feature = "pkcs11"))]
         let (in_token, _) = (None, has_file);
-        let FileCustody { minimum, encryption_key, relay, source, witness, record, .. } = file;
+        let FileCustody { backend, minimum, encryption_key, relay, source, witness, record, .. } = file;
         let root = self.secret("ATTESTO_LOCAL_VAULT_ENCRYPTION_KEY", encryption_key.is_some());
         let named = relay.is_some() || witness.is_some() || in_token.is_some();
         let signing = self.secret("ATTESTO_LOCAL_VAULT_SIGNING_KEY", named);
+        if signing.is_some() && !named && backend != Backend::File {
+            self.problem(format!("{PREFIX}SIGNING_KEY is a key in software, and custody.backend asks for another"));
+        }
         // An empty flag counts as none, as the published package has it.
         let given = |flag: &Option<String>| flag.clone().filter(|kid| !kid.is_empty());
         let (relay_kid, witness_kid) = (given(&self.flags.key_id), given(&self.flags.witness_key_id));

@@ -265,6 +265,22 @@ fn a_setting_that_asks_for_a_device_is_never_served_by_software() {
 }
 
 #[test]
+fn a_software_key_of_the_environment_is_not_taken_where_the_file_asks_for_a_token() {
+    let vault = Vault::new();
+    let token = "module = \"m.so\"\ntoken_label = \"edge-07\"\npin_file = \"token.pin\"";
+    vault.write("local-vault.toml", format!("[custody]\nbackend = \"pkcs11\"\n[custody.pkcs11]\n{token}\n"));
+    let mut command = vault.command(&["config", "check"]);
+    Done::of(command.env("ATTESTO_LOCAL_VAULT_SIGNING_KEY", seed("relay").to_string())).fails(
+        78,
+        &[
+            REFUSED,
+            "  ATTESTO_LOCAL_VAULT_SIGNING_KEY is a key in software, and custody.backend asks for another",
+            MEND,
+        ],
+    );
+}
+
+#[test]
 fn each_key_id_is_compared_with_its_own_key() {
     let vault = Vault::new();
     let checkpoint = |kid: &str| {

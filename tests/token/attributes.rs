@@ -59,6 +59,19 @@ fn what_makes_a_key_unfit_is_listed_and_shown() {
 }
 
 #[test]
+fn a_wrapping_key_of_another_length_is_refused() {
+    let place = Place::new(&["source", "record", "wrapping"]);
+    place.write("a", "alpha");
+    let short = ["--keygen", "--key-type", "AES:16", "--sensitive"];
+    let key = replace(&place, "custody.pkcs11.wrapping", &short, &["secrkey"]);
+    let done = place.run(&["custody", "list"]);
+    assert!(done.out.lines().any(|line| line.contains("wrapping") && line.contains(" no ")), "{done:?}");
+    let shown = place.ok(&["custody", "show", &place.member("custody.pkcs11.wrapping", "label")]);
+    assert!(shown.contains("CKA_VALUE_LEN            16"), "{shown}");
+    assert_eq!(place.run(&["attest", "a"]).code, Some(78), "{key}");
+}
+
+#[test]
 fn a_wrapping_key_that_may_both_unwrap_and_decrypt_is_refused() {
     let place = Place::new(&["source", "record", "wrapping"]);
     place.write("a", "alpha");

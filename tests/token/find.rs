@@ -130,3 +130,18 @@ fn a_key_with_another_public_half_than_the_pinned_one_is_refused() {
     place.reconfigure(&expected, &pinned);
     place.ok(&["custody", "report"]);
 }
+
+#[test]
+fn a_key_for_records_that_also_relays_signs_no_record() {
+    let place = Place::new(&["record", "wrapping"]);
+    let config = place.config();
+    let (_, record) = config.split_once("[custody.keys.record]\n").unwrap();
+    let record = record.split("\n\n").next().unwrap();
+    place.write("local-vault.toml", format!("{config}\n[custody.keys.relay]\n{record}\n"));
+    place.run(&["spool", "rotate"]).fails(
+        78,
+        "one key serves two purposes, relay and record",
+        "Make a key of its own for each purpose; `custody report` shows them.",
+    );
+    assert!(!place.path("spool.sqlite3").exists());
+}

@@ -125,6 +125,27 @@ fn a_module_that_belongs_to_another_user_is_not_loaded() {
 }
 
 #[test]
+fn a_module_in_a_folder_of_another_user_is_not_loaded() {
+    if !rustix::process::geteuid().is_root() {
+        println!("not run: only root gives folders away");
+        return;
+    }
+    let place = Place::new(&[]);
+    fs::create_dir_all(place.path("theirs/lib")).unwrap();
+    fs::rename(place.path("module.so"), place.path("theirs/lib/module.so")).unwrap();
+    place.reconfigure("module.so", "theirs/lib/module.so");
+    chown(place.path("theirs"), Some(65534), None).unwrap();
+    let theirs = place.shown("theirs");
+    list(&place).fails(
+        78,
+        &format!(
+            "the folder {theirs}, where the PKCS#11 module lies, belongs to uid 65534, not to root or uid 0 (pkcs11: load)"
+        ),
+        "Install the module where root alone may write.",
+    );
+}
+
+#[test]
 fn a_module_in_a_folder_that_anybody_may_write_is_not_loaded() {
     let place = Place::new(&[]);
     fs::create_dir_all(place.path("loose/lib")).unwrap();

@@ -230,6 +230,43 @@ fn a_try_that_broke_off_is_not_repeated_where_the_token_counted_it() {
 }
 
 #[test]
+fn a_token_that_says_neither_yes_nor_no_is_asked_twice_and_no_more() {
+    let place = Place::new(&[]);
+    place.plan("C_Login CKR 0x5");
+    assert_eq!(list(&place).code, Some(69));
+    list(&place).fails(77, "token \"edge-07\" refused the PIN (C_Login: CKR_GENERAL_ERROR)", &mend(&place));
+    list(&place).fails(77, BEFORE, &mend(&place));
+    assert_eq!(place.calls("C_Login"), 2);
+    place.plan("");
+    place.ok(&["custody", "retry-pin"]);
+    list(&place).ok();
+}
+
+#[test]
+fn a_token_that_goes_away_while_it_is_asked_has_refused_nothing() {
+    let place = Place::new(&[]);
+    place.plan("C_Login CKR 0x32");
+    for _ in 0..3 {
+        assert_eq!(list(&place).code, Some(69));
+    }
+    place.plan("");
+    list(&place).ok();
+}
+
+#[test]
+fn two_configurations_that_take_turns_with_wrong_pins_use_one_try_each() {
+    let place = untried("wrong\n");
+    place.secret("other.pin", "wrong too\n");
+    for _ in 0..3 {
+        assert_eq!(list(&place).code, Some(77));
+        place.reconfigure("\"token.pin\"", "\"other.pin\"");
+        assert_eq!(list(&place).code, Some(77));
+        place.reconfigure("\"other.pin\"", "\"token.pin\"");
+    }
+    assert_eq!(place.calls("C_Login"), 2);
+}
+
+#[test]
 fn a_try_that_cannot_be_remembered_is_not_made() {
     let place = Place::new(&[]);
     let serial = report(&place);

@@ -61,7 +61,8 @@ pub(super) fn show(vault: &Vault, label: &str, json: bool) -> Result<u8, Failure
 pub(super) fn retry_pin(vault: &Vault) -> Result<u8, Failure> {
     let facts = vault.token()?.allow_one_try()?;
     let output = Output::new();
-    output.line(&format!("token {:?} ({}): the next command may try the PIN once", facts.label, facts.serial))?;
+    let serial = printable(&facts.serial);
+    output.line(&format!("token {:?} ({serial}): the next command may try the PIN once", facts.label))?;
     if facts.pin > PinState::Fine {
         output.note(&format!("The token tells of its PIN: {}. Make sure that it is the right one.", facts.pin.name()));
     }
@@ -80,7 +81,7 @@ pub(super) fn lines(facts: &TokenFacts) -> Vec<String> {
             facts.firmware
         ),
         format!("module       {}, SHA-256 {}", printable(&facts.library), facts.library_sha256),
-        format!("profile      {} ({measured})", facts.profile.name),
+        format!("profile      {} ({})", printable(&facts.profile.name), printable(measured)),
         format!("PIN          {}", facts.pin.name()),
     ]
 }

@@ -170,6 +170,12 @@ impl Vault {
     /// The key of our own records: the one that is named, or one derived from the root key.
     pub(in crate::cli) fn record_key(&self) -> Result<PurposeKey, Failure> {
         match &self.settings.custody.record {
+            // A spool signs with this key and no other, so that nobody else would see that it serves two purposes. The
+            // public halves of a token's keys are pinned: to load them all touches nothing.
+            Some(_) if self.wraps_in_a_device() => {
+                let mut keys = self.signing_keys()?.into_iter().map(|loaded| loaded.key);
+                keys.find(|key| key.purpose() == Purpose::Record).ok_or_else(broke)
+            }
             Some(setting) => Ok(self.load_key(Purpose::Record, setting)?.key),
             None if self.wraps_in_a_device() => Err(Failure::config(
                 "no record key is configured, and a key in a device derives none",

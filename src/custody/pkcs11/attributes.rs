@@ -21,11 +21,12 @@ pub struct Attributes {
     wrap: Option<bool>,
     unwrap: Option<bool>,
     derive: Option<bool>,
+    value_len: Option<u64>,
     allowed: Option<Vec<MechanismType>>,
 }
 
 impl Attributes {
-    pub(super) const TYPES: [AttributeType; 16] = [
+    pub(super) const TYPES: [AttributeType; 17] = [
         AttributeType::Private,
         AttributeType::Sensitive,
         AttributeType::Extractable,
@@ -41,6 +42,7 @@ impl Attributes {
         AttributeType::Wrap,
         AttributeType::Unwrap,
         AttributeType::Derive,
+        AttributeType::ValueLen,
         AttributeType::AllowedMechanisms,
     ];
 
@@ -64,6 +66,7 @@ impl Attributes {
                 Attribute::Wrap(value) => found.wrap = Some(*value),
                 Attribute::Unwrap(value) => found.unwrap = Some(*value),
                 Attribute::Derive(value) => found.derive = Some(*value),
+                Attribute::ValueLen(value) => found.value_len = Some((*value).into()),
                 Attribute::AllowedMechanisms(value) => found.allowed = Some(value.clone()),
                 _ => {}
             }
@@ -116,6 +119,7 @@ impl Attributes {
             (KeyUse::Wrap(_), Err(why)) => faults.push(why.into()),
             _ => {}
         }
+        faults.extend(self.other_length(purpose));
         if self.always_authenticate == Some(true) {
             faults.push("asks for the PIN at each use, which is not supported".into());
         }
@@ -133,6 +137,20 @@ impl Attributes {
         }
         let unrestricted = restricts && listed.is_empty() && matches!(purpose, KeyUse::Wrap(_));
         unrestricted.then(|| format!("is not restricted to {ours} (CKA_ALLOWED_MECHANISMS)"))
+    }
+
+    /// Both schemes are AES-256; a shorter key would wrap as well, and nothing would tell.
+    fn other_length(&self, purpose: KeyUse) -> Option<String> {
+        match (purpose, self.value_len) {
+            (KeyUse::Sign(_), _) | (_, Some(32)) => None,
+            (_, Some(length)) => Some(format!("has {length} bytes and not 32")),
+            (_, None) => Some("does not say how long it is".into()),
+        }
+    }
+
+    /// Whether the key cannot be read from the token from now on.
+    pub(super) fn stays(&self) -> bool {
+        self.sensitive == Some(true) && self.extractable == Some(false)
     }
 
     /// Whether the key was made in the token and could never be read from it since. `None`: the token does not say.
@@ -163,6 +181,7 @@ impl Attributes {
             ("CKA_WRAP", said(self.wrap)),
             ("CKA_UNWRAP", said(self.unwrap)),
             ("CKA_DERIVE", said(self.derive)),
+            ("CKA_VALUE_LEN", self.value_len.map_or("-".to_owned(), |length| length.to_string())),
             ("CKA_ALLOWED_MECHANISMS", mechanisms),
         ]
     }
@@ -192,6 +211,7 @@ mod tests {
             decrypt: Some(true),
             wrap: Some(false),
             unwrap: Some(false),
+            value_len: Some(32),
             allowed: Some(vec![MechanismType::AES_GCM]),
             ..signing()
         }
@@ -240,6 +260,13 @@ mod tests {
         }
         let neither = Attributes { encrypt: Some(false), decrypt: None, ..wrapping() };
         unfit(&neither, KeyUse::Wrap(Scheme::AesGcm), "must be for encrypt and decrypt, or for wrap and unwrap");
+    }
+
+    #[test]
+    fn a_wrapping_key_that_is_no_aes_256_is_unfit() {
+        let gcm = KeyUse::Wrap(Scheme::AesGcm);
+        unfit(&Attributes { value_len: Some(16), ..wrapping() }, gcm, "has 16 bytes and not 32");
+        unfit(&Attributes { value_len: None, ..wrapping() }, gcm, "does not say how long it is");
     }
 
     #[test]

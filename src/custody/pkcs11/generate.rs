@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
+use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
 use super::allowed::{KeyUse, Scheme};
 use super::config::KeyName;
-use super::fault::Fault;
+use super::fault::{Fault, device_error};
 use super::key::TokenKey;
 use super::link::Linked;
 use super::token::Token;
@@ -18,7 +19,7 @@ use crate::protocol::{Algorithm, PublicKey};
 /// A signing key to be made.
 #[derive(Debug, Clone)]
 pub struct NewKey {
-    /// Under this name, which no object of the token may have yet.
+    /// Under this name with an id, which no object of the token may have yet.
     pub name: KeyName,
     /// For this algorithm.
     pub algorithm: Algorithm,
@@ -27,7 +28,7 @@ pub struct NewKey {
 /// A wrapping key to be made.
 #[derive(Debug, Clone)]
 pub struct NewWrappingKey {
-    /// Under this name, which no object of the token may have yet.
+    /// Under this name with an id, which no object of the token may have yet.
     pub name: KeyName,
     /// To wrap in this way alone.
     pub scheme: Scheme,
@@ -74,12 +75,11 @@ impl Token {
     pub fn destroy(&self, name: &KeyName) -> Result<(), CustodyError> {
         self.change(|linked| {
             let session = linked.session;
+            let mut objects = Vec::new();
             for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY, ObjectClass::SECRET_KEY] {
-                for object in object::find_all(session, class, name)? {
-                    session.destroy_object(object)?;
-                }
+                objects.extend(object::find_all(session, class, name)?);
             }
-            Ok(())
+            destroy_all(session, &objects)
         })
     }
 
@@ -156,19 +156,18 @@ fn named(name: &KeyName, key_type: KeyType) -> Vec<Attribute> {
 
 /// A name is taken where any object has its label, or its id: whoever looks for a key by either must find one.
 fn refuse_taken(session: &Session, name: &KeyName) -> Result<(), Fault> {
+    let Some(id) = &name.id else {
+        let advice = "Nothing was made. Name an id: by a label alone, what is destroyed again may be another's.";
+        return Err(error(ErrorKind::Misconfigured, "generate", "a new key needs an id", advice).into());
+    };
     let same_label =
         session.find_objects(&[Attribute::Token(true), Attribute::Label(name.label.clone().into_bytes())])?;
-    let same_id = match &name.id {
-        Some(id) => session.find_objects(&[Attribute::Token(true), Attribute::Id(id.clone())])?,
-        None => Vec::new(),
-    };
+    let same_id = session.find_objects(&[Attribute::Token(true), Attribute::Id(id.clone())])?;
     if same_label.is_empty() && same_id.is_empty() {
         return Ok(());
     }
-    let what = match &name.id {
-        Some(id) if same_label.is_empty() => format!("id {}", hex::encode(id)),
-        _ => format!("label {:?}", name.label),
-    };
+    let what =
+        if same_label.is_empty() { format!("id {}", hex::encode(id)) } else { format!("label {:?}", name.label) };
     let message = format!("the token already holds an object with the {what}");
     Err(error(ErrorKind::Refused, "generate", message, "Nothing was made or changed. Choose another one.").into())
 }
@@ -187,11 +186,21 @@ fn refuse_twice(session: &Session, class: ObjectClass, name: &KeyName) -> Result
 fn keep_if<T>(session: &Session, made: &[ObjectHandle], check: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     let checked = check();
     if checked.is_err() {
-        for object in made {
-            session.destroy_object(*object)?;
-        }
+        destroy_all(session, made)?;
     }
     checked
+}
+
+/// Destroys each of them, also where one of them stays.
+fn destroy_all(session: &Session, objects: &[ObjectHandle]) -> Result<(), Fault> {
+    // Some tokens take the other half of a pair away with the first.
+    let is_gone = |e: &Error| matches!(e, Error::Pkcs11(RvError::ObjectHandleInvalid, _));
+    let destroyed = objects.iter().map(|object| session.destroy_object(*object));
+    let kept = destroyed.filter_map(Result::err).filter(|e| !is_gone(e)).last();
+    kept.map_or(Ok(()), |e| {
+        let message = "the token does not destroy a key again";
+        Err(device_error(&e, ErrorKind::Broken, message, "Do it with the maker's tool; nothing uses the key.").into())
+    })
 }
 
 fn unreadable() -> CustodyError {

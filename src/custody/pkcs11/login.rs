@@ -3,7 +3,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::types::RawAuthPin;
 
 use super::error;
-use super::fault::{Fault, device_error};
+use super::fault::{Fault, device_error, means_gone};
 use super::pin::PinSource;
 use super::pin_memory::{PinMemory, Remembered};
 use super::token_info::TokenInfo;
@@ -66,19 +66,20 @@ impl Login<'_> {
     ) -> Result<(), Fault> {
         let told = self.told.pin;
         let source = self.source.identity()?;
-        let remembered = self.memory.read()?;
-        may_try(told, remembered.as_ref(), source.as_deref()).map_err(|why| self.held_back(why, told))?;
+        let before = self.memory.read()?;
+        may_try(told, before.as_ref(), source.as_deref()).map_err(|why| self.held_back(why, told))?;
         let pin = read()?;
         if told > PinState::Fine {
             tracing::warn!(token = self.name, pin = told.name(), "few tries of the PIN are left");
         }
+        let broke_off = before == Some(Remembered::Trying);
         self.memory.write(&Remembered::Trying)?;
         let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
         match self.session.login_with_raw(UserType::User, &pin) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(self.memory.forget()?),
             // None was looked at: SoftHSM says so, too, of a token that another program is just writing to.
             Err(none @ Error::Pkcs11(RvError::UserPinNotInitialized, _)) => {
-                match remembered {
+                match before {
                     Some(before) => self.memory.write(&before)?,
                     None => self.memory.forget()?,
                 }
@@ -86,8 +87,9 @@ impl Login<'_> {
                 let advice = "The security officer sets one with the maker's tool (C_InitPIN).";
                 Err(device_error(&none, ErrorKind::Away, message, advice).into())
             }
-            Err(refusal) if is_refusal(&refusal) => {
-                self.memory.write(&Remembered::Refused { source })?;
+            // A token that is there and twice in a row says neither yes nor no may count it as wrong all the same.
+            Err(refusal) if is_refusal(&refusal) || (broke_off && !means_gone(&refusal)) => {
+                self.memory.write(&Remembered::refused(before, source))?;
                 let now = ask_again().unwrap_or(told);
                 let message = format!("{} refused the PIN", self.name);
                 let advice = format!("{}{}", now.warning(), self.source.after_refusal());
@@ -138,8 +140,7 @@ fn may_try(told: PinState, remembered: Option<&Remembered>, source: Option<&str>
     match remembered {
         _ if told == PinState::Locked => Err(HeldBack::Locked),
         Some(Remembered::Allowed) => Ok(()),
-        // A person types it anew.
-        Some(Remembered::Refused { source: refused }) if source.is_some() && refused.as_deref() == source => {
+        Some(Remembered::Refused { sources }) if sources.iter().any(|refused| Some(refused.as_str()) == source) => {
             Err(HeldBack::Refused)
         }
         Some(Remembered::Trying) if told > PinState::Fine => Err(HeldBack::Unknown),
@@ -167,7 +168,7 @@ mod tests {
     use super::*;
 
     fn refused(source: Option<&str>) -> Remembered {
-        Remembered::Refused { source: source.map(str::to_owned) }
+        Remembered::refused(None, source.map(str::to_owned))
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl ModuleFile {
             let what = format!("the PKCS#11 module {shown} belongs to uid {}, not to root or uid {me}", meta.uid());
             return Err(refuse(what, format!("Make sure that it is the vendor's, then run: chown root {shown}")));
         }
-        check_folders(&path)?;
+        check_folders(&path, me)?;
         let mut bytes = Vec::new();
         file.by_ref().take(LARGEST).read_to_end(&mut bytes).map_err(unreadable)?;
         check_machine(&bytes).map_err(|what| {
@@ -56,12 +56,19 @@ impl ModuleFile {
     }
 }
 
-/// Whoever may write a folder above the module may exchange it. Sticky folders keep others' hands off.
-fn check_folders(path: &Path) -> Result<(), CustodyError> {
+/// Whoever may write a folder above the module may exchange it, its owner first. Sticky folders keep others' hands off.
+fn check_folders(path: &Path, me: u32) -> Result<(), CustodyError> {
     const STICKY: u32 = 0o1000;
     for folder in path.ancestors().skip(1) {
-        let mode = fs::metadata(folder).map_or(0, |meta| meta.mode());
-        if mode & 0o002 != 0 && mode & STICKY == 0 {
+        // One that cannot be looked at is not on the way to a file that was opened.
+        let Ok(meta) = fs::metadata(folder) else { continue };
+        if meta.uid() != 0 && meta.uid() != me {
+            let whose = format!("belongs to uid {}, not to root or uid {me}", meta.uid());
+            let what = format!("the folder {}, where the PKCS#11 module lies, {whose}", folder.display());
+            let advice = "Install the module where root alone may write.";
+            return Err(error(ErrorKind::Misconfigured, "load", what, advice));
+        }
+        if meta.mode() & 0o002 != 0 && meta.mode() & STICKY == 0 {
             let what = format!("anybody may write the folder {}, where the PKCS#11 module lies", folder.display());
             let advice = format!("Run: chmod o-w {}", folder.display());
             return Err(error(ErrorKind::Misconfigured, "load", what, advice));

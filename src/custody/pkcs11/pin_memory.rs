@@ -6,7 +6,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use super::error;
 use crate::custody::{CustodyError, ErrorKind};
-use crate::protocol::json::{self, Object};
+use crate::protocol::json::{self, Object, Value};
 
 /// What is remembered of a token's PIN, in a file, for whichever process comes next. Held by one process at a time,
 /// so that ten that start together use one try.
@@ -22,10 +22,28 @@ pub(super) struct PinMemory {
 pub(super) enum Remembered {
     /// An operator allows one try, whatever was before.
     Allowed,
-    /// The token refused the PIN of this source.
-    Refused { source: Option<String> },
+    /// The token refused the PINs of these sources since it last took one; the newest is last. What a person typed is
+    /// not among them.
+    Refused { sources: Vec<String> },
     /// A process tried, and ended before it could say what came of it.
     Trying,
+}
+
+/// More are not remembered, so that the file does not grow.
+const MOST_SOURCES: usize = 16;
+
+impl Remembered {
+    /// What is to be remembered after a refusal. Two configurations that take turns must not each forget the other's.
+    pub(super) fn refused(before: Option<Self>, source: Option<String>) -> Self {
+        let mut sources = match before {
+            Some(Self::Refused { sources }) => sources,
+            _ => Vec::new(),
+        };
+        sources.retain(|known| Some(known) != source.as_ref());
+        sources.extend(source);
+        sources.drain(..sources.len().saturating_sub(MOST_SOURCES));
+        Self::Refused { sources }
+    }
 }
 
 impl PinMemory {
@@ -57,7 +75,11 @@ impl PinMemory {
         let object = json::parse(&text).unwrap_or_default();
         Ok(Some(match object.get_str("pin") {
             Some("allowed") => Remembered::Allowed,
-            Some("refused") => Remembered::Refused { source: object.get_str("source").map(str::to_owned) },
+            Some("refused") => {
+                let listed = object.get("sources").and_then(Value::as_array).unwrap_or_default();
+                let sources = listed.iter().filter_map(|source| source.as_str().map(str::to_owned)).collect();
+                Remembered::Refused { sources }
+            }
             _ => Remembered::Trying,
         }))
     }
@@ -66,7 +88,10 @@ impl PinMemory {
     pub(super) fn write(&self, what: &Remembered) -> Result<(), CustodyError> {
         let object = match what {
             Remembered::Allowed => Object::new().with("pin", "allowed"),
-            Remembered::Refused { source } => Object::new().with("pin", "refused").with("source", source.clone()),
+            Remembered::Refused { sources } => {
+                let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+                Object::new().with("pin", "refused").with("sources", sources)
+            }
             Remembered::Trying => Object::new().with("pin", "trying"),
         };
         let new = self.path.with_extension("new");

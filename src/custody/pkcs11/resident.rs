@@ -6,10 +6,10 @@ use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
-use super::error;
 use super::fault::Fault;
 use super::link::Linked;
 use super::wrapping::{NONCE, TAG, TokenWrappingKey, does_not_unwrap, gcm};
+use super::{error, object};
 use crate::custody::{CustodyError, DataKey, ErrorKind, Residence, Sealed, WrappedKey};
 
 /// A data key that never leaves its token: a session object, which seals and opens with AES-256-GCM there, under
@@ -89,15 +89,25 @@ impl ResidentDataKey {
         let holder = linked.link.login();
         let unwrapped = holder.unwrap_key(&Mechanism::AesKeyWrap, wraps, &self.wrapped.key, &template(linked, false));
         let unwrapped = unwrapped.map_err(|e| self.wrapping.opened_in_vain(linked, e.into()))?;
-        let bound = decrypt(&holder, unwrapped, &self.context, &self.wrapped.binding);
-        if !bound.as_ref().is_ok_and(|text| **text == BINDING) {
-            holder.destroy_object(unwrapped)?;
-            return Err(bound
-                .err()
-                .map_or_else(|| does_not_unwrap().into(), |e| self.wrapping.opened_in_vain(linked, e)));
+        if let Err(fault) = self.prove(linked, &holder, unwrapped) {
+            // It would else stay until the process ends.
+            let _ = holder.destroy_object(unwrapped);
+            return Err(fault);
         }
         *known = Some((linked.generation, unwrapped));
         Ok(unwrapped)
+    }
+
+    /// That the token has unwrapped the key as it was told to, and that it is the key of this context.
+    fn prove(&self, linked: &Linked<'_>, holder: &Session, unwrapped: ObjectHandle) -> Result<(), Fault> {
+        if !object::attributes(holder, unwrapped)?.stays() {
+            let message = "the token unwraps data keys as ones that may leave it";
+            let advice = "Make a wrapping key without --resident, and a new spool.";
+            return Err(error(ErrorKind::Unsupported, "C_UnwrapKey", message, advice).into());
+        }
+        let bound = decrypt(holder, unwrapped, &self.context, &self.wrapped.binding);
+        let bound = bound.map_err(|fault| self.wrapping.opened_in_vain(linked, fault))?;
+        if *bound == BINDING { Ok(()) } else { Err(does_not_unwrap().into()) }
     }
 }
 
@@ -107,6 +117,10 @@ impl DataKey for ResidentDataKey {
             let handle = self.handle(linked)?;
             let nonce = nonce(linked.session)?;
             let ciphertext = gcm(nonce, aad, |mechanism| linked.session.encrypt(mechanism, handle, plaintext))?;
+            if ciphertext.len() != plaintext.len() + TAG {
+                let message = format!("the token sealed {} bytes as {}", plaintext.len(), ciphertext.len());
+                return Err(error(ErrorKind::Broken, "C_Encrypt", message, "Take the token out of service.").into());
+            }
             Ok(Sealed { nonce: nonce.to_vec(), ciphertext })
         })
     }

@@ -119,7 +119,10 @@ impl TokenWrappingKey {
             gcm(nonce, context, |mechanism| linked.session.encrypt(mechanism, handle, key.as_ref()))
         })?;
         let wrapped = WrappedKey([nonce.as_slice(), &sealed].concat());
-        Ok((wrapped, Arc::new(ReleasedDataKey::new(&mut key))))
+        // A key that does not unwrap would cost every record under it, and show at the next start only. What is used
+        // is what unwraps.
+        let key = self.release(&wrapped.0, context)?;
+        Ok((wrapped, key))
     }
 }
 
@@ -145,7 +148,10 @@ impl WrappingKey for TokenWrappingKey {
             Scheme::AesKw => {
                 let wrapped = WrappedResident::generate(self, context)?;
                 let stored = wrapped.to_stored();
-                Ok((stored, Arc::new(ResidentDataKey::new(self.clone(), wrapped, context))))
+                let key = ResidentDataKey::new(self.clone(), wrapped, context);
+                // As for a released one; the first record would unwrap it anyway.
+                key.check()?;
+                Ok((stored, Arc::new(key)))
             }
         }
     }
