@@ -4,6 +4,7 @@
 //! that contradicts it is an error and never an override. Without one, the published package's variables are enough.
 
 mod file;
+mod published;
 mod reader;
 mod settings;
 #[cfg(feature = "pkcs11")]

@@ -46,7 +46,7 @@ fn check(flags: &Flags) -> Result<u8, Failure> {
             Err(failure) => failures.push(failure),
         }
     }
-    if vault.wraps_in_a_device() {
+    if vault.wraps_in_a_device() && vault.has_wrapping_key() {
         failures.extend(vault.wrapping_key().err());
     }
     failures.extend(vault.check_purposes(&keys).err());

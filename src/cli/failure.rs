@@ -154,9 +154,10 @@ impl From<SignError> for Failure {
     fn from(error: SignError) -> Self {
         match error {
             SignError::Custody(e) => e.into(),
-            e @ (SignError::Busy | SignError::Deadline | SignError::Gone) => {
+            e @ (SignError::Busy | SignError::Deadline) => {
                 Self::unavailable(e.to_string(), "Nothing was sent. Try again.")
             }
+            e @ SignError::Gone => Self::software(e.to_string()),
         }
     }
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::file::{FileConfig, FileCustody};
 use super::reader::Problems;
 #[cfg(feature = "pkcs11")]
-use super::token::{TokenSettings, Wrapping};
+use super::token::TokenSettings;
 use crate::custody::Protection;
 use crate::custody::file::KeySource;
 #[cfg(feature = "pkcs11")]
-use crate::custody::pkcs11::{KeyName, PinSource, TokenName};
+use crate::custody::pkcs11::KeyName;
 use crate::facts::{Digest, SecretBytes};
 #[cfg(feature = "pkcs11")]
 use crate::protocol::PublicKey;
@@ -160,14 +160,12 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Result<Option<String>, ()>;
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-const PREFIX: &str = "ATTESTO_LOCAL_VAULT_";
+pub(super) const PREFIX: &str = "ATTESTO_LOCAL_VAULT_";
 /// The published package's defaults.
 const SPOOL: &str = "local-vault-spool.sqlite3";
 const WITNESS: &str = "local-vault-witness.sqlite3";
 const PARALLEL: usize = 8;
 const IDLE_SLEEP: f64 = 5.0;
-/// What SIGNING_PROVIDER may be in this build.
-const PROVIDERS: &str = if cfg!(feature = "pkcs11") { "software or pkcs11" } else { "software" };
 
 impl Settings {
     /// Reads and merges all sources. Blocks on the config file.
@@ -197,7 +195,7 @@ fn read_file(path: &Path, problems: &RefCell<Vec<String>>) -> FileConfig {
     config
 }
 
-struct Sources<'a> {
+pub(super) struct Sources<'a> {
     flags: &'a Flags,
     environment: Environment<'a>,
     problems: &'a RefCell<Vec<String>>,
@@ -300,51 +298,6 @@ impl Sources<'_> {
         }
     }
 
-    /// The token, and the published signing key in it. A config file says which token, and a variable may only say the
-    /// same; without one the published variables name the token and one key for relay and witness.
-    #[cfg(feature = "pkcs11")]
-    fn token(&self, file: &FileCustody, has_file: bool) -> (Option<TokenSettings>, Option<KeyPlace>) {
-        let label = |key: &Option<KeySetting>| match key.as_ref().map(|key| &key.place) {
-            Some(KeyPlace::Token { name, .. }) => Some(name.label.clone()),
-            _ => None,
-        };
-        if let Some(token) = &file.token {
-            let pin_file = match &token.pin {
-                PinSource::File(path) => Some(path.clone()),
-                _ => None,
-            };
-            self.agreed("PKCS11_MODULE", "custody.pkcs11.module", &None, Some(token.module.clone()));
-            self.agreed("PKCS11_TOKEN_LABEL", "custody.pkcs11.token_label", &None, token.token.label.clone());
-            self.agreed("PKCS11_KEY_LABEL", "custody.keys.relay.label", &None, label(&file.relay));
-            self.trust_is_the_files("PKCS11_PIN_FILE", "custody.pkcs11.pin_file", pin_file.is_some());
-            self.agreed("PKCS11_PIN_FILE", "custody.pkcs11.pin_file", &None, pin_file);
-            return (Some(token.clone()), None);
-        }
-        if has_file {
-            self.trust_is_the_files("PKCS11_MODULE", "custody.pkcs11.module", false);
-            return (None, None);
-        }
-        if self.variable("SIGNING_PROVIDER").as_deref() != Some("pkcs11") {
-            return (None, None);
-        }
-        let needed = |name: &str| {
-            let value = self.variable(name);
-            if value.is_none() {
-                self.problem(format!("{PREFIX}{name} is required with {PREFIX}SIGNING_PROVIDER=pkcs11"));
-            }
-            value.unwrap_or_default()
-        };
-        let token = TokenSettings {
-            module: needed("PKCS11_MODULE").into(),
-            token: TokenName { label: Some(needed("PKCS11_TOKEN_LABEL")), serial: None },
-            pin: PinSource::File(needed("PKCS11_PIN_FILE").into()),
-            profile: None,
-            wrapping: Wrapping::RootKey,
-        };
-        let name = KeyName { label: needed("PKCS11_KEY_LABEL"), id: None };
-        (Some(token), Some(KeyPlace::Token { name, public_key: None }))
-    }
-
     /// A secret from the environment. One that the config file names too is a contradiction.
     fn secret(&self, name: &'static str, configured: bool) -> Option<KeySource> {
         let value = self.variable(name.trim_start_matches(PREFIX))?;
@@ -383,7 +336,7 @@ impl Sources<'_> {
     }
 
     /// A setting on which the config file has the last word: what else was said must be the same.
-    fn agreed<T>(&self, name: &str, key: &str, flag: &Option<T>, configured: Option<T>) -> Option<T>
+    pub(super) fn agreed<T>(&self, name: &str, key: &str, flag: &Option<T>, configured: Option<T>) -> Option<T>
     where
         T: AsRef<OsStr> + Clone + From<String> + PartialEq,
     {
@@ -403,7 +356,7 @@ impl Sources<'_> {
     }
 
     /// Whom to trust is said in the config file where there is one, and not by whoever sets the environment.
-    fn trust_is_the_files(&self, name: &str, key: &str, is_there: bool) {
+    pub(super) fn trust_is_the_files(&self, name: &str, key: &str, is_there: bool) {
         if !is_there && self.variable(name).is_some() {
             self.problem(format!("{PREFIX}{name} is set, and the config file does not say so: set {key} there"));
         }
@@ -418,27 +371,8 @@ impl Sources<'_> {
         }
     }
 
-    /// Published settings that ask for more than there is stop the start, and are never served by something weaker
-    /// (I4). Where there is a config file, it says what holds the keys (I8).
-    fn enough_is_asked_for(&self, has_file: bool, backend: Backend) {
-        match self.variable("SIGNING_PROVIDER").as_deref() {
-            None => {}
-            Some("software") if !has_file || backend == Backend::File => {}
-            #[cfg(feature = "pkcs11")]
-            Some("pkcs11") if !has_file || backend == Backend::Pkcs11 => {}
-            #[cfg(feature = "pkcs11")]
-            Some("software" | "pkcs11") => {
-                self.problem(format!("{PREFIX}SIGNING_PROVIDER contradicts custody.backend in the config file"));
-            }
-            Some(_) => self.problem(format!("{PREFIX}SIGNING_PROVIDER must be {PROVIDERS}")),
-        }
-        if self.variable("ASSURANCE").is_some_and(|asked| asked != "L0") {
-            self.problem(format!("{PREFIX}ASSURANCE asks for more than L0, and this version attests no device"));
-        }
-    }
-
     /// A variable of ours; an empty one counts as none, as the published package has it.
-    fn variable(&self, name: &str) -> Option<String> {
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
         match (self.environment)(&format!("{PREFIX}{name}")) {
             Ok(value) => value.filter(|value| !value.is_empty()),
             Err(()) => {
@@ -448,7 +382,7 @@ impl Sources<'_> {
         }
     }
 
-    fn problem(&self, what: impl Display) {
+    pub(super) fn problem(&self, what: impl Display) {
         self.problems.borrow_mut().push(what.to_string());
     }
 }

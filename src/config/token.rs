@@ -83,8 +83,12 @@ fn pin(section: &mut Section<'_>, folder: &Path) -> Option<PinSource> {
     let credential = section.parsed("pin_credential", "the name of a credential", |name| {
         (!name.is_empty() && !name.contains('/')).then(|| PinSource::Credential(name.to_owned()))
     });
+    // Named in full: whoever sets PATH would else choose the program.
     let command = section.list("pin_command", "a program and its arguments", |word| Some(word.to_owned()));
-    let command = command.filter(|words| !words.is_empty()).map(PinSource::Command);
+    if command.as_ref().is_some_and(|words| !words.first().is_some_and(|program| program.starts_with('/'))) {
+        section.problem("names a pin_command that does not begin with the full path of a program");
+    }
+    let command = command.map(PinSource::Command);
     let environment = section.text("pin_env").map(PinSource::Environment);
     let prompt = section.flag("pin_prompt").map(|()| PinSource::Prompt);
     file.or(credential).or(command).or(environment).or(prompt)

@@ -19,6 +19,7 @@ mod login;
 mod module;
 mod module_file;
 mod object;
+mod per_generation;
 mod pin;
 mod pin_memory;
 mod pool;

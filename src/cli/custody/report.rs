@@ -22,8 +22,7 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
         let source = "the encryption key (HKDF)".to_owned();
         keys.push(Reported { loaded: LoadedKey { key, source, kept: Kept::File(Encryption::None) }, failure: None });
     }
-    let wraps = vault.wraps_in_a_device() || vault.settings.custody.encryption_key.is_some();
-    let (wrapping, wrapping_failure) = match wraps.then(|| vault.wrapping_key()).transpose() {
+    let (wrapping, wrapping_failure) = match vault.has_wrapping_key().then(|| vault.wrapping_key()).transpose() {
         Ok(wrapping) => (wrapping, None),
         Err(failure) => (None, Some(failure)),
     };

@@ -1,11 +1,11 @@
 use clap::Args;
 
 use crate::cli::failure::Failure;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, printable};
 use crate::cli::vault::Vault;
 use crate::custody::{CustodyError, PurposeKey, WrappingKey};
 use crate::facts::random_id;
-use crate::protocol::json::{Object, Value};
+use crate::protocol::json::Object;
 use crate::protocol::{Domain, Preimage};
 
 #[derive(Debug, Args)]
@@ -29,17 +29,36 @@ pub(in crate::cli) struct SelftestArgs {
 struct Check {
     subject: String,
     what: String,
-    outcome: &'static str,
-    detail: String,
+    outcome: Seen,
 }
 
-impl Check {
-    fn of<T>(subject: &str, what: &str, done: Result<T, CustodyError>) -> Self {
-        let (outcome, detail) = match done {
-            Ok(_) => ("ok", String::new()),
-            Err(e) => ("failed", e.to_string()),
-        };
-        Self { subject: subject.to_owned(), what: what.to_owned(), outcome, detail }
+/// How a check went.
+enum Seen {
+    /// The device did not answer, which says nothing about it.
+    Away(String),
+    Failed(String),
+    #[cfg(feature = "pkcs11")]
+    NotOffered(String),
+    Ok,
+}
+
+impl Seen {
+    fn of<T>(done: Result<T, Failure>) -> Self {
+        match done {
+            Ok(_) => Self::Ok,
+            Err(failure) if failure.is_away() => Self::Away(failure.message().to_owned()),
+            Err(failure) => Self::Failed(failure.message().to_owned()),
+        }
+    }
+
+    fn name_and_detail(&self) -> (&'static str, &str) {
+        match self {
+            Self::Away(why) => ("away", why),
+            Self::Failed(what) => ("failed", what),
+            #[cfg(feature = "pkcs11")]
+            Self::NotOffered(why) => ("not offered", why),
+            Self::Ok => ("ok", ""),
+        }
     }
 }
 
@@ -49,31 +68,42 @@ pub(super) fn run(vault: &Vault, args: SelftestArgs) -> Result<u8, Failure> {
     if args.json {
         checks.iter().try_for_each(|check| output.json(&object(check)))?;
     } else {
-        let row = |c: &Check| vec![c.subject.clone(), c.what.clone(), c.outcome.into(), c.detail.clone()];
         output.table(&["KEY", "CHECK", "OUTCOME", "DETAIL"], &checks.iter().map(row).collect::<Vec<_>>())?;
     }
-    let count = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
-    let (ok, failed) = (count("ok"), count("failed"));
+    let count = |name| checks.iter().filter(|check| check.outcome.name_and_detail().0 == name).count();
+    let (all, failed, away, not_offered) = (checks.len(), count("failed"), count("away"), count("not offered"));
     if failed > 0 {
-        let message = format!("{failed} of {} checks failed", checks.len());
+        let message = format!("{failed} of {all} checks failed");
         return Err(Failure::data(message, "Do not sign with this device before they hold."));
     }
-    let not_offered = checks.len() - ok;
+    if away > 0 {
+        let message = format!("{away} of {all} checks were not done: the device is away");
+        return Err(Failure::unavailable(message, "Insert, start or connect it, and run this again."));
+    }
     let rest =
         if not_offered > 0 { format!(", {not_offered} are about keys that it does not offer") } else { String::new() };
-    output.note(&format!("{ok} of {} checks hold{rest}.", checks.len()));
+    output.note(&format!("{} of {all} checks hold{rest}.", all - not_offered));
     Ok(0)
 }
 
 /// Each key that is configured, at its own work. Nothing in the device is changed.
 fn configured(vault: &Vault) -> Result<Vec<Check>, Failure> {
+    let check = |subject: &str, what: &str, outcome| Check { subject: subject.into(), what: what.into(), outcome };
     let mut checks = Vec::new();
     for loaded in vault.signing_keys()? {
-        let name = loaded.key.purpose().name();
-        checks.push(Check::of(name, "signs, and both signatures verify", sign_twice(&loaded.key)));
+        let outcome = Seen::of(sign_twice(&loaded.key).map_err(Failure::from));
+        checks.push(check(loaded.key.purpose().name(), "signs, and both signatures verify", outcome));
     }
-    let wrapping = vault.wrapping_key()?;
-    checks.push(Check::of("wrapping", "wraps and unwraps a data key, which seals and opens", round_trip(&*wrapping)));
+    if vault.has_wrapping_key() {
+        let wraps = match vault.wrapping_key() {
+            Ok(wrapping) => round_trip(&*wrapping).map_err(Failure::from),
+            // A key that is unfit is no matter of what the device can do.
+            Err(failure) if !failure.is_away() => return Err(failure),
+            Err(away) => Err(away),
+        };
+        let what = "wraps and unwraps a data key, which seals and opens";
+        checks.push(check("wrapping", what, Seen::of(wraps)));
+    }
     Ok(checks)
 }
 
@@ -102,13 +132,13 @@ fn full(vault: &Vault) -> Result<Vec<Check>, Failure> {
     let cases = cases();
     let bar = progress(cases.len() as u64, "testing");
     let check = |case: &crate::custody::conformance::Case| {
-        let (outcome, detail) = match case.run(&trial) {
-            Outcome::Failed(what) => ("failed", what),
-            Outcome::NotOffered(why) => ("not offered", why),
-            Outcome::Passed => ("ok", String::new()),
+        let outcome = match case.run(&trial) {
+            Outcome::Failed(what) => Seen::Failed(what),
+            Outcome::NotOffered(why) => Seen::NotOffered(why),
+            Outcome::Passed => Seen::Ok,
         };
         bar.inc(1);
-        Check { subject: case.with.name().to_owned(), what: case.name.to_owned(), outcome, detail }
+        Check { subject: case.with.name().to_owned(), what: case.name.to_owned(), outcome }
     };
     Ok(cases.iter().map(check).collect())
 }
@@ -118,11 +148,16 @@ fn full(_: &Vault) -> Result<Vec<Check>, Failure> {
     Err(Failure::config("no token is configured", "This build knows keys in files alone; leave out --full."))
 }
 
+fn row(check: &Check) -> Vec<String> {
+    let (outcome, detail) = check.outcome.name_and_detail();
+    vec![check.subject.clone(), check.what.clone(), outcome.into(), printable(detail)]
+}
+
 fn object(check: &Check) -> Object {
-    let detail = if check.detail.is_empty() { Value::Null } else { check.detail.as_str().into() };
+    let (outcome, detail) = check.outcome.name_and_detail();
     Object::new()
         .with("key", check.subject.as_str())
         .with("check", check.what.as_str())
-        .with("outcome", check.outcome)
-        .with("detail", detail)
+        .with("outcome", outcome)
+        .with("detail", Some(detail).filter(|detail| !detail.is_empty()))
 }

@@ -148,6 +148,18 @@ impl Vault {
         Ok(Arc::new(root))
     }
 
+    /// Whether a wrapping key is named, or needed by what is: a host that only witnesses has no spool.
+    pub(in crate::cli) fn has_wrapping_key(&self) -> bool {
+        let CustodySettings { encryption_key, relay, source, record, .. } = &self.settings.custody;
+        #[cfg(feature = "pkcs11")]
+        let named =
+            matches!(&self.settings.custody.token, Some(token) if matches!(token.wrapping, Wrapping::Token(Some(_))));
+        #[cfg(not(feature = "pkcs11"))]
+        let named = false;
+        let needed = [relay, source, record].iter().any(|key| key.is_some());
+        named || (needed && self.wraps_in_a_device()) || (encryption_key.is_some() && !self.wraps_in_a_device())
+    }
+
     /// Whether a device wraps the spool's data keys.
     pub(in crate::cli) fn wraps_in_a_device(&self) -> bool {
         #[cfg(feature = "pkcs11")]

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
@@ -11,6 +11,8 @@ use super::attributes::Attributes;
 use super::config::KeyName;
 use super::fault::Fault;
 use super::link::Linked;
+use super::object::refuse_unfit;
+use super::per_generation::PerGeneration;
 use super::token::Token;
 use super::{error, object};
 use crate::custody::{CustodyError, ErrorKind, Protection, SigningKey};
@@ -24,14 +26,14 @@ pub struct TokenKey {
     name: KeyName,
     public: PublicKey,
     /// The handle in this generation of the module, once the key was found fit in it.
-    fit: Mutex<Option<(u64, ObjectHandle)>>,
+    fit: PerGeneration<ObjectHandle>,
 }
 
 impl TokenKey {
     /// The key of this name, whose public half must be this one. Touches no token: the key is looked for and checked
     /// when it first signs, and again when the token was away.
     pub fn new(token: Arc<Token>, name: KeyName, public: PublicKey) -> Self {
-        Self { token, name, public, fit: Mutex::default() }
+        Self { token, name, public, fit: PerGeneration::default() }
     }
 
     /// The key of this name, with the public half that the token shows. Blocks.
@@ -59,27 +61,28 @@ impl TokenKey {
     /// The key's handle, once for each generation after every check: one key of that name, fit for nothing but
     /// signing, with the public half that is expected, and proved by two signatures over different messages.
     pub(super) fn handle(&self, linked: &Linked<'_>) -> Result<ObjectHandle, Fault> {
-        let mut fit = self.fit.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((generation, handle)) = *fit
-            && generation == linked.generation
-        {
-            return Ok(handle);
+        self.fit.get(linked.generation, || {
+            let handle = object::find(linked, ObjectClass::PRIVATE_KEY, &self.name)?;
+            let attributes = object::attributes(linked.session, handle)?;
+            let restricts = linked.link.profile.restricts_mechanisms();
+            refuse_unfit(&self.name, &attributes.unfit(KeyUse::Sign(self.algorithm()), restricts))?;
+            self.compare(linked)?;
+            self.prove(linked, handle)?;
+            Ok(handle)
+        })
+    }
+
+    /// The public half that the token shows, where it shows one, says more than a signature that does not verify.
+    fn compare(&self, linked: &Linked<'_>) -> Result<(), Fault> {
+        match object::public_key(linked.session, &self.name)? {
+            Some(shown) if shown != self.public => {
+                let (name, shown) = (&self.name, shown.to_hex());
+                let message = format!("the {name} has the public key {shown}, and another one is expected");
+                let advice = format!("Expected is {}. Is this the token that was enrolled?", self.public.to_hex());
+                Err(error(ErrorKind::Misconfigured, "find", message, advice).into())
+            }
+            _ => Ok(()),
         }
-        let handle = object::find(linked, ObjectClass::PRIVATE_KEY, &self.name)?;
-        let attributes = object::attributes(linked.session, handle)?;
-        let restricts = linked.link.profile.restricts_mechanisms();
-        refuse_unfit(&self.name, &attributes.unfit(KeyUse::Sign(self.algorithm()), restricts))?;
-        if let Some(shown) = object::public_key(linked.session, &self.name)?
-            && shown != self.public
-        {
-            let message =
-                format!("the {} has the public key {}, and another one is expected", self.name, shown.to_hex());
-            let advice = format!("Expected is {}. Is this the token that was enrolled?", self.public.to_hex());
-            return Err(error(ErrorKind::Misconfigured, "find", message, advice).into());
-        }
-        self.prove(linked, handle)?;
-        *fit = Some((linked.generation, handle));
-        Ok(handle)
     }
 
     /// Some tokens sign once and fail the second time; some sign something else.
@@ -149,14 +152,4 @@ fn signature(algorithm: Algorithm, bytes: &[u8]) -> Option<Signature> {
             Some(Signature::from_bytes(signature.normalize_s().to_bytes().into()))
         }
     }
-}
-
-/// A key that is unfit for its use is refused, with everything that is wrong with it.
-pub(super) fn refuse_unfit(name: &KeyName, faults: &[String]) -> Result<(), CustodyError> {
-    if faults.is_empty() { Ok(()) } else { Err(unfit(name, &faults.join(", it "))) }
-}
-
-pub(super) fn unfit(name: &KeyName, fault: &str) -> CustodyError {
-    let advice = "Nothing was done with it. Make a key that is fit: local-vault custody generate";
-    error(ErrorKind::Misconfigured, "attributes", format!("the {name} is refused: it {fault}"), advice)
 }

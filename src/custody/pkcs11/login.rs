@@ -72,28 +72,33 @@ impl Login<'_> {
         if told > PinState::Fine {
             tracing::warn!(token = self.name, pin = told.name(), "few tries of the PIN are left");
         }
-        let broke_off = before == Some(Remembered::Trying);
-        self.memory.write(&Remembered::Trying)?;
+        let broke_off = match before {
+            Some(Remembered::Trying { times }) => times,
+            _ => 0,
+        };
+        self.memory.write(&Remembered::Trying { times: broke_off.saturating_add(1) })?;
         let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
         match self.session.login_with_raw(UserType::User, &pin) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(self.memory.forget()?),
             // None was looked at: SoftHSM says so, too, of a token that another program is just writing to.
             Err(none @ Error::Pkcs11(RvError::UserPinNotInitialized, _)) => {
-                match before {
-                    Some(before) => self.memory.write(&before)?,
-                    None => self.memory.forget()?,
-                }
+                self.memory.restore(before.as_ref())?;
                 let message = format!("{} has no user PIN", self.name);
                 let advice = "The security officer sets one with the maker's tool (C_InitPIN).";
                 Err(device_error(&none, ErrorKind::Away, message, advice).into())
             }
             // A token that is there and twice in a row says neither yes nor no may count it as wrong all the same.
-            Err(refusal) if is_refusal(&refusal) || (broke_off && !means_gone(&refusal)) => {
+            Err(refusal) if is_refusal(&refusal) || (broke_off > 0 && !means_gone(&refusal)) => {
                 self.memory.write(&Remembered::refused(before, source))?;
                 let now = ask_again().unwrap_or(told);
                 let message = format!("{} refused the PIN", self.name);
                 let advice = format!("{}{}", now.warning(), self.source.after_refusal());
                 Err(device_error(&refusal, ErrorKind::Refused, message, advice).into())
+            }
+            // The token went away before it looked at the PIN, and is looked for again for as long as it takes.
+            Err(gone) if means_gone(&gone) => {
+                self.memory.restore(before.as_ref())?;
+                Err(gone.into())
             }
             // What came of the try is not known; the next one looks at what the token tells.
             Err(other) => Err(other.into()),
@@ -119,12 +124,15 @@ impl Login<'_> {
             }
             HeldBack::Unknown => {
                 let advice = format!("{}Make sure of the PIN, then run: local-vault custody retry-pin", told.warning());
-                (format!("an earlier try of the PIN of {name} broke off, and the token counts it"), advice)
+                (format!("earlier tries of the PIN of {name} broke off, and it may have counted them"), advice)
             }
         };
         error(ErrorKind::Refused, "login", message, advice)
     }
 }
+
+/// So many tries in a row may break off.
+const MOST_BROKEN: u32 = 3;
 
 /// Why no PIN is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +151,8 @@ fn may_try(told: PinState, remembered: Option<&Remembered>, source: Option<&str>
         Some(Remembered::Refused { sources }) if sources.iter().any(|refused| Some(refused.as_str()) == source) => {
             Err(HeldBack::Refused)
         }
-        Some(Remembered::Trying) if told > PinState::Fine => Err(HeldBack::Unknown),
+        // Not every token tells of the first wrong PIN, so that a crash in a row is not a try in a row without end.
+        Some(Remembered::Trying { times }) if told > PinState::Fine || *times >= MOST_BROKEN => Err(HeldBack::Unknown),
         _ if told == PinState::FinalTry => Err(HeldBack::FinalTry),
         _ => Ok(()),
     }
@@ -190,8 +199,14 @@ mod tests {
 
     #[test]
     fn a_try_that_broke_off_counts_where_the_token_counts_it() {
-        assert_eq!(may_try(PinState::Fine, Some(&Remembered::Trying), Some("a")), Ok(()));
-        assert_eq!(may_try(PinState::Low, Some(&Remembered::Trying), Some("a")), Err(HeldBack::Unknown));
+        assert_eq!(may_try(PinState::Fine, Some(&Remembered::Trying { times: 1 }), Some("a")), Ok(()));
+        assert_eq!(may_try(PinState::Low, Some(&Remembered::Trying { times: 1 }), Some("a")), Err(HeldBack::Unknown));
         assert_eq!(may_try(PinState::Low, None, Some("a")), Ok(()));
+    }
+
+    #[test]
+    fn tries_that_break_off_in_a_row_come_to_an_end_also_where_the_token_counts_in_silence() {
+        let broke_off = |times| may_try(PinState::Fine, Some(&Remembered::Trying { times }), Some("a"));
+        assert_eq!([broke_off(1), broke_off(2), broke_off(3)], [Ok(()), Ok(()), Err(HeldBack::Unknown)]);
     }
 }

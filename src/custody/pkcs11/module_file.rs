@@ -32,6 +32,9 @@ impl ModuleFile {
         let mut file = File::open(&path).map_err(unreadable)?;
         let meta = file.metadata().map_err(unreadable)?;
         let refuse = |what: String, advice: String| error(ErrorKind::Misconfigured, "load", what, advice);
+        if meta.len() > LARGEST {
+            return Err(refuse(format!("{shown} is larger than any module"), "Name the module itself.".into()));
+        }
         if !meta.is_file() {
             return Err(refuse(format!("{shown} is not a file"), "Name the module itself.".into()));
         }
@@ -47,7 +50,7 @@ impl ModuleFile {
         }
         check_folders(&path, me)?;
         let mut bytes = Vec::new();
-        file.by_ref().take(LARGEST).read_to_end(&mut bytes).map_err(unreadable)?;
+        file.read_to_end(&mut bytes).map_err(unreadable)?;
         check_machine(&bytes).map_err(|what| {
             refuse(format!("{shown} {what}"), "Install the module for this machine, or mend the path.".into())
         })?;
@@ -96,6 +99,8 @@ const OURS: (u8, u16) = match (cfg!(target_pointer_width = "64"), cfg!(target_ar
     (true, true) => (2, 62),
     (true, false) if cfg!(target_arch = "aarch64") => (2, 183),
     (true, _) if cfg!(target_arch = "riscv64") => (2, 243),
+    (true, _) if cfg!(target_arch = "s390x") => (2, 22),
+    (true, _) if cfg!(target_arch = "powerpc64") => (2, 21),
     (false, _) if cfg!(target_arch = "arm") => (1, 40),
     (false, _) if cfg!(target_arch = "x86") => (1, 3),
     _ => panic!("a machine whose ELF number is not known here"),
@@ -105,6 +110,8 @@ fn name(class: u8, machine: u16) -> String {
     match (class, machine) {
         (1, 3) => "x86".into(),
         (1, 40) => "arm".into(),
+        (2, 21) => "powerpc64".into(),
+        (2, 22) => "s390x".into(),
         (2, 62) => "x86_64".into(),
         (2, 183) => "aarch64".into(),
         (2, 243) => "riscv64".into(),

@@ -6,7 +6,7 @@ use super::config::KeyName;
 use super::fault::Fault;
 use super::link::Linked;
 use super::{curve, error};
-use crate::custody::ErrorKind;
+use crate::custody::{CustodyError, ErrorKind};
 use crate::protocol::{Algorithm, PublicKey};
 
 /// The one object of this class and name. Several are refused: which of them would be used is chance.
@@ -62,4 +62,14 @@ pub(super) const fn key_type(algorithm: Algorithm) -> KeyType {
         Algorithm::Ed25519 => KeyType::EC_EDWARDS,
         Algorithm::Es256 => KeyType::EC,
     }
+}
+
+/// A key that is unfit for its use is refused, with everything that is wrong with it.
+pub(super) fn refuse_unfit(name: &KeyName, faults: &[String]) -> Result<(), CustodyError> {
+    if faults.is_empty() { Ok(()) } else { Err(unfit(name, &faults.join(", it "))) }
+}
+
+pub(super) fn unfit(name: &KeyName, fault: &str) -> CustodyError {
+    let advice = "Nothing was done with it. Make a key that is fit: local-vault custody generate";
+    error(ErrorKind::Misconfigured, "attributes", format!("the {name} is refused: it {fault}"), advice)
 }

@@ -1,9 +1,12 @@
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
@@ -29,6 +32,9 @@ pub enum PinSource {
 
 /// No PIN is longer, in bytes.
 const LONGEST: usize = 4096;
+
+/// So long a program may take to print one.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl PinSource {
     /// Names the source, never its content.
@@ -122,12 +128,15 @@ fn run(words: &[String]) -> Result<SecretBytes, CustodyError> {
     let mut command = Command::new(program);
     command.args(words[1..].iter().map(OsStr::new)).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|e| unreadable(&e.to_string()))?;
-    // Room for everything, so that no half-read copy stays behind when the vector grows.
-    let mut said = Zeroizing::new(Vec::with_capacity(LONGEST + 2));
     let out = child.stdout.take().ok_or_else(|| unreadable("it has no output"))?;
-    let read = out.take(LONGEST as u64 + 1).read_to_end(&mut said);
-    let status = child.wait().map_err(|e| unreadable(&e.to_string()))?;
-    read.map_err(|e| unreadable(&e.to_string()))?;
+    let (say, said) = mpsc::channel();
+    let reader = thread::Builder::new().name("pin".into()).spawn(move || say.send(read_all(out)));
+    reader.map_err(|e| unreadable(&e.to_string()))?;
+    let deadline = Instant::now() + PATIENCE;
+    let read = said.recv_timeout(PATIENCE);
+    let status = ended(&mut child, deadline).map_err(|e| unreadable(&e.to_string()))?;
+    let status = status.ok_or_else(|| unreadable("it did not end in 30 seconds, and was stopped"))?;
+    let mut said = read.map_err(|e| unreadable(&e.to_string()))?.map_err(|e| unreadable(&e.to_string()))?;
     if !status.success() {
         return Err(unreadable(&format!("it ended with {status}")));
     }
@@ -135,6 +144,26 @@ fn run(words: &[String]) -> Result<SecretBytes, CustodyError> {
         return Err(unreadable("it printed more than a PIN"));
     }
     Ok(SecretBytes::new(std::mem::take(&mut *said)))
+}
+
+fn read_all(out: ChildStdout) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Room for everything, so that no half-read copy stays behind when the vector grows.
+    let mut said = Zeroizing::new(Vec::with_capacity(LONGEST + 2));
+    out.take(LONGEST as u64 + 1).read_to_end(&mut said)?;
+    Ok(said)
+}
+
+/// How a program ended, or nothing where it had to be stopped.
+fn ended(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -14,7 +14,7 @@ use crate::protocol::json::{self, Object, Value};
 pub(super) struct PinMemory {
     path: PathBuf,
     /// Locked for as long as this lives.
-    _lock: File,
+    lock: File,
 }
 
 /// What is remembered. Nothing is, where all is well.
@@ -25,12 +25,15 @@ pub(super) enum Remembered {
     /// The token refused the PINs of these sources since it last took one; the newest is last. What a person typed is
     /// not among them.
     Refused { sources: Vec<String> },
-    /// A process tried, and ended before it could say what came of it.
-    Trying,
+    /// So many processes in a row tried, and ended before they could say what came of it.
+    Trying { times: u32 },
 }
 
 /// More are not remembered, so that the file does not grow.
 const MOST_SOURCES: usize = 16;
+
+/// Longer than what is written here, in bytes.
+const LONGEST: u64 = 256 * 1024;
 
 impl Remembered {
     /// What is to be remembered after a refusal. Two configurations that take turns must not each forget the other's.
@@ -60,14 +63,21 @@ impl PinMemory {
             Ok(lock.into())
         };
         match open() {
-            Ok(lock) => Ok(Self { path, _lock: lock }),
+            Ok(lock) => Ok(Self { path, lock }),
             Err(e) => Err(unwritable(&path, &e)),
         }
     }
 
     /// What is remembered. A file that does not read says that something was tried.
     pub(super) fn read(&self) -> Result<Option<Remembered>, CustodyError> {
-        let text = match fs::read(&self.path) {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let read = || -> io::Result<Vec<u8>> {
+            let file = File::from(rustix::fs::open(&self.path, flags, Mode::empty())?);
+            let mut text = Vec::new();
+            file.take(LONGEST).read_to_end(&mut text)?;
+            Ok(text)
+        };
+        let text = match read() {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(unwritable(&self.path, &e)),
@@ -80,7 +90,10 @@ impl PinMemory {
                 let sources = listed.iter().filter_map(|source| source.as_str().map(str::to_owned)).collect();
                 Remembered::Refused { sources }
             }
-            _ => Remembered::Trying,
+            _ => {
+                let times = object.get("times").and_then(Value::as_i64).and_then(|times| times.try_into().ok());
+                Remembered::Trying { times: times.unwrap_or(1) }
+            }
         }))
     }
 
@@ -92,7 +105,7 @@ impl PinMemory {
                 let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
                 Object::new().with("pin", "refused").with("sources", sources)
             }
-            Remembered::Trying => Object::new().with("pin", "trying"),
+            Remembered::Trying { times } => Object::new().with("pin", "trying").with("times", *times),
         };
         let new = self.path.with_extension("new");
         let write = || -> io::Result<()> {
@@ -115,11 +128,26 @@ impl PinMemory {
         forget().map_err(|e| unwritable(&self.path, &e))
     }
 
+    /// Puts back what was remembered before a try that was none.
+    pub(super) fn restore(&self, before: Option<&Remembered>) -> Result<(), CustodyError> {
+        match before {
+            Some(before) => self.write(before),
+            None => self.forget(),
+        }
+    }
+
     fn sync_folder(&self) -> io::Result<()> {
         match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
             _ => File::open(".")?.sync_all(),
         }
+    }
+}
+
+impl Drop for PinMemory {
+    /// Closing the file is not enough: a child that another thread is just starting has it open until it executes.
+    fn drop(&mut self) {
+        let _ = flock(&self.lock, FlockOperation::Unlock);
     }
 }
 

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
@@ -8,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::fault::Fault;
 use super::link::Linked;
+use super::per_generation::PerGeneration;
 use super::wrapping::{NONCE, TAG, TokenWrappingKey, does_not_unwrap, gcm};
 use super::{error, object};
 use crate::custody::{CustodyError, DataKey, ErrorKind, Residence, Sealed, WrappedKey};
@@ -21,7 +21,7 @@ pub(super) struct ResidentDataKey {
     wrapped: WrappedResident,
     context: Vec<u8>,
     /// The session object in this generation of the module.
-    handle: Mutex<Option<(u64, ObjectHandle)>>,
+    handle: PerGeneration<ObjectHandle>,
 }
 
 /// A data key as AES-KW wraps it. AES-KW binds no context, so that the data key itself seals a fixed text under the
@@ -69,7 +69,7 @@ impl WrappedResident {
 
 impl ResidentDataKey {
     pub(super) fn new(wrapping: TokenWrappingKey, wrapped: WrappedResident, context: &[u8]) -> Self {
-        Self { wrapping, wrapped, context: context.to_vec(), handle: Mutex::default() }
+        Self { wrapping, wrapped, context: context.to_vec(), handle: PerGeneration::default() }
     }
 
     /// Unwraps the key, where that was not done yet.
@@ -78,24 +78,20 @@ impl ResidentDataKey {
     }
 
     fn handle(&self, linked: &Linked<'_>) -> Result<ObjectHandle, Fault> {
-        let mut known = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((generation, handle)) = *known
-            && generation == linked.generation
-        {
-            return Ok(handle);
-        }
-        let wraps = self.wrapping.handle(linked)?;
-        // Every session may use the object, and it dies with the one that made it: that is the one that stays.
-        let holder = linked.link.login();
-        let unwrapped = holder.unwrap_key(&Mechanism::AesKeyWrap, wraps, &self.wrapped.key, &template(linked, false));
-        let unwrapped = unwrapped.map_err(|e| self.wrapping.opened_in_vain(linked, e.into()))?;
-        if let Err(fault) = self.prove(linked, &holder, unwrapped) {
-            // It would else stay until the process ends.
-            let _ = holder.destroy_object(unwrapped);
-            return Err(fault);
-        }
-        *known = Some((linked.generation, unwrapped));
-        Ok(unwrapped)
+        self.handle.get(linked.generation, || {
+            let wraps = self.wrapping.handle(linked)?;
+            // Every session may use the object, and it dies with the one that made it: that is the one that stays.
+            let holder = linked.link.login();
+            let key = &self.wrapped.key;
+            let unwrapped = holder.unwrap_key(&Mechanism::AesKeyWrap, wraps, key, &template(linked, false));
+            let unwrapped = unwrapped.map_err(|e| self.wrapping.opened_in_vain(linked, e.into()))?;
+            let proved = self.prove(linked, &holder, unwrapped);
+            if proved.is_err() {
+                // It would else stay until the process ends.
+                let _ = holder.destroy_object(unwrapped);
+            }
+            proved.map(|()| unwrapped)
+        })
     }
 
     /// That the token has unwrapped the key as it was told to, and that it is the key of this context.
@@ -143,10 +139,10 @@ impl DataKey for ResidentDataKey {
 }
 
 impl Drop for ResidentDataKey {
-    /// The session object would else stay until the process ends.
+    /// The session object would else stay until the process ends. Never within an operation on the token, which this
+    /// would wait for.
     fn drop(&mut self) {
-        let known = *self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((generation, handle)) = known {
+        if let Some((generation, handle)) = self.handle.known() {
             self.wrapping.token().forget(generation, handle);
         }
     }

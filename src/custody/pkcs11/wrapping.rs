@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::aead::GcmParams;
@@ -10,8 +10,9 @@ use super::allowed::{KeyUse, Scheme};
 use super::attributes::Attributes;
 use super::config::KeyName;
 use super::fault::{Fault, means_gone};
-use super::key::{refuse_unfit, unfit};
 use super::link::Linked;
+use super::object::{refuse_unfit, unfit};
+use super::per_generation::PerGeneration;
 use super::resident::{ResidentDataKey, WrappedResident};
 use super::token::Token;
 use super::{error, object};
@@ -28,7 +29,7 @@ struct Inner {
     key_id: String,
     scheme: Scheme,
     /// The handle in this generation of the module, once the key was found fit in it.
-    fit: Mutex<Option<(u64, ObjectHandle)>>,
+    fit: PerGeneration<ObjectHandle>,
 }
 
 /// AES-GCM's nonce and tag, in bytes.
@@ -43,7 +44,7 @@ impl TokenWrappingKey {
             let scheme = object::attributes(linked.session, handle)?.scheme();
             Ok(scheme.map_err(|fault| unfit(&name, fault))?)
         })?;
-        let key = Self(Arc::new(Inner { key_id: key_id(&name), token, name, scheme, fit: Mutex::default() }));
+        let key = Self(Arc::new(Inner { key_id: key_id(&name), token, name, scheme, fit: PerGeneration::default() }));
         key.check()?;
         Ok(key)
     }
@@ -67,18 +68,13 @@ impl TokenWrappingKey {
 
     /// The key's handle, once for each generation after every check.
     pub(super) fn handle(&self, linked: &Linked<'_>) -> Result<ObjectHandle, Fault> {
-        let mut fit = self.0.fit.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((generation, handle)) = *fit
-            && generation == linked.generation
-        {
-            return Ok(handle);
-        }
-        let handle = object::find(linked, ObjectClass::SECRET_KEY, &self.0.name)?;
-        let attributes = object::attributes(linked.session, handle)?;
-        let restricts = linked.link.profile.restricts_mechanisms();
-        refuse_unfit(&self.0.name, &attributes.unfit(KeyUse::Wrap(self.0.scheme), restricts))?;
-        *fit = Some((linked.generation, handle));
-        Ok(handle)
+        self.0.fit.get(linked.generation, || {
+            let handle = object::find(linked, ObjectClass::SECRET_KEY, &self.0.name)?;
+            let attributes = object::attributes(linked.session, handle)?;
+            let restricts = linked.link.profile.restricts_mechanisms();
+            refuse_unfit(&self.0.name, &attributes.unfit(KeyUse::Wrap(self.0.scheme), restricts))?;
+            Ok(handle)
+        })
     }
 
     /// The data key leaves the token for as long as it is used: the token decrypts it under the context.
