@@ -82,6 +82,11 @@ impl Failure {
         Self { details, ..Self::new(code, what, "Mend each line.") }
     }
 
+    /// Whether something does not verify.
+    pub(super) const fn is_about_data(&self) -> bool {
+        self.code == DATA
+    }
+
     /// Whether the device is away, so that it may be better later.
     pub(super) const fn is_away(&self) -> bool {
         self.code == UNAVAILABLE
@@ -143,6 +148,8 @@ impl From<CustodyError> for Failure {
         let code = match error.kind {
             ErrorKind::Away => UNAVAILABLE,
             ErrorKind::Broken => DATA,
+            ErrorKind::Disk => IO,
+            ErrorKind::DiskFull => TEMPORARY,
             ErrorKind::Misconfigured | ErrorKind::NotFound | ErrorKind::Unsupported => CONFIG,
             ErrorKind::Refused => REFUSED,
         };

@@ -7,6 +7,10 @@ pub enum ErrorKind {
     Away,
     /// What is stored does not open, or a key is not what it says it is. Nothing is retried.
     Broken,
+    /// The disk fails. Nothing was done.
+    Disk,
+    /// The disk is full. Nothing was done.
+    DiskFull,
     /// The configuration names something that cannot be used: an unknown form, a loose file mode, a key that may be
     /// extracted.
     Misconfigured,

@@ -13,7 +13,7 @@ mod signing;
 pub use encryption::Encryption;
 pub use key_file::{KeySource, load_signing_key};
 pub use root::{RootKey, generate_root_key};
-pub use secret_file::read_secret_file;
+pub use secret_file::{read_credential_file, read_secret_file};
 pub use signing::{FileKey, generate_seed_hex};
 
 use super::{CustodyError, ErrorKind};

@@ -24,6 +24,7 @@ mod pin;
 mod pin_memory;
 mod pool;
 mod profile;
+mod prompt;
 mod resident;
 mod token;
 mod token_info;

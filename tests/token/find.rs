@@ -74,7 +74,7 @@ fn a_key_that_is_missing_is_named_by_label_and_id() {
         place.run(&["attest", "a"]).fails(
             78,
             &format!("the token holds no {} (pkcs11: find)", key(&place, section)),
-            "Run `local-vault custody list` for what the token holds, or make the key: local-vault custody generate",
+            "Run `local-vault custody list` for what the token holds under which id, or make the key: local-vault custody generate",
         );
         place.write("local-vault.toml", config);
     }
@@ -144,4 +144,22 @@ fn a_key_for_records_that_also_relays_signs_no_record() {
         "Make a key of its own for each purpose; `custody report` shows them.",
     );
     assert!(!place.path("spool.sqlite3").exists());
+}
+
+#[test]
+fn a_public_half_that_is_alone_is_shown_and_its_name_is_taken() {
+    let place = Place::new(&["source"]);
+    place.softhsm.pkcs11_tool(&["--delete-object", "--type", "privkey", "--label", "local-vault-source"]);
+    let list = place.ok(&["custody", "list"]);
+    let row = list.lines().find(|line| line.starts_with("local-vault-source")).unwrap();
+    let words: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(words[2..5], ["Ed25519", "source", "no"]);
+    assert!(place.ok(&["custody", "show", "local-vault-source"]).contains("it is a public half alone"));
+    place.run(&["custody", "generate", "source"]).fails(
+        77,
+        "the token already holds an object with the label \"local-vault-source\" (pkcs11: generate)",
+        "Nothing was made or changed. Choose another one; `local-vault custody list` shows what is there.",
+    );
+    // The key itself is missing: that is the configuration's matter, and says nothing about the device.
+    assert_eq!(place.run(&["custody", "selftest"]).code, Some(78));
 }

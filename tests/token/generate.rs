@@ -20,7 +20,11 @@ fn a_label_that_is_taken_is_refused_and_nothing_changes() {
         let done = place.run(&["custody", "generate", purpose, "--label", label]);
         assert_eq!(done.out, "");
         let what = format!("the token already holds an object with the label {label:?} (pkcs11: generate)");
-        done.fails(77, &what, "Nothing was made or changed. Choose another one.");
+        done.fails(
+            77,
+            &what,
+            "Nothing was made or changed. Choose another one; `local-vault custody list` shows what is there.",
+        );
     };
     same("relay", "local-vault-relay");
     // A name is taken whatever kind of object has it.

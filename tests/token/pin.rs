@@ -103,7 +103,6 @@ fn the_same_pin_file_by_another_name_or_from_another_folder_is_the_same() {
 #[test]
 fn what_cannot_be_seen_to_change_is_tried_again_after_retry_pin() {
     let place = Place::new(&[]);
-    place.write("wrong", "wrong\n");
     let program = format!("pin_command = [\"/bin/cat\", {:?}]", place.path("wrong"));
     let sources = [
         (program.as_str(), "the command /bin/cat"),
@@ -115,7 +114,7 @@ fn what_cannot_be_seen_to_change_is_tried_again_after_retry_pin() {
         place.reconfigure(&configured, source);
         configured = source.to_owned();
         let list = |pin: &str| {
-            place.write("wrong", pin);
+            place.secret("wrong", pin);
             let mut command = place.command(&["custody", "list"]);
             Done::of(command.env("EDGE_07_PIN", pin).env("CREDENTIALS_DIRECTORY", place.path("")))
         };
@@ -155,6 +154,11 @@ fn a_count_that_is_low_is_shown_by_softhsm_itself_after_a_wrong_pin() {
     assert!(report(&place).contains("\nPIN          low\n"));
     let retry = place.run(&["custody", "retry-pin"]);
     assert_eq!(retry.err, "The token tells of its PIN: low. Make sure that it is the right one.\n");
+    // A login sets the count back, so that the report looks before it logs in.
+    place.secret("token.pin", &format!("{}\n", place.softhsm.pin()));
+    assert!(report(&place).contains("\nPIN          low\n"));
+    list(&place).ok();
+    assert!(report(&place).contains("\nPIN          fine\n"));
 }
 
 #[test]
@@ -192,7 +196,11 @@ fn a_locked_pin_is_left_alone_also_after_retry_pin() {
     };
     locked();
     assert!(report(&place).contains("\nPIN          locked\n"));
-    place.ok(&["custody", "retry-pin"]);
+    place.run(&["custody", "retry-pin"]).fails(
+        77,
+        "the PIN of token \"edge-07\" is locked",
+        "The security officer sets a new PIN with the maker's tool (C_InitPIN); it may then be tried.",
+    );
     locked();
     assert_eq!(place.calls("C_Login"), 0);
 }
@@ -275,7 +283,7 @@ fn a_try_that_cannot_be_remembered_is_not_made() {
     std::fs::create_dir(place.path(format!("{memory}.lock"))).unwrap();
     let done = list(&place);
     let advice =
-        "It remembers a refused PIN, so that it is not tried again; without it none is tried. Make it writable.";
+        "It remembers a refused PIN, so that it is not tried again; without it none is tried. It is no file: remove it.";
     assert_eq!((done.code, done.err.lines().nth(1)), (Some(78), Some(advice)), "{done:?}");
     assert!(done.err.starts_with(&format!("Error: cannot keep {}: ", place.shown(&format!("{memory}.json")))));
     assert_eq!(place.calls("C_Login"), 0);

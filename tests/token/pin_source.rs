@@ -72,14 +72,26 @@ fn a_credential_is_a_file_in_the_folder_that_systemd_names() {
         command.env("CREDENTIALS_DIRECTORY", place.path("credentials"));
         command
     };
-    unreadable(&place, &mut with_folder(), source, "No such file or directory (os error 2)");
+    let missing = format!(
+        "cannot read {}: No such file or directory (os error 2) (file: open)",
+        place.shown("credentials/edge-07.pin")
+    );
+    let check = "Check the path in the configuration, and that this user may read the file.";
+    Done::of(&mut with_folder()).fails(78, &missing, check);
     fs::create_dir(place.path("credentials")).unwrap();
-    place.write("credentials/edge-07.pin", "");
+    place.secret("credentials/edge-07.pin", "");
     unreadable(&place, &mut with_folder(), source, "it holds no PIN");
     // systemd writes them so: its access list for the unit's user looks like a mode for the group.
     place.write("credentials/edge-07.pin", place.softhsm.pin());
     fs::set_permissions(place.path("credentials/edge-07.pin"), Permissions::from_mode(0o440)).unwrap();
     Done::of(&mut with_folder()).ok();
+    fs::set_permissions(place.path("credentials/edge-07.pin"), Permissions::from_mode(0o444)).unwrap();
+    let shown = place.shown("credentials/edge-07.pin");
+    Done::of(&mut with_folder()).fails(
+        78,
+        &format!("{shown} may be read by others (mode 444) (file: mode)"),
+        &format!("Run: chmod 600 {shown}"),
+    );
 }
 
 #[test]

@@ -15,6 +15,8 @@ struct Reported {
 }
 
 pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
+    // Before anybody logs in, which sets the token's count of wrong PINs back.
+    let device = Device::of(vault);
     let mut keys: Vec<Reported> = vault.signing_keys()?.into_iter().map(look_at).collect();
     let derives = vault.settings.custody.record.is_none() && !vault.wraps_in_a_device();
     if derives && vault.settings.custody.encryption_key.is_some() {
@@ -26,7 +28,6 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
         Ok(wrapping) => (wrapping, None),
         Err(failure) => (None, Some(failure)),
     };
-    let device = Device::of(vault);
     if json {
         let members: Vec<Value> = keys.iter().map(|key| object(key).into()).collect();
         let report = Object::new().with("backend", device.backend).with("keys", members);

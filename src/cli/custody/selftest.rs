@@ -36,10 +36,13 @@ struct Check {
 enum Seen {
     /// The device did not answer, which says nothing about it.
     Away(String),
+    /// It does not do what it should.
     Failed(String),
     #[cfg(feature = "pkcs11")]
     NotOffered(String),
     Ok,
+    /// It was not asked, since the configuration or the key is unfit.
+    Refused(Failure),
 }
 
 impl Seen {
@@ -47,7 +50,15 @@ impl Seen {
         match done {
             Ok(_) => Self::Ok,
             Err(failure) if failure.is_away() => Self::Away(failure.message().to_owned()),
-            Err(failure) => Self::Failed(failure.message().to_owned()),
+            Err(failure) if failure.is_about_data() => Self::Failed(failure.message().to_owned()),
+            Err(failure) => Self::Refused(failure),
+        }
+    }
+
+    fn into_refused(self) -> Option<Failure> {
+        match self {
+            Self::Refused(failure) => Some(failure),
+            _ => None,
         }
     }
 
@@ -58,6 +69,7 @@ impl Seen {
             #[cfg(feature = "pkcs11")]
             Self::NotOffered(why) => ("not offered", why),
             Self::Ok => ("ok", ""),
+            Self::Refused(failure) => ("refused", failure.message()),
         }
     }
 }
@@ -75,6 +87,9 @@ pub(super) fn run(vault: &Vault, args: SelftestArgs) -> Result<u8, Failure> {
     if failed > 0 {
         let message = format!("{failed} of {all} checks failed");
         return Err(Failure::data(message, "Do not sign with this device before they hold."));
+    }
+    if let Some(refused) = checks.into_iter().find_map(|check| check.outcome.into_refused()) {
+        return Err(refused);
     }
     if away > 0 {
         let message = format!("{away} of {all} checks were not done: the device is away");
@@ -95,12 +110,7 @@ fn configured(vault: &Vault) -> Result<Vec<Check>, Failure> {
         checks.push(check(loaded.key.purpose().name(), "signs, and both signatures verify", outcome));
     }
     if vault.has_wrapping_key() {
-        let wraps = match vault.wrapping_key() {
-            Ok(wrapping) => round_trip(&*wrapping).map_err(Failure::from),
-            // A key that is unfit is no matter of what the device can do.
-            Err(failure) if !failure.is_away() => return Err(failure),
-            Err(away) => Err(away),
-        };
+        let wraps = vault.wrapping_key().and_then(|wrapping| Ok(round_trip(&*wrapping)?));
         let what = "wraps and unwraps a data key, which seals and opens";
         checks.push(check("wrapping", what, Seen::of(wraps)));
     }

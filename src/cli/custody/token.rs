@@ -60,6 +60,10 @@ pub(super) fn show(vault: &Vault, label: &str, json: bool) -> Result<u8, Failure
 
 pub(super) fn retry_pin(vault: &Vault) -> Result<u8, Failure> {
     let facts = vault.token()?.allow_one_try()?;
+    if facts.pin == PinState::Locked {
+        let advice = "The security officer sets a new PIN with the maker's tool (C_InitPIN); it may then be tried.";
+        return Err(Failure::refused(format!("the PIN of token {:?} is locked", facts.label), advice));
+    }
     let output = Output::new();
     let serial = printable(&facts.serial);
     output.line(&format!("token {:?} ({serial}): the next command may try the PIN once", facts.label))?;

@@ -18,6 +18,16 @@ const LONGEST: u64 = 64 * 1024;
 ///
 /// Mode and owner are those of the open file, so that it cannot be exchanged between the check and the reading.
 pub fn read_secret_file(path: &Path) -> Result<SecretBytes, CustodyError> {
+    read(path, 0o077)
+}
+
+/// Reads a file in systemd's folder of credentials as [`read_secret_file`] reads others, but for the bits of its group:
+/// systemd lets a service in by an access list, which shows there.
+pub fn read_credential_file(path: &Path) -> Result<SecretBytes, CustodyError> {
+    read(path, 0o007)
+}
+
+fn read(path: &Path, others: u32) -> Result<SecretBytes, CustodyError> {
     let shown = path.display();
     let unreadable = |e: io::Error| {
         let kind = if e.kind() == IoKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Misconfigured };
@@ -29,7 +39,7 @@ pub fn read_secret_file(path: &Path) -> Result<SecretBytes, CustodyError> {
     if !meta.is_file() {
         return Err(misconfigured("open", format!("{shown} is not a plain file"), "Name the key file itself."));
     }
-    if meta.mode() & 0o077 != 0 {
+    if meta.mode() & others != 0 {
         let message = format!("{shown} may be read by others (mode {:03o})", meta.mode() & 0o777);
         return Err(misconfigured("mode", message, format!("Run: chmod 600 {shown}")));
     }

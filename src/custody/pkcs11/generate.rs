@@ -169,7 +169,13 @@ fn refuse_taken(session: &Session, name: &KeyName) -> Result<(), Fault> {
     let what =
         if same_label.is_empty() { format!("id {}", hex::encode(id)) } else { format!("label {:?}", name.label) };
     let message = format!("the token already holds an object with the {what}");
-    Err(error(ErrorKind::Refused, "generate", message, "Nothing was made or changed. Choose another one.").into())
+    Err(error(
+        ErrorKind::Refused,
+        "generate",
+        message,
+        "Nothing was made or changed. Choose another one; `local-vault custody list` shows what is there.",
+    )
+    .into())
 }
 
 /// Tokens allow the same name twice: two that generate at once both find it free.

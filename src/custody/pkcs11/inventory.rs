@@ -10,7 +10,7 @@ use super::{curve, object};
 use crate::custody::CustodyError;
 use crate::protocol::{Algorithm, PublicKey};
 
-/// A private or secret key that a token holds.
+/// A private or secret key that a token holds, or a public half that is alone.
 #[derive(Debug, Clone)]
 pub struct FoundKey {
     /// Its name. Bytes of a label that are no text are shown as U+FFFD.
@@ -26,7 +26,7 @@ pub struct FoundKey {
 }
 
 impl Token {
-    /// Every private and secret key in the token, by label. Blocks.
+    /// Every private and secret key in the token, and every public half that is alone, by label. Blocks.
     pub fn keys(&self) -> Result<Vec<FoundKey>, CustodyError> {
         let mut keys = self.run(|linked| {
             let restricts = linked.link.profile.restricts_mechanisms();
@@ -37,10 +37,25 @@ impl Token {
                     keys.push(describe(linked.session, handle, restricts)?);
                 }
             }
+            for handle in
+                linked.session.find_objects(&[Attribute::Token(true), Attribute::Class(ObjectClass::PUBLIC_KEY)])?
+            {
+                let alone = describe(linked.session, handle, restricts)?;
+                let has_private = keys.iter().any(|key: &FoundKey| key.name == alone.name);
+                keys.extend((!has_private).then(|| alone.without_private_half()));
+            }
             Ok(keys)
         })?;
         keys.sort_by(|a, b| (&a.name.label, &a.name.id).cmp(&(&b.name.label, &b.name.id)));
         Ok(keys)
+    }
+}
+
+impl FoundKey {
+    /// What a kill in the middle of making a key may leave: it has the name, and is no key.
+    fn without_private_half(self) -> Self {
+        let unfit = vec!["is a public half alone: remove it with the maker's tool".to_owned()];
+        Self { unfit, attributes: Attributes::default(), ..self }
     }
 }
 

@@ -24,6 +24,16 @@ pub enum PinState {
 }
 
 impl PinState {
+    /// By the flags of CK_TOKEN_INFO, the worst first.
+    pub(super) const fn of(locked: bool, final_try: bool, low: bool) -> Self {
+        match (locked, final_try, low) {
+            (true, _, _) => Self::Locked,
+            (_, true, _) => Self::FinalTry,
+            (_, _, true) => Self::Low,
+            _ => Self::Fine,
+        }
+    }
+
     /// The name as reports write it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -89,9 +89,34 @@ fn check_machine(bytes: &[u8]) -> Result<(), String> {
     let (class, machine) = (head[4], u16::from_le_bytes(machine));
     let ours = OURS;
     if (class, machine) == ours {
-        return Ok(());
+        return if is_whole(bytes) { Ok(()) } else { Err("is cut off".into()) };
     }
     Err(format!("is a library for {}, and this is {}", name(class, machine), name(ours.0, ours.1)))
+}
+
+/// Whether the file has every byte that its program headers ask for: mapping one that was cut off ends the process.
+/// Looks at 64-bit files alone (System V ABI, "Program Header"), in this machine's order of bytes.
+fn is_whole(bytes: &[u8]) -> bool {
+    let number = |at: usize, length: usize| -> Option<u64> {
+        let mut padded = [0; 8];
+        let field = bytes.get(at..at.checked_add(length)?)?;
+        if cfg!(target_endian = "little") {
+            padded[..length].copy_from_slice(field);
+            Some(u64::from_le_bytes(padded))
+        } else {
+            padded[8 - length..].copy_from_slice(field);
+            Some(u64::from_be_bytes(padded))
+        }
+    };
+    let holds = || -> Option<bool> {
+        let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+        (0..count).try_fold(true, |whole, n| {
+            let header = usize::try_from(table.checked_add(n * size)?).ok()?;
+            let end = number(header.checked_add(8)?, 8)?.checked_add(number(header.checked_add(32)?, 8)?)?;
+            Some(whole && end <= bytes.len() as u64)
+        })
+    };
+    OURS.0 != 2 || holds().unwrap_or(false)
 }
 
 /// EI_CLASS and e_machine of this program.
@@ -128,6 +153,7 @@ mod tests {
         head.extend([class, 1]);
         head.resize(18, 0);
         head.extend(machine.to_le_bytes());
+        head.resize(64, 0);
         head
     }
 
@@ -138,5 +164,13 @@ mod tests {
         let said = check_machine(&head(other.0, other.1)).unwrap_err();
         assert!(said.starts_with(&format!("is a library for {}", name(other.0, other.1))), "{said}");
         assert_eq!(check_machine(b"#!/bin/sh\n"), Err("is not a shared library".into()));
+    }
+
+    #[test]
+    fn a_library_that_was_cut_off_is_named_as_such() {
+        let whole = fs::read("/proc/self/exe").unwrap();
+        assert_eq!(check_machine(&whole), Ok(()));
+        assert_eq!(check_machine(&whole[..4096]), Err("is cut off".into()));
+        assert_eq!(check_machine(&whole[..40]), Err("is cut off".into()));
     }
 }

@@ -15,8 +15,8 @@ pub(super) fn find(linked: &Linked<'_>, class: ObjectClass, name: &KeyName) -> R
     match found.as_slice() {
         [one] => Ok(*one),
         [] => {
-            let advice = "Run `local-vault custody list` for what the token holds, or make the key: local-vault custody \
-                          generate";
+            let advice = "Run `local-vault custody list` for what the token holds under which id, or make the key: \
+                          local-vault custody generate";
             Err(error(ErrorKind::NotFound, "find", format!("the token holds no {name}"), advice).into())
         }
         several => {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::error;
-use crate::custody::file::read_secret_file;
+use super::{error, prompt};
+use crate::custody::file::{read_credential_file, read_secret_file};
 use crate::custody::{CustodyError, ErrorKind};
 use crate::facts::SecretBytes;
 
@@ -60,8 +60,9 @@ impl PinSource {
             }
             Self::File(path) => read_secret_file(path)?,
             Self::Prompt => {
-                let typed = rpassword::prompt_password(format!("PIN of {token}: "));
-                SecretBytes::new(typed.map_err(|e| self.unreadable(&e.to_string()))?.into_bytes())
+                let typed = prompt::ask(&format!("PIN of {token}: "), LONGEST);
+                let mut typed = typed.map_err(|e| self.unreadable(&e.to_string()))?;
+                SecretBytes::new(std::mem::take(&mut *typed))
             }
         };
         let pin = SecretBytes::new(read.expose_line().to_vec());
@@ -112,13 +113,11 @@ impl PinSource {
     }
 }
 
-/// systemd keeps others out of the folder, and its access lists look like modes that are too wide.
 fn read_credential(name: &str) -> Result<SecretBytes, CustodyError> {
     let source = PinSource::Credential(name.to_owned());
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY");
     let folder = folder.ok_or_else(|| source.unreadable("CREDENTIALS_DIRECTORY is not set"))?;
-    let bytes = fs::read(Path::new(&folder).join(name)).map_err(|e| source.unreadable(&e.to_string()))?;
-    Ok(SecretBytes::new(bytes))
+    read_credential_file(&Path::new(&folder).join(name))
 }
 
 fn run(words: &[String]) -> Result<SecretBytes, CustodyError> {

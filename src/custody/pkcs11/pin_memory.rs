@@ -3,6 +3,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
 
 use super::error;
 use crate::custody::{CustodyError, ErrorKind};
@@ -153,8 +154,16 @@ impl Drop for PinMemory {
 
 /// A try that cannot be remembered is not made.
 fn unwritable(path: &Path, why: &io::Error) -> CustodyError {
+    let (kind, mend) = match why.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (ErrorKind::DiskFull, "Make room on the disk."),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => (ErrorKind::Misconfigured, "Make it writable."),
+        // A folder or a link in its place.
+        _ if [Errno::ISDIR, Errno::LOOP].iter().any(|e| why.raw_os_error() == Some(e.raw_os_error())) => {
+            (ErrorKind::Misconfigured, "It is no file: remove it.")
+        }
+        _ => (ErrorKind::Disk, "Check the disk."),
+    };
     let message = format!("cannot keep {}: {why}", path.display());
-    let advice =
-        "It remembers a refused PIN, so that it is not tried again; without it none is tried. Make it writable.";
-    error(ErrorKind::Misconfigured, "pin", message, advice)
+    let advice = format!("It remembers a refused PIN, so that it is not tried again; without it none is tried. {mend}");
+    error(kind, "pin", message, advice)
 }

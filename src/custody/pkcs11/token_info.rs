@@ -8,7 +8,7 @@ use std::ptr;
 
 use cryptoki::context::Function;
 use cryptoki::error::{Error, Rv};
-use cryptoki::slot::Slot;
+use cryptoki::slot::{Limit, Slot};
 use cryptoki_sys::{
     CK_FUNCTION_LIST, CK_TOKEN_INFO, CKF_LOGIN_REQUIRED, CKF_TOKEN_INITIALIZED, CKF_USER_PIN_COUNT_LOW,
     CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED,
@@ -76,15 +76,8 @@ impl AskToken {
 impl From<&CK_TOKEN_INFO> for TokenInfo {
     fn from(told: &CK_TOKEN_INFO) -> Self {
         let says = |flag| told.flags & flag != 0;
-        let pin = if says(CKF_USER_PIN_LOCKED) {
-            PinState::Locked
-        } else if says(CKF_USER_PIN_FINAL_TRY) {
-            PinState::FinalTry
-        } else if says(CKF_USER_PIN_COUNT_LOW) {
-            PinState::Low
-        } else {
-            PinState::Fine
-        };
+        let (locked, final_try, low) =
+            (says(CKF_USER_PIN_LOCKED), says(CKF_USER_PIN_FINAL_TRY), says(CKF_USER_PIN_COUNT_LOW));
         let limit = told.ulMaxSessionCount;
         let (infinite, unavailable) = (0, cryptoki_sys::CK_UNAVAILABLE_INFORMATION);
         Self {
@@ -95,8 +88,28 @@ impl From<&CK_TOKEN_INFO> for TokenInfo {
             firmware: format!("{}.{}", told.firmwareVersion.major, told.firmwareVersion.minor),
             is_initialized: says(CKF_TOKEN_INITIALIZED),
             needs_login: says(CKF_LOGIN_REQUIRED),
-            pin,
+            pin: PinState::of(locked, final_try, low),
             most_sessions: (limit != infinite && limit != unavailable).then_some(limit),
+        }
+    }
+}
+
+impl From<&cryptoki::slot::TokenInfo> for TokenInfo {
+    fn from(told: &cryptoki::slot::TokenInfo) -> Self {
+        let (locked, final_try, low) = (told.user_pin_locked(), told.user_pin_final_try(), told.user_pin_count_low());
+        Self {
+            label: told.label().to_owned(),
+            serial: told.serial_number().to_owned(),
+            manufacturer: told.manufacturer_id().to_owned(),
+            model: told.model().to_owned(),
+            firmware: told.firmware_version().to_string(),
+            is_initialized: told.token_initialized(),
+            needs_login: told.login_required(),
+            pin: PinState::of(locked, final_try, low),
+            most_sessions: match told.max_session_count() {
+                Limit::Max(limit) => Some(limit),
+                Limit::Infinite | Limit::Unavailable => None,
+            },
         }
     }
 }
