@@ -282,8 +282,7 @@ fn a_try_that_cannot_be_remembered_is_not_made() {
     let memory = format!("pkcs11-pin-{serial}");
     std::fs::create_dir(place.path(format!("{memory}.lock"))).unwrap();
     let done = list(&place);
-    let advice =
-        "It remembers a refused PIN, so that it is not tried again; without it none is tried. It is no file: remove it.";
+    let advice = "It remembers a refused PIN, so that it is not tried again; without it none is tried. It is no file: remove it.";
     assert_eq!((done.code, done.err.lines().nth(1)), (Some(78), Some(advice)), "{done:?}");
     assert!(done.err.starts_with(&format!("Error: cannot keep {}: ", place.shown(&format!("{memory}.json")))));
     assert_eq!(place.calls("C_Login"), 0);
