@@ -67,7 +67,7 @@ impl SoftHsm {
     /// A new signing key, and its label.
     pub(crate) fn signing_key(&self, algorithm: Algorithm) -> (TokenKey, String) {
         let label = format!("bench-{}", algorithm.name());
-        let name = KeyName { label: label.clone(), id: None };
+        let name = KeyName { label: label.clone(), id: Some(local_vault::facts::random_id("").into_bytes()) };
         (self.token.generate(&NewKey { name, algorithm }).unwrap().0, label)
     }
 

@@ -45,7 +45,7 @@ pub(crate) fn run(hsm: &SoftHsm) {
 }
 
 fn data_key(hsm: &SoftHsm, scheme: Scheme) -> Arc<dyn DataKey> {
-    let name = KeyName { label: scheme.name().into(), id: None };
+    let name = KeyName { label: scheme.name().into(), id: Some(local_vault::facts::random_id("").into_bytes()) };
     let wrapping = hsm.token.generate_wrapping(&NewWrappingKey { name, scheme }).unwrap();
     // As at every later start: read back, and not as it was made.
     let wrapped = wrapping.generate_data_key(b"bench").unwrap().0;
