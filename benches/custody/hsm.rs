@@ -68,7 +68,7 @@ impl SoftHsm {
     pub(crate) fn signing_key(&self, algorithm: Algorithm) -> (TokenKey, String) {
         let label = format!("bench-{}", algorithm.name());
         let name = KeyName { label: label.clone(), id: Some(local_vault::facts::random_id("").into_bytes()) };
-        (self.token.generate(&NewKey { name, algorithm }).unwrap().0, label)
+        (self.token.generate(&NewKey { name, algorithm }).unwrap(), label)
     }
 
     /// A session of the module itself.

@@ -3,8 +3,8 @@ use clap::{Args, ValueEnum};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::vault::Vault;
-use crate::custody::WrappingKey as _;
 use crate::custody::pkcs11::{KeyName, NewKey, NewWrappingKey, Scheme};
+use crate::custody::{SigningKey as _, WrappingKey as _};
 use crate::facts::random_id;
 use crate::protocol::Algorithm;
 use crate::protocol::json::Object;
@@ -71,9 +71,9 @@ pub(super) fn run(vault: &Vault, args: GenerateArgs) -> Result<u8, Failure> {
                 None | Some(NewAlgorithm::Ed25519) => Algorithm::Ed25519,
                 Some(NewAlgorithm::Es256) => Algorithm::Es256,
             };
-            let (_, public_key) = vault.token()?.generate(&NewKey { name, algorithm })?;
+            let key = vault.token()?.generate(&NewKey { name, algorithm })?;
             let members = Object::new().with("label", label.as_str()).with("id", id);
-            let members = members.with("public_key", public_key.to_hex()).with("kid", label);
+            let members = members.with("public_key", key.public_key().to_hex()).with("kid", label);
             tell(args.json, &members.clone().with("algorithm", algorithm.name()))?;
             (format!("custody.keys.{purpose}"), members)
         }

@@ -24,7 +24,7 @@ impl LoadedKey {
         match &self.kept {
             Kept::File(_) => Ok(()),
             #[cfg(feature = "pkcs11")]
-            Kept::Token(key) => Ok(key.check().map(drop)?),
+            Kept::Token(key) => Ok(key.check()?),
         }
     }
 }

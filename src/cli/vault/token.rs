@@ -62,6 +62,6 @@ pub(super) fn check_unless_away(key: &TokenKey) -> Result<(), Failure> {
             tracing::info!(error = %e, "the signing key is away");
             Ok(())
         }
-        checked => Ok(checked.map(drop)?),
+        checked => Ok(checked?),
     }
 }

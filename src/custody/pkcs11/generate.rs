@@ -14,7 +14,7 @@ use super::token::Token;
 use super::wrapping::TokenWrappingKey;
 use super::{curve, error, object};
 use crate::custody::{CustodyError, ErrorKind};
-use crate::protocol::{Algorithm, PublicKey};
+use crate::protocol::Algorithm;
 
 /// A signing key to be made.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub struct NewWrappingKey {
 impl Token {
     /// Makes a signing key in the token, fit for nothing else, and checks what the token really made: its attributes
     /// are read back, and two signatures are verified. What is unfit is destroyed again. Blocks.
-    pub fn generate(self: &Arc<Self>, new: &NewKey) -> Result<(TokenKey, PublicKey), CustodyError> {
+    pub fn generate(self: &Arc<Self>, new: &NewKey) -> Result<TokenKey, CustodyError> {
         let public = self.change(|linked| {
             let session = linked.session;
             refuse_taken(session, &new.name)?;
@@ -47,9 +47,9 @@ impl Token {
                 object::public_key(session, &new.name)?.ok_or_else(|| unreadable().into())
             })
         })?;
-        let key = TokenKey::new(self.clone(), new.name.clone(), public.clone());
+        let key = TokenKey::new(self.clone(), new.name.clone(), public);
         match key.check() {
-            Ok(_) => Ok((key, public)),
+            Ok(()) => Ok(key),
             Err(unfit) => Err(self.destroy_unfit(&new.name, unfit)),
         }
     }
@@ -72,7 +72,7 @@ impl Token {
     }
 
     /// Destroys every object of this name: the halves of a key pair, or a wrapping key. Blocks.
-    pub fn destroy(&self, name: &KeyName) -> Result<(), CustodyError> {
+    pub(super) fn destroy(&self, name: &KeyName) -> Result<(), CustodyError> {
         self.change(|linked| {
             let session = linked.session;
             let mut objects = Vec::new();
@@ -98,19 +98,24 @@ impl Token {
 
 fn make_pair(linked: &Linked<'_>, new: &NewKey) -> Result<[ObjectHandle; 2], Fault> {
     let profile = &linked.link.profile;
-    let key_type = object::key_type(new.algorithm);
     let mechanism = match new.algorithm {
         Algorithm::Ed25519 => Mechanism::EccEdwardsKeyPairGen,
         Algorithm::Es256 => Mechanism::EccKeyPairGen,
     };
-    let mut public = named(&new.name, key_type);
+    let mut public = named(&new.name, object::key_type(new.algorithm));
     public.extend([
         Attribute::EcParams(curve::params(new.algorithm, profile.ed25519_params())),
         Attribute::Private(false),
         Attribute::Verify(true),
     ]);
-    let mut private = named(&new.name, key_type);
-    private.extend([
+    let (public, private) = linked.session.generate_key_pair(&mechanism, &public, &signing_template(linked, new))?;
+    Ok([public, private])
+}
+
+/// A private key that signs, and does nothing else.
+pub(super) fn signing_template(linked: &Linked<'_>, new: &NewKey) -> Vec<Attribute> {
+    let mut template = named(&new.name, object::key_type(new.algorithm));
+    template.extend([
         Attribute::Private(true),
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
@@ -119,11 +124,10 @@ fn make_pair(linked: &Linked<'_>, new: &NewKey) -> Result<[ObjectHandle; 2], Fau
         Attribute::Unwrap(false),
         Attribute::Derive(false),
     ]);
-    if profile.restricts_mechanisms() {
-        private.push(Attribute::AllowedMechanisms(vec![KeyUse::Sign(new.algorithm).mechanism()]));
+    if linked.link.profile.restricts_mechanisms() {
+        template.push(Attribute::AllowedMechanisms(vec![KeyUse::Sign(new.algorithm).mechanism()]));
     }
-    let (public, private) = linked.session.generate_key_pair(&mechanism, &public, &private)?;
-    Ok([public, private])
+    template
 }
 
 fn wrapping_template(linked: &Linked<'_>, new: &NewWrappingKey) -> Vec<Attribute> {

@@ -7,7 +7,6 @@ use cryptoki::object::{ObjectClass, ObjectHandle};
 use sha2::{Digest as _, Sha256};
 
 use super::allowed::KeyUse;
-use super::attributes::Attributes;
 use super::config::KeyName;
 use super::fault::Fault;
 use super::link::Linked;
@@ -50,12 +49,9 @@ impl TokenKey {
         Ok(Self::new(token, name, public))
     }
 
-    /// Looks for the key and checks that it is fit, and gives what the token says of it. Blocks.
-    pub fn check(&self) -> Result<Attributes, CustodyError> {
-        self.token.run(|linked| {
-            let handle = self.handle(linked)?;
-            object::attributes(linked.session, handle)
-        })
+    /// Looks for the key and checks that it is fit, where that was not done yet. Blocks.
+    pub fn check(&self) -> Result<(), CustodyError> {
+        self.token.run(|linked| self.handle(linked).map(drop))
     }
 
     /// The key's handle, once for each generation after every check: one key of that name, fit for nothing but

@@ -117,7 +117,7 @@ impl Profile {
     }
 
     /// The profiles that come with this version.
-    pub fn shipped() -> impl Iterator<Item = Self> {
+    fn shipped() -> impl Iterator<Item = Self> {
         SHIPPED.into_iter().filter_map(|text| Self::parse(text).ok())
     }
 

@@ -33,7 +33,7 @@ impl Trial {
 
 impl Subject for Trial {
     fn signing(&self, algorithm: Algorithm) -> Result<SharedSigningKey, CustodyError> {
-        Ok(Arc::new(self.token.generate(&NewKey { name: self.name(), algorithm })?.0))
+        Ok(Arc::new(self.token.generate(&NewKey { name: self.name(), algorithm })?))
     }
 
     fn wrapping(&self, residence: Residence) -> Result<Arc<dyn WrappingKey>, CustodyError> {

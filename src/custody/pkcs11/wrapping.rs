@@ -39,27 +39,16 @@ pub(super) const TAG: usize = 16;
 impl TokenWrappingKey {
     /// Looks for the key and checks that it is fit: it may be used in one way only, and may never leave. Blocks.
     pub fn open(token: Arc<Token>, name: KeyName) -> Result<Self, CustodyError> {
+        let fit = PerGeneration::default();
         let scheme = token.run(|linked| {
             let handle = object::find(linked, ObjectClass::SECRET_KEY, &name)?;
-            let scheme = object::attributes(linked.session, handle)?.scheme();
-            Ok(scheme.map_err(|fault| unfit(&name, fault))?)
+            let attributes = object::attributes(linked.session, handle)?;
+            let scheme = attributes.scheme().map_err(|fault| unfit(&name, fault))?;
+            refuse_other_use(linked, &name, &attributes, scheme)?;
+            fit.get(linked.generation, || Ok(handle))?;
+            Ok(scheme)
         })?;
-        let key = Self(Arc::new(Inner { key_id: key_id(&name), token, name, scheme, fit: PerGeneration::default() }));
-        key.check()?;
-        Ok(key)
-    }
-
-    /// Looks for the key and checks that it is fit, and gives what the token says of it. Blocks.
-    pub fn check(&self) -> Result<Attributes, CustodyError> {
-        self.token().run(|linked| {
-            let handle = self.handle(linked)?;
-            object::attributes(linked.session, handle)
-        })
-    }
-
-    /// How the key wraps.
-    pub fn wraps(&self) -> Scheme {
-        self.0.scheme
+        Ok(Self(Arc::new(Inner { key_id: key_id(&name), token, name, scheme, fit })))
     }
 
     pub(super) fn token(&self) -> &Token {
@@ -71,8 +60,7 @@ impl TokenWrappingKey {
         self.0.fit.get(linked.generation, || {
             let handle = object::find(linked, ObjectClass::SECRET_KEY, &self.0.name)?;
             let attributes = object::attributes(linked.session, handle)?;
-            let restricts = linked.link.profile.restricts_mechanisms();
-            refuse_unfit(&self.0.name, &attributes.unfit(KeyUse::Wrap(self.0.scheme), restricts))?;
+            refuse_other_use(linked, &self.0.name, &attributes, self.0.scheme)?;
             Ok(handle)
         })
     }
@@ -169,6 +157,17 @@ impl fmt::Debug for TokenWrappingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TokenWrappingKey({})", self.0.key_id)
     }
+}
+
+/// A key that may do more than wrap in this way is refused.
+fn refuse_other_use(
+    linked: &Linked<'_>,
+    name: &KeyName,
+    attributes: &Attributes,
+    scheme: Scheme,
+) -> Result<(), CustodyError> {
+    let restricts = linked.link.profile.restricts_mechanisms();
+    refuse_unfit(name, &attributes.unfit(KeyUse::Wrap(scheme), restricts))
 }
 
 /// Does something in the token with AES-GCM, under a nonce and associated data.

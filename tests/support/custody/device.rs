@@ -62,7 +62,7 @@ impl Device {
             || TokenKey::find(self.token.clone(), name.clone()),
             || {
                 let new = NewKey { name: name.clone(), algorithm: Algorithm::Ed25519 };
-                Ok(self.token.generate(&new)?.0)
+                self.token.generate(&new)
             },
         )
     }

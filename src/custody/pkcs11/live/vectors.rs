@@ -8,10 +8,11 @@ use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 
 use super::super::allowed::KeyUse;
 use super::super::fault::Fault;
+use super::super::generate::signing_template;
 use super::super::link::Linked;
 use super::super::resident::decrypt;
 use super::super::wrapping::gcm;
-use super::super::{KeyName, Scheme, Token, TokenKey, curve};
+use super::super::{KeyName, NewKey, Scheme, Token, TokenKey, curve};
 use super::{softhsm, support, tokens};
 use crate::custody::{CustodyError, ErrorKind, Sealed};
 use crate::facts::random_id;
@@ -83,26 +84,13 @@ impl Imported {
         let id = random_id("");
         let name = KeyName { label: format!("local-vault-trial-{id}"), id: Some(id.into_bytes()) };
         token.change(|linked| {
-            let params = curve::params(Algorithm::Ed25519, linked.link.profile.ed25519_params());
-            let mut template = vec![
+            let new = NewKey { name: name.clone(), algorithm: Algorithm::Ed25519 };
+            let mut template = signing_template(linked, &new);
+            template.extend([
                 Attribute::Class(ObjectClass::PRIVATE_KEY),
-                Attribute::KeyType(KeyType::EC_EDWARDS),
-                Attribute::Token(true),
-                Attribute::Label(name.label.clone().into_bytes()),
-                Attribute::Id(name.id.clone().unwrap_or_default()),
-                Attribute::EcParams(params),
+                Attribute::EcParams(curve::params(new.algorithm, linked.link.profile.ed25519_params())),
                 Attribute::Value(hex::decode(seed).unwrap()),
-                Attribute::Private(true),
-                Attribute::Sensitive(true),
-                Attribute::Extractable(false),
-                Attribute::Sign(true),
-                Attribute::Decrypt(false),
-                Attribute::Unwrap(false),
-                Attribute::Derive(false),
-            ];
-            if linked.link.profile.restricts_mechanisms() {
-                template.push(Attribute::AllowedMechanisms(vec![KeyUse::Sign(Algorithm::Ed25519).mechanism()]));
-            }
+            ]);
             Ok(linked.session.create_object(&template)?)
         })?;
         let key = TokenKey::new(token.clone(), name.clone(), PublicKey::from_hex(public).unwrap());
