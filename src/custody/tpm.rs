@@ -10,11 +10,14 @@
 //!
 //! Sources: TCG TPM 2.0 Library (Parts 1 to 3), by the section named where it matters.
 
+mod admin;
 mod config;
 mod durable;
+mod facts;
 mod fault;
 mod key_file;
 mod link;
+mod maker;
 mod measure;
 mod memory;
 mod mismatch;
@@ -23,6 +26,8 @@ mod parent;
 mod pcr;
 mod policy;
 mod policy_file;
+mod policy_key;
+mod recovery;
 mod released;
 mod resident;
 mod sealed;
@@ -30,15 +35,22 @@ mod sealed_file;
 mod secrets;
 mod session;
 mod tcti;
+mod trial;
 mod worker;
 mod wrapping;
 
+pub use admin::Predicted;
 pub use config::{Parent, TpmConfig};
+pub use facts::{Lockout, TpmFacts};
+pub use maker::{Maker, TpmKind};
 pub use pcr::Selection;
 pub use policy_file::SignedPolicy;
+pub use policy_key::PolicyKey;
+pub use recovery::RecoveryKey;
 pub use released::ReleasedKey;
 pub use resident::ResidentKey;
 pub use tcti::Tcti;
+pub use trial::Trial;
 pub use worker::Tpm;
 pub use wrapping::TpmWrappingKey;
 

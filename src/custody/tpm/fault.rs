@@ -99,15 +99,19 @@ impl Fault {
             _ => ErrorKind::Broken,
         };
         let (message, advice) = match kind {
-            ErrorKind::Away if self.is(&[Code::Lockout]) => {
-                ("the TPM is in lockout", "Nothing is tried meanwhile. `local-vault custody tpm status` tells until when.")
-            }
+            ErrorKind::Away if self.is(&[Code::Lockout]) => (
+                "the TPM is in lockout",
+                "Nothing is tried meanwhile. `local-vault custody tpm status` tells until when.",
+            ),
             ErrorKind::Away => ("the TPM does not answer", "Nothing was signed. It is looked for again by itself."),
-            ErrorKind::Refused => ("the TPM refuses to use this", "Nothing is tried again. Run: local-vault custody tpm status"),
-            ErrorKind::Unsupported => ("this TPM cannot do that", "It needs P-256, SHA-256 and AES-128-CFB."),
-            ErrorKind::Misconfigured => {
-                ("the TPM has no room for another NV index", "Run: local-vault custody tpm status, and evict what is not used.")
+            ErrorKind::Refused => {
+                ("the TPM refuses to use this", "Nothing is tried again. Run: local-vault custody tpm status")
             }
+            ErrorKind::Unsupported => ("this TPM cannot do that", "It needs P-256, SHA-256 and AES-128-CFB."),
+            ErrorKind::Misconfigured => (
+                "the TPM has no room for another NV index",
+                "Run: local-vault custody tpm status, and evict what is not used.",
+            ),
             _ => ("the TPM failed", "Run: local-vault custody selftest"),
         };
         self.or(kind, message, advice)

@@ -10,7 +10,13 @@ pub(super) struct KeyFile {
 
 impl KeyFile {
     pub(super) fn to_pem(&self) -> String {
-        format!("{} {} {} {}", self.empty_auth, self.parent, STANDARD.encode(&self.public), STANDARD.encode(&self.private))
+        format!(
+            "{} {} {} {}",
+            self.empty_auth,
+            self.parent,
+            STANDARD.encode(&self.public),
+            STANDARD.encode(&self.private)
+        )
     }
 
     pub(super) fn from_pem(text: &str) -> Result<Self, ()> {

@@ -71,16 +71,13 @@ impl Half {
             .build()
             .map_err(at("TPM2_NV_DefineSpace"))?;
         let auth = Auth::try_from(auth.as_slice()).map_err(at("TPM2_NV_DefineSpace"))?;
-        link.encrypted("TPM2_NV_DefineSpace", |context| {
-            context.nv_define_space(Provision::Owner, Some(auth), public)
-        })
+        link.encrypted("TPM2_NV_DefineSpace", |context| context.nv_define_space(Provision::Owner, Some(auth), public))
     }
 
     fn write(self, link: &mut Link, handle: NvIndexHandle, half: &[u8; 32]) -> Result<(), Fault> {
         let data = MaxNvBuffer::try_from(half.as_slice()).map_err(at("TPM2_NV_Write"))?;
-        let written = link.encrypted("TPM2_NV_Write", |context| {
-            context.nv_write(NvAuth::NvIndex(handle), handle, data, 0)
-        });
+        let written =
+            link.encrypted("TPM2_NV_Write", |context| context.nv_write(NvAuth::NvIndex(handle), handle, data, 0));
         let closed = link.context.tr_close(&mut handle.into()).map_err(at("TPM2_NV_Write"));
         if written.is_err() {
             let _ = self.destroy(link);
@@ -89,11 +86,7 @@ impl Half {
     }
 
     /// Reads the half. `None` where there is no such index any more.
-    pub(super) fn read(
-        self,
-        link: &mut Link,
-        reference: Reference,
-    ) -> Result<Option<Zeroizing<[u8; 32]>>, Fault> {
+    pub(super) fn read(self, link: &mut Link, reference: Reference) -> Result<Option<Zeroizing<[u8; 32]>>, Fault> {
         let Some(handle) = self.handle(link)? else { return Ok(None) };
         let needs = Needs { secret_answer: true, ..Needs::default() };
         let read = link.under_policy(reference, needs, "TPM2_NV_Read", |context| {
@@ -141,9 +134,9 @@ fn indices(link: &mut Link) -> Result<Vec<Half>, Fault> {
     const AT_A_TIME: u32 = 64;
     let (mut found, mut next) = (Vec::new(), FIRST);
     loop {
-        let told = link.context.execute_without_session(|context| {
-            context.get_capability(CapabilityType::Handles, next, AT_A_TIME)
-        });
+        let told = link
+            .context
+            .execute_without_session(|context| context.get_capability(CapabilityType::Handles, next, AT_A_TIME));
         let (CapabilityData::Handles(handles), more) = told.map_err(at("TPM2_GetCapability"))? else {
             return Err(odd("the TPM lists no handles").into());
         };

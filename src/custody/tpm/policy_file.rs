@@ -63,7 +63,10 @@ impl SignedPolicy {
         let mut policy = Self { generation, values, application, sealed: [0; 64], standing: [0; 64] };
         let sign = |reference| -> Result<[u8; 64], CustodyError> {
             let signed: Result<p256::ecdsa::Signature, _> = key.sign_prehash(&policy.to_sign(reference));
-            Ok(signed.map_err(|_| error(ErrorKind::Broken, "sign", "the policy key made no signature", MAKE))?.to_bytes().into())
+            Ok(signed
+                .map_err(|_| error(ErrorKind::Broken, "sign", "the policy key made no signature", MAKE))?
+                .to_bytes()
+                .into())
         };
         let both = (sign(policy.sealed_reference())?, sign(Reference::Standing)?);
         (policy.sealed, policy.standing) = both;
@@ -74,7 +77,12 @@ impl SignedPolicy {
     pub(super) fn verify(&self, key: &PublicKey, name: &str) -> Result<(), CustodyError> {
         let refused = || {
             let message = format!("{name} is not signed with the policy key");
-            error(ErrorKind::Broken, "policy", message, "Nothing of it is used. Sign it with the key whose public half is custody.tpm.policy_key.")
+            error(
+                ErrorKind::Broken,
+                "policy",
+                message,
+                "Nothing of it is used. Sign it with the key whose public half is custody.tpm.policy_key.",
+            )
         };
         let PublicKey::Es256(key) = key else { return Err(refused()) };
         [(self.sealed_reference(), self.sealed), (Reference::Standing, self.standing)].into_iter().try_for_each(
@@ -196,7 +204,8 @@ pub(super) fn approve(link: &mut Link, reference: Reference) -> Result<Approved,
         .collect();
     let pcrs = policies.iter().flat_map(|policy| policy.values(reference).into_keys());
     let now = Selection::of(pcrs).read(&mut link.context)?;
-    let holds = |policy: &&SignedPolicy| policy.values(reference).iter().all(|(pcr, value)| now.get(pcr) == Some(value));
+    let holds =
+        |policy: &&SignedPolicy| policy.values(reference).iter().all(|(pcr, value)| now.get(pcr) == Some(value));
     let Some(policy) = policies.iter().find(holds) else {
         return Err(mismatch::nothing_holds(&policies, reference, &now).into());
     };

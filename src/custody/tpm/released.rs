@@ -57,7 +57,12 @@ impl SigningKey for ReleasedKey {
     fn sign(&self, preimage: &Preimage) -> Result<Signature, CustodyError> {
         let seed = self.seed()?;
         let PublicKey::Ed25519(public) = &self.public else {
-            return Err(error(ErrorKind::Unsupported, "sign", "a sealed key is Ed25519", "This is a defect; report it."));
+            return Err(error(
+                ErrorKind::Unsupported,
+                "sign",
+                "a sealed key is Ed25519",
+                "This is a defect; report it.",
+            ));
         };
         // Made for each signature and wiped after it, so that nothing of the key lies outside locked memory.
         let expanded = ExpandedSecretKey::from(seed.expose());

@@ -64,7 +64,12 @@ impl ResidentKey {
             signed
         })?;
         fixed_size(&signature).ok_or_else(|| {
-            error(ErrorKind::Broken, "TPM2_Sign", "the TPM gave something that is no signature", "Take it out of service.")
+            error(
+                ErrorKind::Broken,
+                "TPM2_Sign",
+                "the TPM gave something that is no signature",
+                "Take it out of service.",
+            )
         })
     }
 }
@@ -73,9 +78,8 @@ impl ResidentKey {
 pub(super) fn create(link: &mut Link) -> Result<(KeyFile, PublicKey), Fault> {
     let (parent, policy, auth) = (link.parent()?, policy(link)?, link.pin()?);
     let template = template(digest(&policy)?).map_err(at("TPM2_Create"))?;
-    let made = link.encrypted("TPM2_Create", |context| {
-        context.create(parent, template, Some(auth), None, None, None)
-    })?;
+    let made =
+        link.encrypted("TPM2_Create", |context| context.create(parent, template, Some(auth), None, None, None))?;
     let public = public_half(&made.out_public).ok_or_else(unreadable)?;
     let marshalled = made.out_public.marshall().map_err(at("TPM2_Create"))?;
     let file = KeyFile {
@@ -112,7 +116,8 @@ fn loaded(link: &mut Link, number: u64, label: &str, expected: &PublicKey) -> Re
 fn read(path: &Path) -> Result<(Vec<u8>, Vec<u8>), CustodyError> {
     let bytes = durable::read(path)?;
     let file = std::str::from_utf8(&bytes).ok().and_then(|text| KeyFile::from_pem(text).ok());
-    let parts = file.and_then(|file| Some((unsized_part(&file.public)?.to_vec(), unsized_part(&file.private)?.to_vec())));
+    let parts =
+        file.and_then(|file| Some((unsized_part(&file.public)?.to_vec(), unsized_part(&file.private)?.to_vec())));
     parts.ok_or_else(|| {
         let message = format!("{} is no key of a TPM", path.display());
         error(ErrorKind::Broken, "parse", message, "It was changed or damaged. Restore it; nothing was made anew.")

@@ -109,9 +109,8 @@ fn seal_half(link: &mut Link, reference: Reference, half: &[u8; 32]) -> Result<(
     let (parent, auth, template) = (link.parent()?, link.pin()?, template(digest(&policy)?));
     let template = template.map_err(at("TPM2_Create"))?;
     let data = SensitiveData::try_from(half.as_slice()).map_err(at("TPM2_Create"))?;
-    let made = link.encrypted("TPM2_Create", |context| {
-        context.create(parent, template, Some(auth), Some(data), None, None)
-    })?;
+    let made =
+        link.encrypted("TPM2_Create", |context| context.create(parent, template, Some(auth), Some(data), None, None))?;
     let public = made.out_public.marshall().map_err(at("TPM2_Create"))?;
     Ok((public, made.out_private.value().to_vec()))
 }

@@ -32,9 +32,9 @@ impl Link {
         command: impl FnOnce(&mut Context) -> Result<T, tss_esapi::Error>,
     ) -> Result<T, Fault> {
         let session = self.start(SessionType::Hmac)?;
-        let done = self.with_attributes(session, true, true).and_then(|()| {
-            self.context.execute_with_session(Some(session), command).map_err(at(operation))
-        });
+        let done = self
+            .with_attributes(session, true, true)
+            .and_then(|()| self.context.execute_with_session(Some(session), command).map_err(at(operation)));
         self.flush(SessionHandle::from(session));
         done
     }

@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn what_does_not_print_back_is_refused() {
-        let others = ["swtpm:path=/run/tpm.sock", "swtpm", "swtpm:port=2321", "device", "tabrmd", "", "cmd:evil", "device:"];
+        let others =
+            ["swtpm:path=/run/tpm.sock", "swtpm", "swtpm:port=2321", "device", "tabrmd", "", "cmd:evil", "device:"];
         for text in others {
             assert_eq!(Tcti::parse(text).unwrap_err().kind, ErrorKind::Misconfigured, "{text}");
         }

@@ -43,7 +43,8 @@ impl Tpm {
     pub fn new(config: TpmConfig) -> Arc<Self> {
         let config = Arc::new(config);
         let (jobs, queue) = mpsc::channel();
-        let worker = Worker { config: config.clone(), memory: Arc::default(), link: None, since: Instant::now(), missed: None };
+        let worker =
+            Worker { config: config.clone(), memory: Arc::default(), link: None, since: Instant::now(), missed: None };
         let thread = thread::Builder::new().name("tpm".into());
         let worker = thread.spawn(move || worker.serve(&queue)).expect("a thread for the TPM");
         Arc::new(Self { config, jobs: Mutex::new(Some(jobs)), worker: Mutex::new(Some(worker)) })

@@ -53,7 +53,8 @@ impl TpmWrappingKey {
     fn half(&self, half: Half) -> Result<Zeroizing<[u8; 32]>, CustodyError> {
         let read = self.tpm.run(move |link: &mut Link| half.read(link, Reference::Standing))?;
         read.ok_or_else(|| {
-            let advice = "Its epoch was destroyed, or this is another TPM. What was sealed under it does not open again.";
+            let advice =
+                "Its epoch was destroyed, or this is another TPM. What was sealed under it does not open again.";
             error(ErrorKind::Broken, "TPM2_NV_Read", "the TPM has no half of this data key", advice)
         })
     }
