@@ -104,6 +104,12 @@ impl Swtpm {
         command.env("TPM2TOOLS_TCTI", self.tcti()).env("TPM2OPENSSL_TCTI", self.tcti()).env("TSS2_LOG", "all+NONE")
     }
 
+    /// Removes every object that is loaded: tools leave theirs behind where no resource manager stands between, and
+    /// there is room for three. It takes those of a program that is connected too.
+    pub(crate) fn flush(&self) {
+        self.tool("tpm2_flushcontext", &["--transient-object"]);
+    }
+
     /// Extends a PCR with the SHA-256 of a text.
     pub(crate) fn extend(&self, pcr: u32, text: &str) {
         use sha2::{Digest as _, Sha256};
@@ -170,7 +176,7 @@ fn state(folder: &Path) -> PathBuf {
 }
 
 /// A port that is free and whose successor is, so far.
-fn free_pair() -> u16 {
+pub(crate) fn free_pair() -> u16 {
     let random = || PORTS.start + (getrandom::u32().unwrap() % u32::from(PORTS.end - PORTS.start)) as u16;
     let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     std::iter::repeat_with(random).find(|&port| free(port) && free(port + 1)).unwrap()
