@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::swtpm::{Swtpm, free_pair};
+use super::swtpm::{Swtpm, free_pair};
 
 /// Command codes, TPM 2.0 Library part 2, section 6.5.2.
 pub(crate) const CREATE_PRIMARY: u32 = 0x131;
