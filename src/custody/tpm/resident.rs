@@ -17,7 +17,7 @@ use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
 
 use super::config::Parent;
 use super::fault::{Fault, at};
-use super::key_file::KeyFile;
+use super::key_file::{KeyFile, Kind};
 use super::link::Link;
 use super::policy::{self, Reference};
 use super::policy_file::{digest, policy_key_name};
@@ -83,6 +83,7 @@ pub(super) fn create(link: &mut Link) -> Result<(KeyFile, PublicKey), Fault> {
     let public = public_half(&made.out_public).ok_or_else(unreadable)?;
     let marshalled = made.out_public.marshall().map_err(at("TPM2_Create"))?;
     let file = KeyFile {
+        kind: Kind::Loadable,
         empty_auth: link.config.pin.is_none(),
         parent: parent_in_file(link.config.parent),
         public: sized(&marshalled),
@@ -115,13 +116,15 @@ fn loaded(link: &mut Link, number: u64, label: &str, expected: &PublicKey) -> Re
 /// TPMT_PUBLIC and the private part, without their sizes.
 fn read(path: &Path) -> Result<(Vec<u8>, Vec<u8>), CustodyError> {
     let bytes = durable::read(path)?;
-    let file = std::str::from_utf8(&bytes).ok().and_then(|text| KeyFile::from_pem(text).ok());
-    let parts =
-        file.and_then(|file| Some((unsized_part(&file.public)?.to_vec(), unsized_part(&file.private)?.to_vec())));
-    parts.ok_or_else(|| {
-        let message = format!("{} is no key of a TPM", path.display());
+    let refused = |why: String| {
+        let message = format!("{} is no key of a TPM: {why}", path.display());
         error(ErrorKind::Broken, "parse", message, "It was changed or damaged. Restore it; nothing was made anew.")
-    })
+    };
+    let file = KeyFile::from_pem(std::str::from_utf8(&bytes).unwrap_or_default()).map_err(|e| refused(e.to_string()))?;
+    match (file.kind, unsized_part(&file.public), unsized_part(&file.private)) {
+        (Kind::Loadable, Some(public), Some(private)) => Ok((public.to_vec(), private.to_vec())),
+        _ => Err(refused("it holds sealed data".to_owned())),
+    }
 }
 
 /// A TPM2B: its size in two bytes, and the content.
