@@ -120,7 +120,8 @@ fn read(path: &Path) -> Result<(Vec<u8>, Vec<u8>), CustodyError> {
         let message = format!("{} is no key of a TPM: {why}", path.display());
         error(ErrorKind::Broken, "parse", message, "It was changed or damaged. Restore it; nothing was made anew.")
     };
-    let file = KeyFile::from_pem(std::str::from_utf8(&bytes).unwrap_or_default()).map_err(|e| refused(e.to_string()))?;
+    let file =
+        KeyFile::from_pem(std::str::from_utf8(&bytes).unwrap_or_default()).map_err(|e| refused(e.to_string()))?;
     match (file.kind, unsized_part(&file.public), unsized_part(&file.private)) {
         (Kind::Loadable, Some(public), Some(private)) => Ok((public.to_vec(), private.to_vec())),
         _ => Err(refused("it holds sealed data".to_owned())),

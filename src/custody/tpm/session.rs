@@ -75,8 +75,21 @@ impl Link {
                 self.context.policy_auth_value(session).map_err(at("TPM2_PolicyAuthValue"))?;
             }
             let session = AuthSession::PolicySession(session);
-            self.with_attributes(session, false, needs.secret_answer)?;
-            self.context.execute_with_session(Some(session), &command).map_err(at(operation))
+            self.with_attributes(session, false, false)?;
+            // A session of its own: one that authorizes is keyed with the object's secret too, and that of an index
+            // nobody knows.
+            let encrypting = if needs.secret_answer { Some(self.start(SessionType::Hmac)?) } else { None };
+            let done = match encrypting {
+                Some(encrypting) => self.with_attributes(encrypting, false, true),
+                None => Ok(()),
+            };
+            let sessions = (Some(session), encrypting, None);
+            let done =
+                done.and_then(|()| self.context.execute_with_sessions(sessions, &command).map_err(at(operation)));
+            if let Some(encrypting) = encrypting {
+                self.flush(SessionHandle::from(encrypting));
+            }
+            done
         })();
         if done.is_err() {
             self.policy_session = None;
