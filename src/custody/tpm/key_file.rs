@@ -104,7 +104,7 @@ impl Kind {
 /// Reads the optional members, and gives whether the authorization value is empty.
 fn read_options<'a>(reader: &mut impl Reader<'a>) -> Result<bool, KeyFileError> {
     let (mut empty_auth, mut next) = (false, 0);
-    while reader.peek_tag()?.is_context_specific() {
+    while Tag::peek(reader)?.is_context_specific() {
         let member = AnyRef::decode(reader)?;
         let number = member.tag().number().value();
         if number < next || !member.tag().is_constructed() {
