@@ -3,6 +3,7 @@
 //! A service is handed a [`Signer`], a [`WrappingKey`] or a [`DataKey`] and cannot tell which device stands behind
 //! it. A backend's own types stay in its folder.
 
+mod attestation;
 pub mod conformance;
 mod data_key;
 mod error;
@@ -14,6 +15,7 @@ pub mod file;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
 
+pub use attestation::{Quoter, attest, quote};
 pub use data_key::{DataKey, ReleasedDataKey, Residence, Sealed};
 pub use error::{CustodyError, ErrorKind};
 pub use purpose::{Purpose, PurposeKey, SharedKey, one_key_one_purpose};
