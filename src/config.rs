@@ -3,13 +3,16 @@
 //! Where there is a config file, it has the last word on whom to trust and which keys to use: a variable or flag
 //! that contradicts it is an error and never an override. Without one, the published package's variables are enough.
 
+mod attestation;
 mod file;
 mod published;
 mod reader;
+mod security;
 mod settings;
 #[cfg(feature = "pkcs11")]
 mod token;
 
+pub use attestation::{AkAlgorithm, AttestationSettings, QuoteSettings};
 pub use file::EXAMPLE;
 pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};
 #[cfg(feature = "pkcs11")]

@@ -3,6 +3,7 @@
 //! A service is handed a [`Signer`], a [`WrappingKey`] or a [`DataKey`] and cannot tell which device stands behind
 //! it. A backend's own types stay in its folder.
 
+mod attestation;
 pub mod conformance;
 mod data_key;
 mod error;
@@ -18,6 +19,7 @@ pub mod pkcs11;
 #[cfg(feature = "tpm")]
 pub mod tpm;
 
+pub use attestation::{Quoter, attest, quote};
 pub use data_key::{DataKey, ReleasedDataKey, Residence, Sealed};
 pub use error::{CustodyError, ErrorKind};
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]

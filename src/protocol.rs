@@ -3,11 +3,13 @@
 //! The contracts are written down in `docs/protocol.md`; section numbers in this room's comments are its.
 
 pub mod ack;
+pub mod attestation;
 pub mod bundle;
 pub mod envelope;
 pub mod epoch_record;
 pub mod json;
 pub mod source;
+pub mod tpm;
 pub mod witness;
 
 mod domain;

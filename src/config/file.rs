@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use super::attestation::{self, FileAttestation};
 use super::reader::{Problems, Section};
 use super::settings::{Backend, KeyPlace, KeySetting};
 #[cfg(feature = "pkcs11")]
@@ -28,6 +29,7 @@ pub(super) struct FileConfig {
     pub(super) parallel: Option<usize>,
     pub(super) idle_sleep: Option<f64>,
     pub(super) custody: FileCustody,
+    pub(super) attestation: FileAttestation,
 }
 
 /// Its `[custody]`.
@@ -73,6 +75,7 @@ impl FileConfig {
         relay.end();
 
         config.custody = custody(whole.section("custody"), folder);
+        config.attestation = attestation::read(whole.section("attestation"), folder);
         whole.end();
         config
     }

@@ -12,7 +12,10 @@ use crate::custody::PinSource;
 use crate::custody::pkcs11::{KeyName, TokenName};
 
 /// What SIGNING_PROVIDER may be in this build.
-const PROVIDERS: &str = if cfg!(feature = "pkcs11") { "software or pkcs11" } else { "software" };
+const PROVIDERS: &str = if cfg!(feature = "pkcs11") { "software, pkcs11 or pkcs11+tpm2" } else { "software" };
+
+/// A key in a token, and a TPM's quote beside it.
+pub(super) const PKCS11_TPM2: &str = "pkcs11+tpm2";
 
 impl Sources<'_> {
     /// Settings that ask for more than there is stop the start, and are never served by something weaker (I4). Where
@@ -22,15 +25,12 @@ impl Sources<'_> {
             None => {}
             Some("software") if !has_file || backend == Backend::File => {}
             #[cfg(feature = "pkcs11")]
-            Some("pkcs11") if !has_file || backend == Backend::Pkcs11 => {}
+            Some("pkcs11" | PKCS11_TPM2) if !has_file || backend == Backend::Pkcs11 => {}
             #[cfg(feature = "pkcs11")]
-            Some("software" | "pkcs11") => {
+            Some("software" | "pkcs11" | PKCS11_TPM2) => {
                 self.problem(format!("{PREFIX}SIGNING_PROVIDER contradicts custody.backend in the config file"));
             }
             Some(_) => self.problem(format!("{PREFIX}SIGNING_PROVIDER must be {PROVIDERS}")),
-        }
-        if self.variable("ASSURANCE").is_some_and(|asked| asked != "L0") {
-            self.problem(format!("{PREFIX}ASSURANCE asks for more than L0, and this version attests no device"));
         }
     }
 
@@ -42,7 +42,7 @@ impl Sources<'_> {
             self.token_is_the_files(file);
             return (file.token.clone(), None);
         }
-        if self.variable("SIGNING_PROVIDER").as_deref() != Some("pkcs11") {
+        if !matches!(self.variable("SIGNING_PROVIDER").as_deref(), Some("pkcs11" | PKCS11_TPM2)) {
             return (None, None);
         }
         let needed = |name: &str| {

@@ -3,6 +3,7 @@ use std::ffi::OsStr;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use super::attestation::AttestationSettings;
 use super::file::{FileConfig, FileCustody};
 use super::reader::Problems;
 #[cfg(feature = "pkcs11")]
@@ -34,6 +35,8 @@ pub struct Settings {
     pub relay: RelaySettings,
     /// Which keys.
     pub custody: CustodySettings,
+    /// What has to be shown of the relay key's custody, and to whom.
+    pub attestation: AttestationSettings,
 }
 
 /// How to reach the receiver.
@@ -205,17 +208,26 @@ impl Sources<'_> {
     /// The file that was named, or the first that exists of the usual ones.
     fn config_file(&self) -> Option<PathBuf> {
         let named = self.flags.config.clone().or_else(|| self.variable("CONFIG").map(PathBuf::from));
-        let home = || (self.environment)("HOME").ok().flatten();
-        let folder =
-            || self.variable("CONFIG_DIR").or_else(|| home().map(|home| format!("{home}/.attesto/local-vault")));
         named.or_else(|| {
             let usual = [
-                folder().map(|f| Path::new(&f).join("local-vault.toml")),
+                self.config_folder().map(|folder| folder.join("local-vault.toml")),
                 Some("/etc/attesto/local-vault.toml".into()),
             ];
             // One that cannot be looked at may be there; reading it then says why it cannot be (I4).
             usual.into_iter().flatten().find(|path| path.try_exists().unwrap_or(true))
         })
+    }
+
+    /// Where the published package keeps its configuration.
+    pub(super) fn config_folder(&self) -> Option<PathBuf> {
+        let home = || (self.environment)("HOME").ok().flatten();
+        let folder = self.variable("CONFIG_DIR").or_else(|| home().map(|home| format!("{home}/.attesto/local-vault")));
+        folder.map(PathBuf::from)
+    }
+
+    /// A variable that is not ours.
+    pub(super) fn foreign_variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name).ok().flatten().filter(|value| !value.is_empty())
     }
 
     fn merge(&self, config_file: Option<PathBuf>, file: FileConfig) -> Settings {
@@ -250,6 +262,7 @@ impl Sources<'_> {
                 parallel: file.parallel.unwrap_or(PARALLEL),
                 idle_sleep: self.idle_sleep(file.idle_sleep),
             },
+            attestation: self.attestation(file.attestation, config_file.as_deref()),
             custody: self.custody(file.custody, config_file.is_some()),
             config_file,
         }
@@ -349,7 +362,7 @@ impl Sources<'_> {
     }
 
     /// Neither value is repeated: somebody may have written a password into a URL.
-    fn same<T: PartialEq>(&self, name: &str, key: &str, given: &T, configured: &T) {
+    pub(super) fn same<T: PartialEq>(&self, name: &str, key: &str, given: &T, configured: &T) {
         if given != configured {
             self.problem(format!("{PREFIX}{name}, or its flag, contradicts {key} in the config file"));
         }

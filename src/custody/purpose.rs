@@ -8,7 +8,7 @@ use crate::protocol::{Algorithm, Domain, Preimage, PublicKey, Signature};
 pub enum Purpose {
     /// Our own records: epochs, and what comes after them.
     Record,
-    /// The relay envelope.
+    /// The relay envelope, and the record of this key's custody.
     Relay,
     /// Source attestations.
     Source,
@@ -31,7 +31,7 @@ impl Purpose {
         matches!(
             (self, domain),
             (Self::Record, Domain::Epoch)
-                | (Self::Relay, Domain::Relay)
+                | (Self::Relay, Domain::Relay | Domain::Attestation)
                 | (Self::Source, Domain::Source)
                 | (Self::Witness, Domain::Witness | Domain::Fork)
                 | (_, Domain::SelfTest)

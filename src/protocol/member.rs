@@ -3,6 +3,9 @@
 //! A reader takes the members it knows, builds the typed value, and compares what that value writes with what it
 //! was given. So a member too many, another protocol or a time in another notation is refused without a check each.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::json::{Object, Value};
 use crate::facts::{Digest, Timestamp};
 
@@ -30,6 +33,15 @@ pub(super) fn object<'a>(object: &'a Object, member: &str) -> Result<&'a Object,
     object.get_object(member).ok_or_else(|| MemberError::new(member))
 }
 
+/// Reads a member that is an object; what is wrong in it is named from the outside.
+pub(super) fn within<T>(
+    member: &str,
+    of: &Object,
+    read: impl FnOnce(&Object) -> Result<T, MemberError>,
+) -> Result<T, MemberError> {
+    read(object(of, member)?).map_err(|error| MemberError(format!("{member}.{}", error.0)))
+}
+
 /// A member that is text or null.
 pub(super) fn nullable_text(object: &Object, member: &str) -> Result<Option<String>, MemberError> {
     match object.get(member) {
@@ -54,6 +66,16 @@ pub(super) fn time(object: &Object, member: &str) -> Result<Timestamp, MemberErr
 /// A member whose text stands for something that `read` knows.
 pub(super) fn named<T>(object: &Object, member: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, MemberError> {
     object.get_str(member).and_then(read).ok_or_else(|| MemberError::new(member))
+}
+
+/// Bytes in padded base64 of the standard alphabet (RFC 4648).
+pub(super) fn base64(object: &Object, member: &str) -> Result<Vec<u8>, MemberError> {
+    named(object, member, |text| STANDARD.decode(text).ok())
+}
+
+/// As [`base64`] reads it.
+pub(super) fn to_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
 }
 
 /// Refuses the first member in which `given` is not `written`.
