@@ -7,6 +7,8 @@ mod attestation;
 pub mod conformance;
 mod data_key;
 mod error;
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
+mod pin;
 mod purpose;
 mod signer;
 mod wrapping;
@@ -14,13 +16,17 @@ mod wrapping;
 pub mod file;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
+#[cfg(feature = "tpm")]
+pub mod tpm;
 
 pub use attestation::{Quoter, attest, quote};
 pub use data_key::{DataKey, ReleasedDataKey, Residence, Sealed};
 pub use error::{CustodyError, ErrorKind};
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
+pub use pin::PinSource;
 pub use purpose::{Purpose, PurposeKey, SharedKey, one_key_one_purpose};
 pub use signer::{SignError, Signer, SignerConfig};
-pub use wrapping::{WrappedKey, WrappingKey};
+pub use wrapping::{EpochKeys, WrappedKey, WrappingKey};
 
 use std::fmt;
 use std::sync::Arc;
@@ -65,6 +71,11 @@ pub trait SigningKey: Send + Sync + fmt::Debug {
     /// Signs the bytes of `preimage`. **The caller hashes nothing**: an Ed25519 key signs the bytes themselves, an
     /// ES256 key hashes them with SHA-256 first. The signature is R||S, or r||s of fixed size with a low s.
     fn sign(&self, preimage: &Preimage) -> Result<Signature, CustodyError>;
+
+    /// Whether the key is there and fit, as far as that was not looked at when it was loaded. Blocking.
+    fn check(&self) -> Result<(), CustodyError> {
+        Ok(())
+    }
 
     /// Which algorithm the key is for.
     fn algorithm(&self) -> Algorithm {

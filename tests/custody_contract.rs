@@ -16,6 +16,9 @@ mod purpose;
 mod released;
 #[path = "custody_contract/signer.rs"]
 mod signer;
+#[cfg(feature = "tpm")]
+#[path = "custody_contract/tpm.rs"]
+mod tpm;
 
 use local_vault::custody::conformance::{KeyKind, Subject};
 use local_vault::custody::{ErrorKind, Residence, SharedSigningKey};
@@ -42,6 +45,8 @@ const BACKENDS: &[Backend] = &[
     Backend { name: "softhsm", subject: pkcs11::softhsm, must: &[ED25519, ES256, RELEASED, RESIDENT] },
     #[cfg(feature = "pkcs11")]
     Backend { name: "named", subject: pkcs11::named, must: &[] },
+    #[cfg(feature = "tpm")]
+    Backend { name: "swtpm", subject: tpm::swtpm, must: &[ED25519, ES256, RELEASED] },
 ];
 
 /// Keys of one backend; those of a token are destroyed with this.

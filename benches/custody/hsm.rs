@@ -9,7 +9,8 @@ use std::sync::Arc;
 use cryptoki::context::Pkcs11;
 use cryptoki::object::{Attribute, ObjectHandle};
 use cryptoki::session::Session;
-use local_vault::custody::pkcs11::{KeyName, NewKey, PinSource, Token, TokenConfig, TokenKey, TokenName};
+use local_vault::custody::PinSource;
+use local_vault::custody::pkcs11::{KeyName, NewKey, Token, TokenConfig, TokenKey, TokenName};
 use local_vault::protocol::Algorithm;
 use tempfile::TempDir;
 

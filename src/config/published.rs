@@ -8,7 +8,8 @@ use super::{
     token::{TokenSettings, Wrapping},
 };
 #[cfg(feature = "pkcs11")]
-use crate::custody::pkcs11::{KeyName, PinSource, TokenName};
+use crate::custody::PinSource;
+use crate::custody::pkcs11::{KeyName, TokenName};
 
 /// What SIGNING_PROVIDER may be in this build.
 const PROVIDERS: &str = if cfg!(feature = "pkcs11") { "software, pkcs11 or pkcs11+tpm2" } else { "software" };

@@ -2,7 +2,8 @@ use std::path::{Path, PathBuf};
 
 use super::reader::Section;
 use super::settings::{Backend, KeyPlace};
-use crate::custody::pkcs11::{KeyName, PinSource, TokenName};
+use crate::custody::PinSource;
+use crate::custody::pkcs11::{KeyName, TokenName};
 use crate::protocol::PublicKey;
 
 /// A PKCS#11 token, and the key in it that opens the spool.

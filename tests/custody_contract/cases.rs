@@ -35,6 +35,8 @@ macro_rules! keeps_to_every_case {
 keeps_to_every_case!(file);
 #[cfg(feature = "pkcs11")]
 keeps_to_every_case!(softhsm, named);
+#[cfg(feature = "tpm")]
+keeps_to_every_case!(swtpm);
 
 fn run(backend: &str, kind: KeyKind) {
     let backend = BACKENDS.iter().find(|b| b.name == backend).unwrap();

@@ -3,8 +3,9 @@ mod token;
 
 use std::sync::{Arc, OnceLock};
 
+use local_vault::custody::PinSource;
 use local_vault::custody::conformance::Subject;
-use local_vault::custody::pkcs11::{PinSource, Token, TokenConfig, TokenName, Trial};
+use local_vault::custody::pkcs11::{Token, TokenConfig, TokenName, Trial};
 
 use token::TestToken;
 

@@ -23,7 +23,7 @@ fn list(place: &Place) -> Command {
 #[track_caller]
 fn unreadable(place: &Place, command: &mut Command, source: &str, why: &str) {
     let tries = place.calls("C_Login");
-    Done::of(command).fails(78, &format!("the PIN cannot be read from {source}: {why} (pkcs11: pin)"), ADVICE);
+    Done::of(command).fails(78, &format!("the PIN cannot be read from {source}: {why} (custody: pin)"), ADVICE);
     assert_eq!(place.calls("C_Login"), tries);
 }
 

@@ -34,6 +34,17 @@ impl FileKey {
     }
 }
 
+#[cfg(feature = "tpm")]
+impl FileKey {
+    /// The P-256 key itself, for the one that signs policies of a TPM, which is no key of ours.
+    pub(in crate::custody) fn into_p256(self) -> Option<Box<p256::ecdsa::SigningKey>> {
+        match self.private {
+            Private::Ed25519(_) => None,
+            Private::Es256(key) => Some(key),
+        }
+    }
+}
+
 impl SigningKey for FileKey {
     fn public_key(&self) -> &PublicKey {
         &self.public

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::pin::PinSource;
+use crate::custody::PinSource;
 
 /// Which token, through which module, and what opens it.
 #[derive(Debug, Clone)]

@@ -4,10 +4,9 @@ use cryptoki::types::RawAuthPin;
 
 use super::error;
 use super::fault::{Fault, device_error, means_gone};
-use super::pin::PinSource;
 use super::pin_memory::{PinMemory, Remembered};
 use super::token_info::TokenInfo;
-use crate::custody::{CustodyError, ErrorKind};
+use crate::custody::{CustodyError, ErrorKind, PinSource};
 use crate::facts::SecretBytes;
 
 /// What a token tells of the tries that are left for its PIN. PKCS#11 has no number for them.

@@ -14,11 +14,10 @@ use super::fault::{Fault, device_error, kind, means_gone};
 use super::link::{Link, Linked, find};
 use super::login::{Login, PinState};
 use super::module::{Links, Module};
-use super::pin::PinSource;
 use super::pin_memory::{PinMemory, Remembered};
 use super::profile::Profile;
 use super::token_info::TokenInfo;
-use crate::custody::{CustodyError, ErrorKind};
+use crate::custody::{CustodyError, ErrorKind, PinSource};
 use crate::facts::{Digest, SecretBytes};
 
 /// A token, whether it is there or not. It is looked for and logged in to when it is first asked for something, and

@@ -11,9 +11,10 @@ use cryptoki::mechanism::MechanismType;
 use cryptoki::object::{Attribute, KeyType, ObjectClass};
 use cryptoki::session::UserType;
 use cryptoki::types::AuthPin;
+use local_vault::custody::PinSource;
 use local_vault::custody::file::FileKey;
 use local_vault::custody::pkcs11::{
-    KeyName, NewKey, NewWrappingKey, PinSource, Scheme, Token, TokenConfig, TokenKey, TokenName, TokenWrappingKey,
+    KeyName, NewKey, NewWrappingKey, Scheme, Token, TokenConfig, TokenKey, TokenName, TokenWrappingKey,
 };
 use local_vault::custody::{CustodyError, ErrorKind, SigningKey as _};
 use local_vault::protocol::Algorithm;

@@ -1,3 +1,5 @@
+mod prompt;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
@@ -10,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::{error, prompt};
-use crate::custody::file::{read_credential_file, read_secret_file};
-use crate::custody::{CustodyError, ErrorKind};
+use super::file::{read_credential_file, read_secret_file};
+use super::{CustodyError, ErrorKind};
 use crate::facts::SecretBytes;
 
 /// Where a PIN comes from. A source that cannot be read is an error, and never an empty PIN.
@@ -48,9 +49,9 @@ impl PinSource {
         }
     }
 
-    /// Reads the PIN, without the end of its line. Blocks on the file, the program or the person. `token` is what a
+    /// Reads the PIN, without the end of its line. Blocks on the file, the program or the person. `device` is what a
     /// person is asked about.
-    pub(super) fn read(&self, token: &str) -> Result<SecretBytes, CustodyError> {
+    pub(in crate::custody) fn read(&self, device: &str) -> Result<SecretBytes, CustodyError> {
         let read = match self {
             Self::Command(words) => run(words)?,
             Self::Credential(name) => read_credential(name)?,
@@ -60,7 +61,7 @@ impl PinSource {
             }
             Self::File(path) => read_secret_file(path)?,
             Self::Prompt => {
-                let typed = prompt::ask(&format!("PIN of {token}: "), LONGEST);
+                let typed = prompt::ask(&format!("PIN of {device}: "), LONGEST);
                 let mut typed = typed.map_err(|e| self.unreadable(&e.to_string()))?;
                 SecretBytes::new(std::mem::take(&mut *typed))
             }
@@ -77,7 +78,7 @@ impl PinSource {
 
     /// What tells this source from the one it was before: a refused PIN is not tried again until this changes. A
     /// secret has no part in it, since this is written down. `None`: somebody types it anew each time.
-    pub(super) fn identity(&self) -> Result<Option<String>, CustodyError> {
+    pub(in crate::custody) fn identity(&self) -> Result<Option<String>, CustodyError> {
         match self {
             Self::File(path) => {
                 // Whichever folder a process runs in, it is the same file.
@@ -96,7 +97,7 @@ impl PinSource {
     }
 
     /// How the operator has a new PIN tried after one was refused.
-    pub(super) fn after_refusal(&self) -> String {
+    pub(in crate::custody) fn after_refusal(&self) -> String {
         match self {
             Self::File(path) => format!("Check {}; it will not be tried again until that changes.", path.display()),
             Self::Prompt => "Check the PIN before you try again.".into(),
@@ -109,7 +110,8 @@ impl PinSource {
 
     fn unreadable(&self, why: &str) -> CustodyError {
         let message = format!("the PIN cannot be read from {}: {why}", self.name());
-        error(ErrorKind::Misconfigured, "pin", message, "No PIN was tried. Mend the source, or name another one.")
+        let advice = "No PIN was tried. Mend the source, or name another one.";
+        CustodyError::new(ErrorKind::Misconfigured, "custody", "pin", message, advice)
     }
 }
 

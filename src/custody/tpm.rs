@@ -1,0 +1,76 @@
+//! Custody in a TPM 2.0.
+//!
+//! A P-256 key is resident: it signs in the TPM and never leaves. **A TPM cannot sign Ed25519**, so that such a key is
+//! a seed sealed under a policy, released to locked memory while it is used. Each sealed secret and each epoch has one
+//! half in an NV index, so that it can be destroyed in the device.
+//!
+//! Every object is a child of one parent key without dictionary-attack protection, whose Name is pinned. Policies are
+//! the operator's: PCR values that the policy key signed (TPM2_PolicyAuthorize), so that an update needs a file and no
+//! new key.
+//!
+//! Sources: TCG TPM 2.0 Library (Parts 1 to 3), by the section named where it matters.
+
+mod admin;
+mod config;
+mod durable;
+mod facts;
+mod fault;
+mod key_file;
+mod link;
+mod maker;
+mod measure;
+mod memory;
+mod mismatch;
+mod nv;
+mod parent;
+mod pcr;
+mod policy;
+mod policy_file;
+mod policy_key;
+mod recovery;
+mod released;
+mod resident;
+mod sealed;
+mod sealed_file;
+mod secrets;
+mod session;
+mod tcti;
+mod trial;
+mod worker;
+mod wrapping;
+
+pub use admin::Predicted;
+pub use config::{Parent, TpmConfig};
+pub use facts::{Lockout, TpmFacts};
+pub use maker::{Maker, TpmKind};
+pub use pcr::Selection;
+pub use policy_file::SignedPolicy;
+pub use policy_key::PolicyKey;
+pub use recovery::RecoveryKey;
+pub use released::ReleasedKey;
+pub use resident::ResidentKey;
+pub use tcti::Tcti;
+pub use trial::Trial;
+pub use worker::Tpm;
+pub use wrapping::TpmWrappingKey;
+
+use super::{CustodyError, ErrorKind};
+
+const BACKEND: &str = "tpm";
+
+fn error(
+    kind: ErrorKind,
+    operation: &'static str,
+    message: impl Into<String>,
+    advice: impl Into<String>,
+) -> CustodyError {
+    CustodyError::new(kind, BACKEND, operation, message, advice)
+}
+
+/// Random bytes of the kernel. The TPM's own are not needed for them, and pass over the bus.
+fn random<const N: usize>() -> Result<zeroize::Zeroizing<[u8; N]>, CustodyError> {
+    let mut bytes = zeroize::Zeroizing::new([0; N]);
+    let no_luck = |_| error(ErrorKind::Broken, "random", "the kernel gave no randomness", "Start again later.");
+    getrandom::fill(bytes.as_mut()).map_err(no_luck)?;
+    Ok(bytes)
+}

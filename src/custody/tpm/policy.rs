@@ -1,0 +1,59 @@
+//! Policy digests, computed apart from any TPM (Part 3, sections on TPM2_PolicyPCR, TPM2_PolicyAuthorize and
+//! TPM2_PolicyAuthValue), so that a policy can be signed where there is none.
+
+use sha2::{Digest as _, Sha256};
+
+use super::pcr::{Selection, Value, Values, composite};
+
+/// What a policy reference says a policy may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reference {
+    /// Secrets that were sealed in this generation. A re-seal begins the next one, for which no earlier policy counts.
+    Sealed { generation: u32 },
+    /// What cannot be sealed anew: resident keys, and the halves of epochs. Every policy that was ever signed counts.
+    Standing,
+}
+
+impl Reference {
+    /// The bytes that are signed with a policy.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Sealed { generation } => format!("local-vault.sealed.{generation}").into_bytes(),
+            Self::Standing => b"local-vault.standing".to_vec(),
+        }
+    }
+}
+
+const EMPTY: Value = [0; 32];
+const POLICY_PCR: [u8; 4] = [0, 0, 0x01, 0x7f];
+const POLICY_AUTHORIZE: [u8; 4] = [0, 0, 0x01, 0x6a];
+const POLICY_AUTH_VALUE: [u8; 4] = [0, 0, 0x01, 0x6b];
+
+/// The PCRs have these values.
+pub(super) fn pcr(values: &Values) -> Value {
+    let selection = Selection::of(values.keys().copied()).marshalled();
+    extend(&EMPTY, &[&POLICY_PCR, &selection, &composite(values)])
+}
+
+/// A policy that the key of this Name has signed with this reference.
+pub(super) fn authorize(key_name: &[u8], reference: Reference) -> Value {
+    // Whatever was asserted before is replaced; the reference is hashed in a step of its own.
+    let key = extend(&EMPTY, &[&POLICY_AUTHORIZE, key_name]);
+    extend(&key, &[&reference.to_bytes()])
+}
+
+/// And who asks knows the object's secret.
+pub(super) fn auth_value(policy: &Value) -> Value {
+    extend(policy, &[&POLICY_AUTH_VALUE])
+}
+
+/// What the policy key signs so that TPM2_PolicyAuthorize takes `approved` with `reference`.
+pub(super) fn to_sign(approved: &Value, reference: Reference) -> Value {
+    extend(approved, &[&reference.to_bytes()])
+}
+
+fn extend(before: &Value, parts: &[&[u8]]) -> Value {
+    let mut hash = Sha256::new_with_prefix(before);
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
+}

@@ -1,0 +1,80 @@
+use std::path::{Path, PathBuf};
+
+use super::sealed::SealedSecret;
+use super::{durable, error};
+use crate::custody::{CustodyError, ErrorKind};
+use crate::protocol::PublicKey;
+use crate::protocol::json::{self, Object};
+
+/// A sealed secret with its name, as it lies in the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SealedFile {
+    pub(super) content: Content,
+    pub(super) secret: SealedSecret,
+}
+
+/// What a secret is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Content {
+    /// The seed of the Ed25519 key with this public half.
+    Seed(PublicKey),
+    /// What data keys are wrapped with, besides the half of each epoch.
+    Wrapping,
+}
+
+const EXTENSION: &str = "sealed.json";
+
+impl SealedFile {
+    pub(super) fn path(folder: &Path, label: &str) -> PathBuf {
+        folder.join(format!("{label}.{EXTENSION}"))
+    }
+
+    pub(super) fn read(folder: &Path, label: &str) -> Result<Self, CustodyError> {
+        let path = Self::path(folder, label);
+        let bytes = durable::read(&path)?;
+        let file = json::parse(&bytes).ok().and_then(|object| Self::from_object(&object));
+        file.ok_or_else(|| {
+            let message = format!("{} does not read", path.display());
+            error(ErrorKind::Broken, "read", message, "It was changed or damaged. Restore it; nothing was made anew.")
+        })
+    }
+
+    /// The labels of all sealed secrets in the folder, in order.
+    pub(super) fn labels(folder: &Path) -> Result<Vec<String>, CustodyError> {
+        let listed = match std::fs::read_dir(folder) {
+            Ok(listed) => listed,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(durable::failed("read", folder, &e)),
+        };
+        let mut labels = Vec::new();
+        for entry in listed {
+            let name = entry.map_err(|e| durable::failed("read", folder, &e))?.file_name();
+            let label = name.to_str().and_then(|name| name.strip_suffix(EXTENSION)?.strip_suffix('.'));
+            labels.extend(label.map(str::to_owned));
+        }
+        labels.sort();
+        Ok(labels)
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        self.to_object().to_canonical()
+    }
+
+    fn to_object(&self) -> Object {
+        let object = Object::new().with("version", 1u32).with("secret", self.secret.to_object());
+        match &self.content {
+            Content::Seed(public) => object.with("kind", "ed25519-seed").with("public_key", public.to_hex()),
+            Content::Wrapping => object.with("kind", "wrapping"),
+        }
+    }
+
+    fn from_object(object: &Object) -> Option<Self> {
+        let content = match object.get_str("kind")? {
+            "ed25519-seed" => Content::Seed(PublicKey::from_hex(object.get_str("public_key")?).ok()?),
+            "wrapping" => Content::Wrapping,
+            _ => return None,
+        };
+        let file = Self { content, secret: SealedSecret::from_object(object.get_object("secret")?)? };
+        (file.to_object() == *object).then_some(file)
+    }
+}

@@ -1,0 +1,97 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::fault::Fault;
+use super::link::Link;
+use super::policy_file::{self, SignedPolicy};
+use super::sealed_file::SealedFile;
+use super::worker::Tpm;
+use super::{error, measure, mismatch};
+use crate::custody::{CustodyError, ErrorKind};
+use crate::facts::LockedKey;
+
+/// Secrets by the labels of their files.
+pub(super) type Secrets = HashMap<String, Arc<LockedKey>>;
+
+impl Tpm {
+    /// The secret of this label, released by the TPM. Blocks.
+    pub(super) fn secret(&self, label: &str) -> Result<Arc<LockedKey>, CustodyError> {
+        let label = label.to_owned();
+        self.run(move |link| secret(link, &label))
+    }
+}
+
+/// Where what runs here is measured, everything is released at once and the PCR is capped behind it, so that nothing
+/// that runs later is given anything.
+fn secret(link: &mut Link, label: &str) -> Result<Arc<LockedKey>, Fault> {
+    if let Some(secrets) = link.memory.released() {
+        return Ok(secrets.get(label).cloned().ok_or_else(|| came_later(label))?);
+    }
+    let file = SealedFile::read(&link.config.folder, label)?;
+    let generation = file.secret.generation();
+    let policies = policy_file::in_folder(link)?;
+    if policies.iter().any(|policy| policy.generation == generation && policy.application.is_some()) {
+        let secrets = release_all(link, &policies)?;
+        let secret = secrets.get(label).cloned().ok_or_else(|| came_later(label))?;
+        link.memory.keep(secrets);
+        return Ok(secret);
+    }
+    open(link, &file)
+}
+
+fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fault> {
+    let digest = measure::digest(&link.config, None)?;
+    let applications: Vec<_> = policies.iter().filter_map(|policy| policy.application.as_ref()).collect();
+    let mut measured = None;
+    for application in &applications {
+        let now = measure::read(link, application.pcr)?;
+        if now == application.base && digest == application.digest {
+            measured = Some((*application).clone());
+        }
+    }
+    let Some(application) = measured else {
+        return Err(why_not_measured(link, &applications, &digest)?.into());
+    };
+    // Asked for now: a person may take a while, and the PCR stays open for as long.
+    link.pin()?;
+    measure::extend(link, application.pcr, &application.digest)?;
+    let labels = SealedFile::labels(&link.config.folder)?;
+    let released: Result<Secrets, Fault> = labels
+        .into_iter()
+        .map(|label| {
+            let file = SealedFile::read(&link.config.folder, &label)?;
+            Ok((label, open(link, &file)?))
+        })
+        .collect();
+    // Whatever came of it: nobody after us is given anything before the next boot.
+    measure::extend(link, application.pcr, &measure::CAP)?;
+    link.approved.clear();
+    released
+}
+
+fn why_not_measured(
+    link: &mut Link,
+    applications: &[&policy_file::Application],
+    digest: &super::pcr::Value,
+) -> Result<CustodyError, Fault> {
+    for application in applications {
+        if measure::read(link, application.pcr)? == application.base {
+            debug_assert_ne!(application.digest, *digest);
+            let message = "this executable or its configuration is not the one that was signed".to_owned();
+            let advice = "Have this one signed: local-vault custody policy sign; or start the one that was.";
+            return Ok(error(ErrorKind::Refused, "TPM2_PCR_Extend", message, advice));
+        }
+    }
+    let pcr = applications.first().map_or(0, |application| application.pcr);
+    Ok(mismatch::capped(pcr))
+}
+
+fn open(link: &mut Link, file: &SealedFile) -> Result<Arc<LockedKey>, Fault> {
+    let mut secret = file.secret.open(link)?;
+    Ok(Arc::new(LockedKey::new(&mut secret)))
+}
+
+fn came_later(label: &str) -> CustodyError {
+    let message = format!("{label:?} was not there when secrets were released");
+    error(ErrorKind::Refused, "TPM2_Unseal", message, "Secrets are released once a boot. Restart the machine.")
+}

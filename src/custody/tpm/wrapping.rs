@@ -1,0 +1,143 @@
+use std::fmt;
+use std::sync::Arc;
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::fault::Fault;
+use super::link::Link;
+use super::nv::Half;
+use super::policy::Reference;
+use super::worker::Tpm;
+use super::{error, random};
+use crate::custody::{
+    CustodyError, DataKey, EpochKeys, ErrorKind, Protection, ReleasedDataKey, WrappedKey, WrappingKey,
+};
+use crate::facts::LockedKey;
+
+/// Wraps data keys with a secret that the TPM releases under a policy, and for each of them with a half of its own in
+/// an NV index, so that an epoch is destroyed in the TPM and its wrapped key then opens nothing.
+#[derive(Clone)]
+pub struct TpmWrappingKey {
+    tpm: Arc<Tpm>,
+    secret: Arc<LockedKey>,
+    key_id: String,
+}
+
+const KEY_ID: &[u8] = b"local-vault.tpm.key-id.v1";
+const WRAP: &[u8] = b"local-vault.tpm.wrap.v1";
+
+/// The index's number and AES-256-GCM's nonce, in bytes.
+const INDEX: usize = 4;
+const NONCE: usize = 12;
+
+impl TpmWrappingKey {
+    /// Has the secret of this label released. Blocks.
+    pub fn open(tpm: Arc<Tpm>, label: &str) -> Result<Self, CustodyError> {
+        let secret = tpm.secret(label)?;
+        let id = derive(secret.expose(), KEY_ID);
+        Ok(Self { key_id: format!("tpm-{}", hex::encode(&id[..8])), tpm, secret })
+    }
+
+    /// What wraps the data key whose half this is.
+    fn cipher(&self, half: &[u8; 32]) -> Aes256Gcm {
+        let mut both = Zeroizing::new([0; 64]);
+        both[..32].copy_from_slice(self.secret.expose());
+        both[32..].copy_from_slice(half);
+        Aes256Gcm::new((&*derive(both.as_slice(), WRAP)).into())
+    }
+
+    fn half(&self, half: Half) -> Result<Zeroizing<[u8; 32]>, CustodyError> {
+        let read = self.tpm.run(move |link: &mut Link| half.read(link, Reference::Standing))?;
+        read.ok_or_else(|| {
+            let advice =
+                "Its epoch was destroyed, or this is another TPM. What was sealed under it does not open again.";
+            error(ErrorKind::Broken, "TPM2_NV_Read", "the TPM has no half of this data key", advice)
+        })
+    }
+
+    /// Where the half of a wrapped key is, its nonce, and the sealed key.
+    fn parts(wrapped: &WrappedKey) -> Option<(Half, [u8; NONCE], &[u8])> {
+        let (index, rest) = wrapped.0.split_first_chunk::<INDEX>()?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE>()?;
+        Some((Half::at(u32::from_be_bytes(*index))?, *nonce, sealed))
+    }
+
+    fn wrap(&self, half: Half, context: &[u8]) -> Result<WrappedKey, CustodyError> {
+        let (key, nonce) = (random::<32>()?, random::<NONCE>()?);
+        let payload = Payload { msg: key.as_slice(), aad: context };
+        let sealed = self.cipher(&*self.half(half)?).encrypt(&Nonce::from(*nonce), payload);
+        let sealed = sealed.map_err(|_| does_not_unwrap())?;
+        Ok(WrappedKey([half.index().to_be_bytes().as_slice(), nonce.as_slice(), &sealed].concat()))
+    }
+}
+
+impl WrappingKey for TpmWrappingKey {
+    fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    fn scheme(&self) -> &'static str {
+        "tpm-nv-half-aes-256-gcm"
+    }
+
+    fn protection(&self) -> Protection {
+        Protection::DeviceReleased
+    }
+
+    fn generate_data_key(&self, context: &[u8]) -> Result<(WrappedKey, Arc<dyn DataKey>), CustodyError> {
+        let stored = random::<32>()?;
+        let half = self.tpm.run(move |link: &mut Link| Half::store(link, Reference::Standing, &stored))?;
+        // The half is read back: what is used is what unwraps.
+        let made = self.wrap(half, context).and_then(|wrapped| {
+            let key = self.unwrap_data_key(&wrapped, context)?;
+            Ok((wrapped, key))
+        });
+        if made.is_err() {
+            // Nobody knows of the index yet.
+            let _ = self.tpm.run(move |link: &mut Link| half.destroy(link));
+        }
+        made
+    }
+
+    fn unwrap_data_key(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<Arc<dyn DataKey>, CustodyError> {
+        let (half, nonce, sealed) = Self::parts(wrapped).ok_or_else(does_not_unwrap)?;
+        let payload = Payload { msg: sealed, aad: context };
+        let opened = self.cipher(&*self.half(half)?).decrypt(&Nonce::from(nonce), payload);
+        let opened = opened.map(Zeroizing::new).map_err(|_| does_not_unwrap())?;
+        let mut key: Zeroizing<[u8; 32]> = Zeroizing::new(opened.as_slice().try_into().map_err(|_| does_not_unwrap())?);
+        Ok(Arc::new(ReleasedDataKey::new(&mut key)))
+    }
+
+    fn epoch_keys(&self) -> Option<&dyn EpochKeys> {
+        Some(self)
+    }
+}
+
+impl EpochKeys for TpmWrappingKey {
+    fn destroy(&self, wrapped: &WrappedKey) -> Result<bool, CustodyError> {
+        let (half, ..) = Self::parts(wrapped).ok_or_else(does_not_unwrap)?;
+        self.tpm.run(move |link: &mut Link| -> Result<bool, Fault> { half.destroy(link) })
+    }
+}
+
+impl fmt::Debug for TpmWrappingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TpmWrappingKey({})", self.key_id)
+    }
+}
+
+fn derive(secret: &[u8], label: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    // HKDF gives up to 255 hashes; one was asked for.
+    Hkdf::<Sha256>::new(None, secret).expand(label, key.as_mut()).expect("32 bytes from HKDF-SHA256");
+    key
+}
+
+fn does_not_unwrap() -> CustodyError {
+    let advice = "The spool belongs to another key, or its epoch record was changed.";
+    error(ErrorKind::Broken, "unwrap", "an epoch's data key does not unwrap", advice)
+}
