@@ -1,8 +1,8 @@
+use super::vault::{INSTALLATION, Pair, Vault};
 use local_vault::facts::{Digest, Timestamp};
 use local_vault::protocol::attestation::{Measurement, Record, SignedRecord, TokenIdentity};
 use local_vault::protocol::json::{self, Object, Value};
 use local_vault::protocol::witness::{ForkEvidence, Statement, Submission, receipt, sealed_fork_evidence};
-use super::vault::{INSTALLATION, Pair, Vault};
 
 const KID: &str = "local-vault-1";
 
