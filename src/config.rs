@@ -5,15 +5,21 @@
 
 mod attestation;
 mod file;
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
+mod pin;
 mod published;
 mod reader;
 mod security;
 mod settings;
 #[cfg(feature = "pkcs11")]
 mod token;
+#[cfg(feature = "tpm")]
+mod tpm;
 
 pub use attestation::{AkAlgorithm, AttestationSettings, QuoteSettings};
 pub use file::EXAMPLE;
 pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};
 #[cfg(feature = "pkcs11")]
 pub use token::{TokenSettings, Wrapping};
+#[cfg(feature = "tpm")]
+pub use tpm::TpmSettings;

@@ -50,10 +50,10 @@ const SANDBOX_BINARY: &str = "bin/local-vault-sandbox.rs";
 const TEST_FILE: &str = "#![cfg(test)]\n";
 
 /// The backends of custody. Above it only the shell names them.
-const BACKENDS: [&str; 2] = ["file", "pkcs11"];
+const BACKENDS: [&str; 3] = ["file", "pkcs11", "tpm"];
 
 /// Libraries of devices, whose types stay in the folder of their backend.
-const FOREIGN: [&str; 1] = ["cryptoki"];
+const FOREIGN: [&str; 2] = ["cryptoki", "tss_esapi"];
 
 /// The one file that writes to standard output and standard error.
 const OUTPUT: &str = "cli/output.rs";

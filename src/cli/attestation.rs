@@ -61,7 +61,7 @@ fn self_test(vault: &Vault, json: bool) -> Result<u8, Failure> {
         return Ok(0);
     }
     match &attested.signed {
-        None => output.line("L0: the relay key is in software, and there is nothing to attest")?,
+        None => output.line("L0: the relay key is not in a token, and there is nothing to attest")?,
         Some(signed) => {
             let quoted = signed.verify(attested.key.public_key()).ok().and_then(|verified| verified.quoted);
             let shown = Shown { signed, quoted: quoted.as_ref() };

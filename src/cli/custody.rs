@@ -1,9 +1,13 @@
-#[cfg(feature = "pkcs11")]
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
 mod generate;
+#[cfg(feature = "tpm")]
+mod policy;
 mod report;
 mod selftest;
 #[cfg(feature = "pkcs11")]
 mod token;
+#[cfg(feature = "tpm")]
+mod tpm;
 
 use clap::Subcommand;
 
@@ -13,8 +17,8 @@ use super::vault::Vault;
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum CustodyCommand {
-    /// Make a key in the token, and print what the config file needs to know of it
-    #[cfg(feature = "pkcs11")]
+    /// Make a key in the device, and print what the config file needs to know of it
+    #[cfg(any(feature = "pkcs11", feature = "tpm"))]
     Generate(generate::GenerateArgs),
     /// List every key in the token, whether it is configured or not
     #[cfg(feature = "pkcs11")]
@@ -34,6 +38,10 @@ pub(super) enum CustodyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Sign PCR values that secrets of the TPM may be released under, and take signed ones into use
+    #[cfg(feature = "tpm")]
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Show the device and each key: purpose, algorithm, where it is, how it is protected, its public half
     #[command(after_help = EXAMPLES)]
     Report {
@@ -41,12 +49,19 @@ pub(super) enum CustodyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Seal the secrets of the TPM anew, so that no earlier policy and no copy of an earlier file opens them
+    #[cfg(feature = "tpm")]
+    Reseal(policy::ResealArgs),
     /// Sign and verify, wrap and unwrap, seal and open with each configured key
     Selftest(selftest::SelftestArgs),
     /// Allow one more try of a PIN that was refused, after it was mended where that cannot be seen
     #[cfg(feature = "pkcs11")]
     #[command(after_help = EXAMPLES)]
     RetryPin,
+    /// Provision a TPM, look at it, and take its keys out of use
+    #[cfg(feature = "tpm")]
+    #[command(subcommand)]
+    Tpm(tpm::TpmCommand),
 }
 
 const EXAMPLES: &str = "\
@@ -60,15 +75,21 @@ Examples:
 
 pub(super) fn run(vault: &Vault, command: CustodyCommand) -> Result<u8, Failure> {
     match command {
-        #[cfg(feature = "pkcs11")]
+        #[cfg(any(feature = "pkcs11", feature = "tpm"))]
         CustodyCommand::Generate(args) => generate::run(vault, args),
         #[cfg(feature = "pkcs11")]
         CustodyCommand::List { json } => token::list(vault, json),
+        #[cfg(feature = "tpm")]
+        CustodyCommand::Policy(command) => policy::run(vault, command),
         CustodyCommand::Report { json } => report::run(vault, json),
+        #[cfg(feature = "tpm")]
+        CustodyCommand::Reseal(args) => policy::reseal(vault, args),
         #[cfg(feature = "pkcs11")]
         CustodyCommand::RetryPin => token::retry_pin(vault),
         CustodyCommand::Selftest(args) => selftest::run(vault, args),
         #[cfg(feature = "pkcs11")]
         CustodyCommand::Show { label, json } => token::show(vault, &label, json),
+        #[cfg(feature = "tpm")]
+        CustodyCommand::Tpm(command) => tpm::run(vault, command),
     }
 }

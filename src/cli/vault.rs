@@ -2,12 +2,14 @@ mod attestation;
 mod keys;
 #[cfg(feature = "pkcs11")]
 mod token;
+#[cfg(feature = "tpm")]
+mod tpm;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-#[cfg(feature = "pkcs11")]
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
 use std::sync::OnceLock;
 
 use super::failure::Failure;
@@ -16,6 +18,8 @@ use crate::config::{Flags, Settings};
 use crate::custody::Purpose;
 #[cfg(feature = "pkcs11")]
 use crate::custody::pkcs11::Token;
+#[cfg(feature = "tpm")]
+use crate::custody::tpm::Tpm;
 use crate::facts::{Clock, SystemClock};
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
 use crate::spool::import::is_published_spool;
@@ -32,6 +36,8 @@ pub(super) struct Vault {
     pub(super) clock: Arc<dyn Clock>,
     #[cfg(feature = "pkcs11")]
     token: OnceLock<Arc<Token>>,
+    #[cfg(feature = "tpm")]
+    tpm: OnceLock<Arc<Tpm>>,
 }
 
 /// A store's path, and a database of the published package that it takes over.
@@ -52,6 +58,8 @@ impl Vault {
             clock: Arc::new(SystemClock),
             #[cfg(feature = "pkcs11")]
             token: OnceLock::new(),
+            #[cfg(feature = "tpm")]
+            tpm: OnceLock::new(),
         })
     }
 

@@ -5,6 +5,8 @@ use super::reader::{Problems, Section};
 use super::settings::{Backend, KeyPlace, KeySetting};
 #[cfg(feature = "pkcs11")]
 use super::token::{self, TokenSettings};
+#[cfg(feature = "tpm")]
+use super::tpm::{self, TpmSettings};
 use crate::custody::Protection;
 use crate::custody::file::KeySource;
 use crate::facts::Digest;
@@ -40,6 +42,8 @@ pub(super) struct FileCustody {
     pub(super) encryption_key: Option<KeySource>,
     #[cfg(feature = "pkcs11")]
     pub(super) token: Option<TokenSettings>,
+    #[cfg(feature = "tpm")]
+    pub(super) tpm: Option<TpmSettings>,
     pub(super) relay: Option<KeySetting>,
     pub(super) source: Option<KeySetting>,
     pub(super) witness: Option<KeySetting>,
@@ -90,6 +94,8 @@ fn custody(mut section: Section<'_>, folder: &Path) -> FileCustody {
     file.end();
     #[cfg(feature = "pkcs11")]
     let token = token::read(section.section("pkcs11"), backend, folder);
+    #[cfg(feature = "tpm")]
+    let tpm = tpm::read(section.section("tpm"), backend, folder);
     let mut keys = section.section("keys");
     let mut key = |name| key(keys.section(name), backend, folder);
     let (relay, source, witness, record) = (key("relay"), key("source"), key("witness"), key("record"));
@@ -101,6 +107,8 @@ fn custody(mut section: Section<'_>, folder: &Path) -> FileCustody {
         encryption_key,
         #[cfg(feature = "pkcs11")]
         token,
+        #[cfg(feature = "tpm")]
+        tpm,
         relay,
         source,
         witness,
@@ -116,6 +124,8 @@ fn key(mut section: Section<'_>, backend: Backend, folder: &Path) -> Option<KeyS
         Backend::File => key_file(&mut section, folder),
         #[cfg(feature = "pkcs11")]
         Backend::Pkcs11 => token::read_key(&mut section),
+        #[cfg(feature = "tpm")]
+        Backend::Tpm => tpm::read_key(&mut section),
     };
     let kid = section.text("kid");
     section.end();

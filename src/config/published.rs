@@ -8,8 +8,10 @@ use super::{
     token::{TokenSettings, Wrapping},
 };
 #[cfg(feature = "pkcs11")]
-use crate::custody::PinSource;
-use crate::custody::pkcs11::{KeyName, TokenName};
+use crate::custody::{
+    PinSource,
+    pkcs11::{KeyName, TokenName},
+};
 
 /// What SIGNING_PROVIDER may be in this build.
 const PROVIDERS: &str = if cfg!(feature = "pkcs11") { "software, pkcs11 or pkcs11+tpm2" } else { "software" };

@@ -59,7 +59,7 @@ impl<'a> Section<'a> {
     }
 
     /// `true`, where something may be asked for and not refused.
-    #[cfg(feature = "pkcs11")]
+    #[cfg(any(feature = "pkcs11", feature = "tpm"))]
     pub(super) fn flag(&mut self, key: &str) -> Option<()> {
         self.take(key, "true, or left out", |value| matches!(value, DeValue::Boolean(true)).then_some(()))
     }
@@ -124,7 +124,7 @@ impl<'a> Section<'a> {
     }
 
     /// Ends a section that has no business here, which was told of already.
-    #[cfg(feature = "pkcs11")]
+    #[cfg(any(feature = "pkcs11", feature = "tpm"))]
     pub(super) fn pass_over(mut self) {
         self.members.clear();
     }

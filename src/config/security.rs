@@ -33,6 +33,10 @@ impl CustodySettings {
         if self.token.is_some() {
             return "pkcs11";
         }
+        #[cfg(feature = "tpm")]
+        if self.tpm.is_some() {
+            return "tpm";
+        }
         "file"
     }
 
@@ -62,10 +66,12 @@ impl CustodySettings {
 
 /// The public half is there where it is pinned: a key file is not opened for this.
 fn key_object(purpose: &str, key: &KeySetting) -> Value {
-    let public_key = match &key.place {
+    let public_key: Option<String> = match &key.place {
         KeyPlace::File { .. } => None,
         #[cfg(feature = "pkcs11")]
         KeyPlace::Token { public_key, .. } => public_key.as_ref().map(|key| key.to_hex()),
+        #[cfg(feature = "tpm")]
+        KeyPlace::Tpm { public_key, .. } => Some(public_key.to_hex()),
     };
     Object::new().with("purpose", purpose).with("kid", key.kid.as_str()).with("public_key_hex", public_key).into()
 }

@@ -8,12 +8,14 @@ use super::file::{FileConfig, FileCustody};
 use super::reader::Problems;
 #[cfg(feature = "pkcs11")]
 use super::token::TokenSettings;
+#[cfg(feature = "tpm")]
+use super::tpm::TpmSettings;
 use crate::custody::Protection;
 use crate::custody::file::KeySource;
 #[cfg(feature = "pkcs11")]
 use crate::custody::pkcs11::KeyName;
 use crate::facts::{Digest, SecretBytes};
-#[cfg(feature = "pkcs11")]
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
 use crate::protocol::PublicKey;
 
 /// Everything that was configured, from all sources, in agreement with one another.
@@ -66,6 +68,9 @@ pub struct CustodySettings {
     /// A token that holds keys.
     #[cfg(feature = "pkcs11")]
     pub token: Option<TokenSettings>,
+    /// A TPM that holds keys.
+    #[cfg(feature = "tpm")]
+    pub tpm: Option<TpmSettings>,
     /// Signs envelopes.
     pub relay: Option<KeySetting>,
     /// Signs source attestations.
@@ -105,6 +110,14 @@ pub enum KeyPlace {
         /// With this public half. The published settings do not pin it.
         public_key: Option<PublicKey>,
     },
+    /// In the TPM: a sealed seed, or a key that is resident.
+    #[cfg(feature = "tpm")]
+    Tpm {
+        /// By this label.
+        label: String,
+        /// With this public half.
+        public_key: PublicKey,
+    },
 }
 
 /// What holds the keys that a config file names.
@@ -116,19 +129,26 @@ pub(super) enum Backend {
     /// A PKCS#11 token.
     #[cfg(feature = "pkcs11")]
     Pkcs11,
+    /// A TPM 2.0.
+    #[cfg(feature = "tpm")]
+    Tpm,
 }
 
 impl Backend {
-    #[cfg(feature = "pkcs11")]
-    pub(super) const EXPECTED: &str = "\"file\" or \"pkcs11\"";
-    #[cfg(not(feature = "pkcs11"))]
-    pub(super) const EXPECTED: &str = "\"file\" (this build has no pkcs11)";
+    pub(super) const EXPECTED: &str = match (cfg!(feature = "pkcs11"), cfg!(feature = "tpm")) {
+        (true, true) => "\"file\", \"pkcs11\" or \"tpm\"",
+        (true, false) => "\"file\" or \"pkcs11\" (this build has no tpm)",
+        (false, true) => "\"file\" or \"tpm\" (this build has no pkcs11)",
+        (false, false) => "\"file\" (this build has neither pkcs11 nor tpm)",
+    };
 
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name {
             "file" => Some(Self::File),
             #[cfg(feature = "pkcs11")]
             "pkcs11" => Some(Self::Pkcs11),
+            #[cfg(feature = "tpm")]
+            "tpm" => Some(Self::Tpm),
             _ => None,
         }
     }
@@ -303,6 +323,8 @@ impl Sources<'_> {
             encryption_key: encryption_key.or(root),
             #[cfg(feature = "pkcs11")]
             token,
+            #[cfg(feature = "tpm")]
+            tpm: file.tpm,
             published_signing_key: published.is_some(),
             relay: relay.or_else(|| published.clone()),
             witness: witness.or(published),

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use super::pin;
 use super::reader::Section;
 use super::settings::{Backend, KeyPlace};
 use crate::custody::PinSource;
@@ -45,7 +46,7 @@ pub(super) fn read(mut section: Section<'_>, backend: Backend, folder: &Path) ->
     let module = section.path("module", folder);
     let token = TokenName { label: section.text("token_label"), serial: section.text("token_serial") };
     let profile = section.path("profile", folder);
-    let pin = pin(&mut section, folder);
+    let pin = pin::read(&mut section, folder);
     let mut wrapping = section.section("wrapping");
     let wrapping_key = (!wrapping.is_empty()).then(|| {
         wrapping.needs(&["label", "id"]);
@@ -70,27 +71,4 @@ fn name(section: &mut Section<'_>) -> Option<KeyName> {
     let label = section.text("label");
     let id = section.parsed("id", "hex digits", |text| hex::decode(text).ok().filter(|id| !id.is_empty()));
     Some(KeyName { label: label?, id: Some(id?) })
-}
-
-/// Exactly one source: with two, which of them was refused would be a riddle.
-fn pin(section: &mut Section<'_>, folder: &Path) -> Option<PinSource> {
-    let named = ["pin_file", "pin_credential", "pin_command", "pin_env", "pin_prompt"];
-    let count = named.iter().filter(|key| section.has(key)).count();
-    if count != 1 {
-        let all = named.join(", ");
-        section.problem(&format!("needs one source of the PIN ({all}), and names {count}"));
-    }
-    let file = section.path("pin_file", folder).map(PinSource::File);
-    let credential = section.parsed("pin_credential", "the name of a credential", |name| {
-        (!name.is_empty() && !name.contains('/')).then(|| PinSource::Credential(name.to_owned()))
-    });
-    // Named in full: whoever sets PATH would else choose the program.
-    let command = section.list("pin_command", "a program and its arguments", |word| Some(word.to_owned()));
-    if command.as_ref().is_some_and(|words| !words.first().is_some_and(|program| program.starts_with('/'))) {
-        section.problem("names a pin_command that does not begin with the full path of a program");
-    }
-    let command = command.map(PinSource::Command);
-    let environment = section.text("pin_env").map(PinSource::Environment);
-    let prompt = section.flag("pin_prompt").map(|()| PinSource::Prompt);
-    file.or(credential).or(command).or(environment).or(prompt)
 }

@@ -84,6 +84,11 @@ impl PurposeKey {
         self.key.protection()
     }
 
+    /// Whether the key is there and fit. Blocks for as long as the device takes.
+    pub fn check_key(&self) -> Result<(), CustodyError> {
+        self.key.check()
+    }
+
     /// Signs, and verifies what a device made (I3). Blocks for as long as the device takes.
     pub fn sign(&self, preimage: &Preimage) -> Result<Signature, CustodyError> {
         let signature = self.sign_unchecked(preimage)?;
@@ -101,9 +106,10 @@ impl PurposeKey {
         self.key.sign(preimage)
     }
 
-    /// Verifies a signature that a device made. What our own code made in our own memory is believed.
+    /// Verifies a signature that a device made. What our own code made in our own memory is believed, whoever released
+    /// the key.
     pub(super) fn check(&self, preimage: &Preimage, signature: &Signature) -> Result<(), CustodyError> {
-        if self.protection() == Protection::Software {
+        if self.protection() != Protection::DeviceResident {
             return Ok(());
         }
         self.public_key().verify(preimage, signature).map_err(|_| {

@@ -43,12 +43,12 @@ fn a_key_in_software_is_not_enough_for_l1() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_local-vault"));
     command.env_clear().env("HOME", folder.path()).current_dir(folder.path());
     command.args(["--config", "local-vault.toml", "attestation", "self-test"]);
-    let refused = "L1 is asked for and cannot be shown: the relay key is in software";
+    let refused = "L1 is asked for and cannot be shown: the relay key is not in a token";
     Done::of(&mut command).fails(78, refused, MEND);
 
     std::fs::write(folder.path().join("local-vault.toml"), config.replace("L1", "L0")).unwrap();
     let said = Done::of(&mut command).ok();
-    assert_eq!(said, "L0: the relay key is in software, and there is nothing to attest\n");
+    assert_eq!(said, "L0: the relay key is not in a token, and there is nothing to attest\n");
 }
 
 #[test]

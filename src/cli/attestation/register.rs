@@ -18,7 +18,7 @@ pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     tell_of_downgrade(&attested);
     let Some(signed) = &attested.signed else {
         let advice = "Keep the relay key in a token: see custody.backend.";
-        return Err(Failure::config("the relay key is in software, and there is nothing to attest", advice));
+        return Err(Failure::config("the relay key is not in a token, and there is nothing to attest", advice));
     };
     file::write(&vault.settings.attestation.file, signed)?;
     let (preimage, key) = (signed.record.preimage(), attested.key.public_key());

@@ -63,29 +63,27 @@ struct Device {
 }
 
 impl Device {
-    #[cfg(feature = "pkcs11")]
     fn of(vault: &Vault) -> Self {
-        if vault.settings.custody.token.is_none() {
-            return Self::none();
+        #[cfg(feature = "tpm")]
+        if vault.settings.custody.tpm.is_some() {
+            let told = vault.tpm().and_then(|tpm| Ok(tpm.facts()?));
+            return Self::told("tpm", told.map(|facts| (super::tpm::lines(&facts), super::tpm::object(&facts))));
         }
-        match vault.token().and_then(|token| Ok(token.facts()?)) {
-            Ok(facts) => Self {
-                backend: "pkcs11",
-                lines: super::token::lines(&facts),
-                object: Some(super::token::object(&facts)),
-                failure: None,
-            },
-            Err(failure) => Self { backend: "pkcs11", lines: Vec::new(), object: None, failure: Some(failure) },
+        #[cfg(feature = "pkcs11")]
+        if vault.settings.custody.token.is_some() {
+            let told = vault.token().and_then(|token| Ok(token.facts()?));
+            return Self::told("pkcs11", told.map(|facts| (super::token::lines(&facts), super::token::object(&facts))));
         }
-    }
-
-    #[cfg(not(feature = "pkcs11"))]
-    const fn of(_: &Vault) -> Self {
-        Self::none()
-    }
-
-    const fn none() -> Self {
+        let _ = vault;
         Self { backend: "file", lines: Vec::new(), object: None, failure: None }
+    }
+
+    #[cfg(any(feature = "pkcs11", feature = "tpm"))]
+    fn told(backend: &'static str, told: Result<(Vec<String>, Object), Failure>) -> Self {
+        match told {
+            Ok((lines, object)) => Self { backend, lines, object: Some(object), failure: None },
+            Err(failure) => Self { backend, lines: Vec::new(), object: None, failure: Some(failure) },
+        }
     }
 }
 
@@ -140,7 +138,11 @@ fn at_rest(kept: &Kept) -> String {
         Kept::File(Encryption::Pbkdf2 { iterations }) => format!("pbkdf2 x{iterations}"),
         Kept::File(Encryption::Scrypt) => "scrypt".into(),
         #[cfg(feature = "pkcs11")]
-        Kept::Token(_) => "token".into(),
+        Kept::Token => "token".into(),
+        #[cfg(feature = "tpm")]
+        Kept::Sealed => "sealed".into(),
+        #[cfg(feature = "tpm")]
+        Kept::Tpm => "tpm".into(),
     }
 }
 

@@ -14,10 +14,10 @@ Examples:
   local-vault custody selftest
   local-vault custody selftest --full --json | jq 'select(.outcome == \"failed\")'
 
-With --full, keys of every kind are made in the token, tried, and destroyed again; their labels begin with
-local-vault-trial-. Do that once with a token that no profile was measured on, and not while it serves.")]
+With --full, keys of every kind are made in the device, tried, and destroyed again; their labels begin with
+local-vault-trial-. Do that once with a device that nobody has measured, and not while it serves.")]
 pub(in crate::cli) struct SelftestArgs {
-    /// Everything that is expected of a token, over keys that are made for it
+    /// Everything that is expected of a device, over keys that are made for it
     #[arg(long)]
     full: bool,
     /// One JSON object a check
@@ -38,7 +38,7 @@ enum Seen {
     Away(String),
     /// It does not do what it should.
     Failed(String),
-    #[cfg(feature = "pkcs11")]
+    #[cfg(any(feature = "pkcs11", feature = "tpm"))]
     NotOffered(String),
     Ok,
     /// It was not asked, since the configuration or the key is unfit.
@@ -66,7 +66,7 @@ impl Seen {
         match self {
             Self::Away(why) => ("away", why),
             Self::Failed(what) => ("failed", what),
-            #[cfg(feature = "pkcs11")]
+            #[cfg(any(feature = "pkcs11", feature = "tpm"))]
             Self::NotOffered(why) => ("not offered", why),
             Self::Ok => ("ok", ""),
             Self::Refused(failure) => ("refused", failure.message()),
@@ -126,23 +126,24 @@ fn sign_twice(key: &PurposeKey) -> Result<(), CustodyError> {
 
 fn round_trip(key: &dyn WrappingKey) -> Result<(), CustodyError> {
     let (wrapped, made) = key.generate_data_key(b"self-test")?;
-    let sealed = made.seal(b"self-test", b"record")?;
-    key.unwrap_data_key(&wrapped, b"self-test")?.open(b"self-test", &sealed).map(drop)
+    let tried = made
+        .seal(b"self-test", b"record")
+        .and_then(|sealed| key.unwrap_data_key(&wrapped, b"self-test")?.open(b"self-test", &sealed).map(drop));
+    // What the device keeps for it is wanted by nobody.
+    let destroyed = key.epoch_keys().map_or(Ok(true), |keys| keys.destroy(&wrapped));
+    tried.and(destroyed.map(drop))
 }
 
-#[cfg(feature = "pkcs11")]
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
 fn full(vault: &Vault) -> Result<Vec<Check>, Failure> {
     use crate::cli::output::progress;
-    use crate::custody::conformance::{Outcome, cases};
-    use crate::custody::pkcs11::Trial;
+    use crate::custody::conformance::{Case, Outcome, cases};
 
-    let token = vault.token()?;
-    token.connect()?;
-    let trial = Trial::new(token);
+    let trial = trial(vault)?;
     let cases = cases();
     let bar = progress(cases.len() as u64, "testing");
-    let check = |case: &crate::custody::conformance::Case| {
-        let outcome = match case.run(&trial) {
+    let check = |case: &Case| {
+        let outcome = match case.run(&*trial) {
             Outcome::Failed(what) => Seen::Failed(what),
             Outcome::NotOffered(why) => Seen::NotOffered(why),
             Outcome::Passed => Seen::Ok,
@@ -153,9 +154,28 @@ fn full(vault: &Vault) -> Result<Vec<Check>, Failure> {
     Ok(cases.iter().map(check).collect())
 }
 
-#[cfg(not(feature = "pkcs11"))]
+/// What makes keys in the configured device, once that is there.
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
+fn trial(vault: &Vault) -> Result<Box<dyn crate::custody::conformance::Subject>, Failure> {
+    #[cfg(feature = "tpm")]
+    if vault.settings.custody.tpm.is_some() {
+        let tpm = vault.tpm()?;
+        tpm.facts()?;
+        return Ok(Box::new(crate::custody::tpm::Trial::new(tpm)));
+    }
+    #[cfg(feature = "pkcs11")]
+    if vault.settings.custody.token.is_some() {
+        let token = vault.token()?;
+        token.connect()?;
+        return Ok(Box::new(crate::custody::pkcs11::Trial::new(token)));
+    }
+    let _ = vault;
+    Err(Failure::config("no device is configured", "Key files are tried by `local-vault custody selftest` alone."))
+}
+
+#[cfg(not(any(feature = "pkcs11", feature = "tpm")))]
 fn full(_: &Vault) -> Result<Vec<Check>, Failure> {
-    Err(Failure::config("no token is configured", "This build knows keys in files alone; leave out --full."))
+    Err(Failure::config("no device is configured", "This build knows keys in files alone; leave out --full."))
 }
 
 fn row(check: &Check) -> Vec<String> {

@@ -13,7 +13,7 @@ use crate::protocol::tpm::Quote;
 /// What could be shown of the relay key's custody.
 pub(in crate::cli) struct Attested {
     pub(in crate::cli) key: PurposeKey,
-    /// None for a key in software, of which there is nothing to show.
+    /// None for a key that is not in a token, of which there is nothing to show.
     pub(in crate::cli) signed: Option<SignedRecord>,
     /// Why there is no quote, where one was configured and less will do.
     pub(in crate::cli) downgraded: Option<Failure>,
@@ -36,7 +36,7 @@ impl Vault {
         let Some(token) = self.token_identity(&loaded)? else {
             return match minimum {
                 Assurance::L0 => Ok(Attested { key: loaded.key, signed: None, downgraded: None }),
-                _ => Err(unmet(minimum, "the relay key is in software")),
+                _ => Err(unmet(minimum, "the relay key is not in a token")),
             };
         };
         let measurement = self.measurement(&loaded.key)?;
@@ -60,7 +60,7 @@ impl Vault {
             return Ok(());
         }
         if !is_in_a_token(relay) {
-            return Err(unmet(minimum, "the relay key is in software"));
+            return Err(unmet(minimum, "the relay key is not in a token"));
         }
         if minimum == Assurance::L1 {
             return Ok(());
@@ -125,7 +125,7 @@ impl Vault {
         if !is_in_a_token(key) {
             return Ok(None);
         }
-        key.check()?;
+        key.key.check_key()?;
         let facts = self.token()?.facts()?;
         Ok(Some(TokenIdentity { manufacturer: facts.manufacturer, model: facts.model }))
     }
@@ -155,11 +155,12 @@ impl Vault {
     }
 }
 
+/// A TPM's sealed key is in our memory while it signs: of that, records have nothing to show.
 const fn is_in_a_token(key: &LoadedKey) -> bool {
     match key.kept {
-        Kept::File(_) => false,
         #[cfg(feature = "pkcs11")]
-        Kept::Token(_) => true,
+        Kept::Token => true,
+        _ => false,
     }
 }
 

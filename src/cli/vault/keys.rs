@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use super::{Vault, missing};
 use crate::cli::failure::Failure;
+#[cfg(feature = "pkcs11")]
+use crate::config::Wrapping;
 use crate::config::{CustodySettings, KeyPlace, KeySetting};
 use crate::custody::file::{Encryption, RootKey, load_signing_key};
 use crate::custody::{
-    Protection, Purpose, PurposeKey, Signer, SignerConfig, SigningKey as _, WrappingKey, one_key_one_purpose,
+    ErrorKind, Protection, Purpose, PurposeKey, Signer, SignerConfig, SigningKey as _, WrappingKey, one_key_one_purpose,
 };
-#[cfg(feature = "pkcs11")]
-use crate::{config::Wrapping, custody::pkcs11::TokenKey};
 
 /// A signing key as it was loaded.
 #[derive(Debug, Clone)]
@@ -21,20 +21,20 @@ pub(in crate::cli) struct LoadedKey {
 impl LoadedKey {
     /// Checks that a key in a device is there and fit. What was read from a file was checked when it was read.
     pub(in crate::cli) fn check(&self) -> Result<(), Failure> {
-        match &self.kept {
-            Kept::File(_) => Ok(()),
-            #[cfg(feature = "pkcs11")]
-            Kept::Token(key) => Ok(key.check()?),
-        }
+        Ok(self.key.check_key()?)
     }
 }
 
 /// How a private key is kept while it is not used.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(in crate::cli) enum Kept {
     File(Encryption),
+    #[cfg(feature = "tpm")]
+    Sealed,
     #[cfg(feature = "pkcs11")]
-    Token(Arc<TokenKey>),
+    Token,
+    #[cfg(feature = "tpm")]
+    Tpm,
 }
 
 /// Signatures that are made at once with a key in a device: enough for the sessions of most of them.
@@ -86,17 +86,15 @@ impl Vault {
     /// of which less can be shown than is asked for signs nothing.
     pub(in crate::cli) fn signer(&self, purpose: Purpose) -> Result<Signer, Failure> {
         let loaded = self.key_for(purpose)?;
-        let config = match &loaded.kept {
-            Kept::File(_) => SignerConfig::default(),
-            #[cfg(feature = "pkcs11")]
-            Kept::Token(key) => {
-                super::token::check_unless_away(key)?;
-                SignerConfig { threads: SESSIONS, ..SignerConfig::default() }
-            }
-        };
+        check_unless_away(&loaded.key)?;
         if purpose == Purpose::Relay {
             self.check_assurance(&loaded)?;
         }
+        let config = match loaded.kept {
+            #[cfg(feature = "pkcs11")]
+            Kept::Token => SignerConfig { threads: SESSIONS, ..SignerConfig::default() },
+            _ => SignerConfig::default(),
+        };
         Ok(Signer::spawn(loaded.key, config))
     }
 
@@ -112,8 +110,15 @@ impl Vault {
             KeyPlace::Token { name, public_key } => {
                 let key = Arc::new(self.token_key(name, public_key.as_ref())?);
                 self.check_minimum(purpose.name(), key.protection())?;
-                let bound = PurposeKey::bind(purpose, &setting.kid, key.clone())?;
-                Ok(LoadedKey { key: bound, source: name.to_string(), kept: Kept::Token(key) })
+                let key = PurposeKey::bind(purpose, &setting.kid, key)?;
+                Ok(LoadedKey { key, source: name.to_string(), kept: Kept::Token })
+            }
+            #[cfg(feature = "tpm")]
+            KeyPlace::Tpm { label, public_key } => {
+                let (key, kept) = self.tpm_key(label, public_key)?;
+                self.check_minimum(purpose.name(), key.protection())?;
+                let key = PurposeKey::bind(purpose, &setting.kid, key)?;
+                Ok(LoadedKey { key, source: format!("key {label:?}"), kept })
             }
         }
     }
@@ -122,6 +127,12 @@ impl Vault {
     pub(in crate::cli) fn wrapping_key(&self) -> Result<Arc<dyn WrappingKey>, Failure> {
         #[cfg(feature = "pkcs11")]
         if let Some(key) = self.token_wrapping_key()? {
+            self.check_minimum("wrapping", key.protection())?;
+            return Ok(Arc::new(key));
+        }
+        #[cfg(feature = "tpm")]
+        if self.settings.custody.tpm.is_some() {
+            let key = self.tpm_wrapping_key()?;
             self.check_minimum("wrapping", key.protection())?;
             return Ok(Arc::new(key));
         }
@@ -143,21 +154,25 @@ impl Vault {
     /// Whether a wrapping key is named, or needed by what is: a host that only witnesses has no spool.
     pub(in crate::cli) fn has_wrapping_key(&self) -> bool {
         let CustodySettings { encryption_key, relay, source, record, .. } = &self.settings.custody;
-        #[cfg(feature = "pkcs11")]
-        let named =
-            matches!(&self.settings.custody.token, Some(token) if matches!(token.wrapping, Wrapping::Token(Some(_))));
-        #[cfg(not(feature = "pkcs11"))]
         let named = false;
+        #[cfg(feature = "pkcs11")]
+        let named = named
+            || matches!(&self.settings.custody.token, Some(token) if matches!(token.wrapping, Wrapping::Token(Some(_))));
+        #[cfg(feature = "tpm")]
+        let named = named || self.settings.custody.tpm.as_ref().is_some_and(|tpm| tpm.wrapping.is_some());
         let needed = [relay, source, record].iter().any(|key| key.is_some());
         named || (needed && self.wraps_in_a_device()) || (encryption_key.is_some() && !self.wraps_in_a_device())
     }
 
     /// Whether a device wraps the spool's data keys.
     pub(in crate::cli) fn wraps_in_a_device(&self) -> bool {
+        let wraps = false;
         #[cfg(feature = "pkcs11")]
-        return matches!(&self.settings.custody.token, Some(token) if matches!(token.wrapping, Wrapping::Token(_)));
-        #[cfg(not(feature = "pkcs11"))]
-        false
+        let wraps = wraps
+            || matches!(&self.settings.custody.token, Some(token) if matches!(token.wrapping, Wrapping::Token(_)));
+        #[cfg(feature = "tpm")]
+        let wraps = wraps || self.settings.custody.tpm.is_some();
+        wraps
     }
 
     fn check_minimum(&self, key: &str, has: Protection) -> Result<(), Failure> {
@@ -192,6 +207,17 @@ impl Vault {
     /// The key of our own records that the root key gives.
     pub(in crate::cli) fn derived_record_key(&self, root: &RootKey) -> Result<PurposeKey, Failure> {
         Ok(PurposeKey::bind(Purpose::Record, root.key_id(), Arc::new(root.record_key()))?)
+    }
+}
+
+/// A key that is unfit stops the start; one whose device is away does not.
+fn check_unless_away(key: &PurposeKey) -> Result<(), Failure> {
+    match key.check_key() {
+        Err(e) if e.kind == ErrorKind::Away => {
+            tracing::info!(error = %e, "the signing key is away");
+            Ok(())
+        }
+        checked => Ok(checked?),
     }
 }
 

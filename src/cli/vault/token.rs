@@ -4,7 +4,6 @@ use std::sync::Arc;
 use super::Vault;
 use crate::cli::failure::Failure;
 use crate::config::Wrapping;
-use crate::custody::ErrorKind;
 use crate::custody::pkcs11::{KeyName, Token, TokenConfig, TokenKey, TokenWrappingKey};
 use crate::protocol::PublicKey;
 
@@ -52,16 +51,5 @@ impl Vault {
                 "Make one with `local-vault custody generate wrapping`, and name it under [custody.pkcs11.wrapping].",
             )),
         }
-    }
-}
-
-/// A key that is unfit stops the start; one whose device is away does not.
-pub(super) fn check_unless_away(key: &TokenKey) -> Result<(), Failure> {
-    match key.check() {
-        Err(e) if e.kind == ErrorKind::Away => {
-            tracing::info!(error = %e, "the signing key is away");
-            Ok(())
-        }
-        checked => Ok(checked?),
     }
 }

@@ -13,7 +13,7 @@ use super::link::Linked;
 use super::token::Token;
 use super::wrapping::TokenWrappingKey;
 use super::{curve, error, object};
-use crate::custody::{CustodyError, ErrorKind};
+use crate::custody::{CustodyError, ErrorKind, SigningKey as _};
 use crate::protocol::Algorithm;
 
 /// A signing key to be made.

@@ -49,11 +49,6 @@ impl TokenKey {
         Ok(Self::new(token, name, public))
     }
 
-    /// Looks for the key and checks that it is fit, where that was not done yet. Blocks.
-    pub fn check(&self) -> Result<(), CustodyError> {
-        self.token.run(|linked| self.handle(linked).map(drop))
-    }
-
     /// The key's handle, once for each generation after every check: one key of that name, fit for nothing but
     /// signing, with the public half that is expected, and proved by two signatures over different messages.
     pub(super) fn handle(&self, linked: &Linked<'_>) -> Result<ObjectHandle, Fault> {
@@ -122,6 +117,11 @@ impl SigningKey for TokenKey {
 
     fn protection(&self) -> Protection {
         Protection::DeviceResident
+    }
+
+    /// Looks for the key and checks that it is fit, where that was not done yet.
+    fn check(&self) -> Result<(), CustodyError> {
+        self.token.run(|linked| self.handle(linked).map(drop))
     }
 
     fn sign(&self, preimage: &Preimage) -> Result<Signature, CustodyError> {

@@ -60,7 +60,7 @@ impl Tpm {
         let generation = self.generation()?;
         // All that is asked for is known already: no TPM is needed.
         let given = |pcr: &u8| predicted.pcrs.contains_key(pcr);
-        if self.config().application_pcr.is_none() && self.config().pcrs.pcrs().iter().all(given) {
+        if self.config().application_pcr.is_none() && self.config().pcrs.indices().all(|pcr| given(&pcr)) {
             return SignedPolicy::sign(key.signing_key(), generation, predicted.pcrs, None);
         }
         self.run(move |link| Ok(sign_policy(link, &key, generation, &predicted)?))
@@ -191,19 +191,16 @@ impl Tpm {
         })
     }
 
-    /// The NV indices of our making that neither a sealed file nor `epochs` (the numbers in wrapped keys) names: what a
-    /// kill or an undone transaction left behind. Blocks.
-    pub fn unused_halves(&self, epochs: Vec<u32>) -> Result<Vec<u32>, CustodyError> {
+    /// The NV indices of our making that no sealed file names: the halves of epochs, and what a kill or an undone
+    /// transaction left behind. Blocks.
+    pub fn other_halves(&self) -> Result<Vec<u32>, CustodyError> {
         let newest = self.generation()?;
+        let named: Vec<u32> = self.sealed()?.into_iter().map(|sealed| sealed.nv_index).collect();
         self.run(move |link| {
-            let mut used = epochs.clone();
-            for label in SealedFile::labels(&link.config.folder)? {
-                used.push(SealedFile::read(&link.config.folder, &label)?.secret.half().index());
-            }
-            let mut references = vec![Reference::Standing];
-            references.extend((FIRST..=newest).map(|generation| Reference::Sealed { generation }));
-            let ours = nv::ours(link, &references)?;
-            Ok(ours.into_iter().map(Half::index).filter(|index| !used.contains(index)).collect())
+            let sealed = (FIRST..=newest).map(|generation| Reference::Sealed { generation });
+            let references: Vec<Reference> = sealed.chain([Reference::Standing]).collect();
+            let ours = nv::ours(link, &references)?.into_iter().map(Half::index);
+            Ok(ours.filter(|index| !named.contains(index)).collect())
         })
     }
 
@@ -224,9 +221,9 @@ fn sign_policy(
     predicted: &Predicted,
 ) -> Result<SignedPolicy, CustodyError> {
     let (pcrs, application) = (link.config.pcrs.clone(), link.config.application_pcr);
-    let unknown = Selection::of(pcrs.pcrs().iter().copied().filter(|pcr| !predicted.pcrs.contains_key(pcr)));
+    let unknown = Selection::of(pcrs.indices().filter(|pcr| !predicted.pcrs.contains_key(pcr)));
     let mut values: Values = unknown.read(&mut link.context).map_err(Fault::told)?;
-    values.extend(predicted.pcrs.iter().filter(|(pcr, _)| pcrs.pcrs().contains(pcr)));
+    values.extend(predicted.pcrs.iter().filter(|(pcr, _)| pcrs.indices().any(|selected| selected == **pcr)));
     let application = match application {
         None => None,
         Some(pcr) => Some(Application {
@@ -259,7 +256,7 @@ fn generate_sealed(link: &mut Link, label: &str, generation: u32) -> Result<Publ
     let path = free(&SealedFile::path(&link.config.folder, label))?;
     free(&ResidentKey::path(&link.config.folder, label))?;
     let seed = random::<32>()?;
-    let public = released::public_half(&LockedKey::new(&mut *seed.clone()));
+    let public = released::public_half(&LockedKey::new(&mut seed.clone()));
     let covered = match &link.config.recovery_key {
         Some(recovery) => Some(Covered::cover(&seed, &public, recovery)?),
         None => None,

@@ -1,11 +1,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::pcr::Selection;
 use super::tcti::Tcti;
 use crate::custody::PinSource;
 use crate::facts::Digest;
 use crate::protocol::PublicKey;
+use crate::protocol::tpm::PcrSelection;
 
 /// Which TPM, what is pinned of it, and under what it releases secrets.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct TpmConfig {
     /// The public half of the offline key that signing seeds are covered by (X25519, RFC 9180).
     pub recovery_key: Option<[u8; 32]>,
     /// The PCRs that a new policy is about.
-    pub pcrs: Selection,
+    pub pcrs: PcrSelection,
     /// The PCR that our executable and configuration are measured into, which is capped once everything is released.
     pub application_pcr: Option<u8>,
     /// What is measured there besides the executable.
@@ -44,6 +44,9 @@ pub enum Parent {
     #[default]
     Template,
 }
+
+/// Secure boot's state and keys, the kernel image as systemd-stub measures it, and shim's own keys.
+pub const USUAL_PCRS: &str = "sha256:7,11,14";
 
 impl Parent {
     /// Reads `template` or a persistent handle such as `0x81000001`.

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 use tss_esapi::Context;
@@ -9,11 +8,11 @@ use tss_esapi::structures::{PcrSelectionList, PcrSlot};
 
 use super::error;
 use super::fault::{Fault, at};
-use crate::custody::{CustodyError, ErrorKind};
+use crate::custody::ErrorKind;
 
-/// Which PCRs of the SHA-256 bank, in ascending order; written `sha256:7,11,14`.
+/// Which PCRs of the SHA-256 bank, in ascending order, as the library takes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selection(Vec<u8>);
+pub(super) struct Selection(Vec<u8>);
 
 /// A PCR's value.
 pub(super) type Value = [u8; 32];
@@ -21,24 +20,13 @@ pub(super) type Value = [u8; 32];
 /// PCRs with their values, in ascending order.
 pub(super) type Values = BTreeMap<u8, Value>;
 
-/// A TPM for a PC has 24.
-const PCRS: u8 = 24;
-
 impl Selection {
-    /// Secure boot's state and keys, the kernel image as systemd-stub measures it, and shim's own keys.
-    pub const DEFAULT: &str = "sha256:7,11,14";
-
     /// These PCRs.
     pub(super) fn of(pcrs: impl IntoIterator<Item = u8>) -> Self {
         let mut pcrs: Vec<u8> = pcrs.into_iter().collect();
         pcrs.sort_unstable();
         pcrs.dedup();
         Self(pcrs)
-    }
-
-    /// The numbers, in ascending order.
-    pub fn pcrs(&self) -> &[u8] {
-        &self.0
     }
 
     /// As TPML_PCR_SELECTION in its marshalled form: one bank, three bytes of bits (Part 2, 10.6.2).
@@ -92,21 +80,6 @@ pub(super) fn composite(values: &Values) -> Value {
     hash.finalize().into()
 }
 
-impl FromStr for Selection {
-    type Err = CustodyError;
-
-    fn from_str(text: &str) -> Result<Self, CustodyError> {
-        let refused = || {
-            let message = format!("{text:?} names no PCRs");
-            error(ErrorKind::Misconfigured, "pcrs", message, "They are written sha256:7,11,14; PCRs go from 0 to 23.")
-        };
-        let numbers = text.strip_prefix("sha256:").ok_or_else(refused)?;
-        let pcr = |text: &str| text.parse().ok().filter(|&pcr| pcr < PCRS);
-        let pcrs: Option<Vec<u8>> = numbers.split(',').map(pcr).collect();
-        pcrs.map(Self::of).ok_or_else(refused)
-    }
-}
-
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbers: Vec<String> = self.0.iter().map(u8::to_string).collect();
@@ -119,16 +92,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_selection_is_written_in_order_and_once() {
-        assert_eq!("sha256:14,7,11,7".parse::<Selection>().unwrap().to_string(), "sha256:7,11,14");
-        for text in ["", "sha256:", "sha256:24", "sha1:7", "7", "sha256:7,", "sha256:-1", "sha256:7+sha1:1"] {
-            assert!(text.parse::<Selection>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn it_marshals_as_the_specification_has_it() {
-        let selection: Selection = "sha256:0,7,23".parse().unwrap();
+        let selection = Selection::of([23, 0, 7]);
         assert_eq!(hex::encode(selection.marshalled()), "00000001000b03810080");
     }
 }

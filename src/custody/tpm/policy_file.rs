@@ -94,7 +94,7 @@ impl SignedPolicy {
     }
 
     /// What the file holds.
-    pub(super) fn to_object(&self) -> Object {
+    pub fn to_object(&self) -> Object {
         let values = |values: &Values| {
             values.iter().fold(Object::new(), |all, (pcr, value)| all.with(&pcr.to_string(), hex::encode(value)))
         };
@@ -283,14 +283,18 @@ pub(super) fn digest(value: &Value) -> Result<Digest, Fault> {
 
 /// Every policy in the folder, each signed with the policy key.
 pub(super) fn in_folder(link: &Link) -> Result<Vec<SignedPolicy>, CustodyError> {
+    Ok(with_paths(link)?.into_iter().map(|(_, policy)| policy).collect())
+}
+
+/// The same, with where each lies.
+pub(super) fn with_paths(link: &Link) -> Result<Vec<(PathBuf, SignedPolicy)>, CustodyError> {
     let key = policy_key(&link.config.policy_key)?;
-    let mut policies = Vec::new();
-    for path in paths(&link.config.folder)? {
+    let read = |path: PathBuf| {
         let policy = read(&path)?;
         policy.verify(&key, &path.display().to_string())?;
-        policies.push(policy);
-    }
-    Ok(policies)
+        Ok((path, policy))
+    };
+    paths(&link.config.folder)?.into_iter().map(read).collect()
 }
 
 /// The policy files of a folder, in the order of their names.

@@ -1,0 +1,317 @@
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, printable};
+use crate::cli::vault::Vault;
+use crate::custody::tpm::{Lockout, PolicyKey, PolicyState, RecoveryKey, SealedState, Tpm, TpmFacts};
+use crate::protocol::json::{Object, Value};
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) enum TpmCommand {
+    /// Pin this TPM, sign the first policy, and print what the config file needs to know
+    Provision(ProvisionArgs),
+    /// Show the TPM, its lockout, which policies hold, and what is sealed
+    #[command(after_help = EXAMPLES)]
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Destroy a key: its half in the TPM, and its files. There is no way back
+    #[command(after_help = EXAMPLES)]
+    Evict(EvictArgs),
+    /// Seal signing seeds of another board, which the recovery key opens, to this one
+    #[command(after_help = EXAMPLES)]
+    Recover {
+        /// The recovery key that was made with the other board
+        #[arg(long, value_name = "FILE")]
+        recovery_key: PathBuf,
+        /// The labels of the keys, whose LABEL.recovery.json lies in the TPM's folder
+        #[arg(required = true)]
+        labels: Vec<String>,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  local-vault custody tpm provision --policy-key policy.pem --recovery-key recovery.key >> local-vault.toml
+  local-vault custody tpm status
+  local-vault custody tpm evict local-vault-old --yes
+  local-vault custody tpm recover --recovery-key recovery.key local-vault-relay
+
+Both keys belong to the operator and not on this machine: move them away once it is provisioned. See
+docs/custody/tpm.md.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) struct ProvisionArgs {
+    /// The operator's key that signs policies; made where there is none
+    #[arg(long, value_name = "FILE")]
+    policy_key: PathBuf,
+    /// What opens it, where it is there and encrypted
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Where the key is put that opens signing seeds when this board dies; must not be there yet
+    #[arg(long, value_name = "FILE", conflicts_with = "recovery_public_key")]
+    recovery_key: Option<PathBuf>,
+    /// The public half of a recovery key that was made with another board
+    #[arg(long, value_name = "HEX", value_parser = public_half)]
+    recovery_public_key: Option<[u8; 32]>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) struct EvictArgs {
+    /// The key's label
+    #[arg(required_unless_present = "nv_index")]
+    label: Option<String>,
+    /// In place of a label: an NV index that `custody tpm status` shows
+    #[arg(long, value_name = "INDEX", value_parser = index, conflicts_with = "label")]
+    nv_index: Option<u32>,
+    /// That it is meant
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) fn run(vault: &Vault, command: TpmCommand) -> Result<u8, Failure> {
+    match command {
+        TpmCommand::Evict(args) => evict(vault, &args),
+        TpmCommand::Provision(args) => provision(vault, args),
+        TpmCommand::Recover { recovery_key, labels } => recover(vault, &recovery_key, labels),
+        TpmCommand::Status { json } => status(vault, json),
+    }
+}
+
+fn provision(vault: &Vault, args: ProvisionArgs) -> Result<u8, Failure> {
+    let tpm = vault.tpm()?;
+    // Before a key is made: where the TPM is away, nothing is left behind.
+    tpm.facts()?;
+    let policy_key = if args.policy_key.exists() {
+        PolicyKey::load(&args.policy_key, args.passphrase_file.as_deref())?
+    } else {
+        PolicyKey::create(&args.policy_key)?
+    };
+    let recovery = match (&args.recovery_key, args.recovery_public_key) {
+        (Some(path), _) => Some(RecoveryKey::create(path)?),
+        (None, public) => public,
+    };
+    let public = policy_key.public_key().to_hex();
+    let name = tpm.provision(policy_key)?;
+    let told = Object::new().with("parent_name", name).with("policy_key", public);
+    let told = match recovery {
+        Some(recovery) => told.with("recovery_key", hex::encode(recovery)),
+        None => told,
+    };
+    let output = Output::new();
+    if args.json {
+        output.json(&told)?;
+        return Ok(0);
+    }
+    output.line("# for [custody.tpm]")?;
+    for name in ["parent_name", "policy_key", "recovery_key"] {
+        if let Some(value) = told.get(name) {
+            output.line(&format!("{name} = {}", value.to_python_text()))?;
+        }
+    }
+    output.note("Move the policy key and the recovery key off this machine: whoever has them has the sealed keys.");
+    if recovery.is_none() {
+        output.note("No recovery key: where this board dies, its signing keys die with it.");
+    }
+    Ok(0)
+}
+
+fn recover(vault: &Vault, key: &std::path::Path, labels: Vec<String>) -> Result<u8, Failure> {
+    let recovered = vault.tpm()?.recover(RecoveryKey::load(key)?, labels)?;
+    let output = Output::new();
+    recovered.iter().try_for_each(|(label, public)| output.line(&format!("{label} {}", public.to_hex())))?;
+    output.note("Sealed to this TPM. What was sealed under its epochs on the other board does not open here.");
+    Ok(0)
+}
+
+fn evict(vault: &Vault, args: &EvictArgs) -> Result<u8, Failure> {
+    let what = match (&args.label, args.nv_index) {
+        (Some(label), _) => format!("the key {label:?}"),
+        (None, Some(index)) => format!("NV index 0x{index:08x}"),
+        (None, None) => return Err(Failure::usage("nothing to evict", "Name a label, or --nv-index.")),
+    };
+    if !args.yes {
+        return Err(Failure::usage(
+            format!("{what} would be destroyed"),
+            "There is no way back. Say --yes where it is meant.",
+        ));
+    }
+    let tpm = vault.tpm()?;
+    let was_there = match (&args.label, args.nv_index) {
+        (Some(label), _) => tpm.evict(label)?,
+        (None, index) => tpm.evict_half(index.unwrap_or_default())?,
+    };
+    if !was_there {
+        return Err(Failure::config(format!("there is no such thing: {what}"), "Run: local-vault custody tpm status"));
+    }
+    Output::new().line(&format!("{what} is destroyed"))?;
+    Ok(0)
+}
+
+fn status(vault: &Vault, json: bool) -> Result<u8, Failure> {
+    let tpm = vault.tpm()?;
+    let status = Status::of(&tpm)?;
+    let output = Output::new();
+    if json {
+        output.json(&status.object(&tpm))?;
+    } else {
+        status.lines(&tpm).iter().try_for_each(|line| output.line(line))?;
+    }
+    let config = tpm.config();
+    match &config.parent_name {
+        Some(pinned) if *pinned != status.facts.parent_name => Err(Failure::config(
+            "this is not the TPM that was provisioned",
+            format!("Pinned is the Name {pinned}. Was the TPM cleared, or the board replaced?"),
+        )),
+        Some(_) if status.policies.iter().all(|policy| !policy.differs.is_empty()) => Err(Failure::refused(
+            "no signed policy holds now",
+            "Have this state signed (`local-vault custody policy sign`), or start what ran before.",
+        )),
+        _ => Ok(0),
+    }
+}
+
+struct Status {
+    facts: TpmFacts,
+    policies: Vec<PolicyState>,
+    sealed: Vec<SealedState>,
+    /// Halves of ours that no file names: those of epochs, and what a kill left behind.
+    others: Vec<u32>,
+}
+
+impl Status {
+    fn of(tpm: &Tpm) -> Result<Self, Failure> {
+        let facts = tpm.facts()?;
+        let sealed = tpm.sealed()?;
+        let is_provisioned = tpm.config().policy_key.is_some();
+        let policies = if is_provisioned { tpm.policies()? } else { Vec::new() };
+        let others = if is_provisioned { tpm.other_halves()? } else { Vec::new() };
+        Ok(Self { facts, policies, sealed, others })
+    }
+
+    fn lines(&self, tpm: &Tpm) -> Vec<String> {
+        let mut all = lines(&self.facts);
+        all.push(format!("TCTI         {}", tpm.config().tcti));
+        let pinned = match &tpm.config().parent_name {
+            None => "not pinned: run custody tpm provision",
+            Some(name) if *name == self.facts.parent_name => "as pinned",
+            Some(_) => "NOT AS PINNED",
+        };
+        all.push(format!("parent       {} ({}, {pinned})", self.facts.parent_name, tpm.config().parent));
+        all.push(format!("lockout      {}", told(self.facts.lockout)));
+        for policy in &self.policies {
+            let measured = policy.application_pcr.map_or_else(String::new, |pcr| format!(", measured into PCR {pcr}"));
+            let holds =
+                if policy.differs.is_empty() { "holds".into() } else { format!("PCR {}", numbers(&policy.differs)) };
+            let differs = if policy.differs.is_empty() { "" } else { " differs" };
+            all.push(format!(
+                "policy       {} (generation {}{measured}): {holds}{differs}",
+                policy.file.display(),
+                policy.generation
+            ));
+        }
+        for SealedState { label, is_seed, generation, nv_index } in &self.sealed {
+            let kind = if *is_seed { "Ed25519 seed" } else { "wrapping secret" };
+            all.push(format!(
+                "sealed       {} ({kind}, generation {generation}, NV 0x{nv_index:08x})",
+                printable(label)
+            ));
+        }
+        let others: Vec<String> = self.others.iter().map(|index| format!("0x{index:08x}")).collect();
+        let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+        all.push(format!("epochs       NV {others}"));
+        all
+    }
+
+    fn object(&self, tpm: &Tpm) -> Object {
+        let policies: Vec<Value> = self.policies.iter().map(policy_object).collect();
+        let sealed: Vec<Value> = self.sealed.iter().map(sealed_object).collect();
+        let others: Vec<String> = self.others.iter().map(|index| format!("0x{index:08x}")).collect();
+        object(&self.facts)
+            .with("tcti", tpm.config().tcti.to_string())
+            .with("pinned", tpm.config().parent_name.clone())
+            .with("policies", policies)
+            .with("sealed", sealed)
+            .with("epochNvIndices", others)
+    }
+}
+
+fn policy_object(policy: &PolicyState) -> Value {
+    let differs: Vec<Value> = policy.differs.iter().map(|&pcr| u32::from(pcr).into()).collect();
+    Object::new()
+        .with("file", policy.file.display().to_string())
+        .with("generation", policy.generation)
+        .with("applicationPcr", policy.application_pcr.map(u32::from))
+        .with("differs", differs)
+        .into()
+}
+
+fn sealed_object(sealed: &SealedState) -> Value {
+    Object::new()
+        .with("label", sealed.label.as_str())
+        .with("kind", if sealed.is_seed { "ed25519-seed" } else { "wrapping" })
+        .with("generation", sealed.generation)
+        .with("nvIndex", format!("0x{:08x}", sealed.nv_index))
+        .into()
+}
+
+/// The TPM, for people.
+pub(super) fn lines(facts: &TpmFacts) -> Vec<String> {
+    let maker = &facts.maker;
+    vec![
+        format!("TPM          {} {}, firmware {}", printable(&maker.name), printable(&facts.model), facts.firmware),
+        format!("kind         {} ({})", maker.kind.name(), maker.provenance),
+    ]
+}
+
+/// The TPM, for machines.
+pub(super) fn object(facts: &TpmFacts) -> Object {
+    let Lockout { locked, count, most, forgets_after } = facts.lockout;
+    Object::new()
+        .with("manufacturer", facts.manufacturer.as_str())
+        .with("model", facts.model.as_str())
+        .with("firmware", facts.firmware.as_str())
+        .with("kind", facts.maker.kind.name())
+        .with("parentName", facts.parent_name.as_str())
+        .with(
+            "lockout",
+            Object::new()
+                .with("locked", locked)
+                .with("count", count)
+                .with("most", most)
+                .with("forgetsAfterSeconds", forgets_after),
+        )
+}
+
+fn told(lockout: Lockout) -> String {
+    let counted = format!("{} of {} wrong authorizations", lockout.count, lockout.most);
+    match lockout.ends_within() {
+        Some(seconds) => format!("LOCKED, for up to {seconds} s ({counted}); keys of local-vault go on"),
+        None if lockout.locked => format!("LOCKED, until the owner resets it ({counted}); keys of local-vault go on"),
+        None => format!("no ({counted})"),
+    }
+}
+
+fn numbers(pcrs: &[u8]) -> String {
+    pcrs.iter().map(u8::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn public_half(text: &str) -> Result<[u8; 32], String> {
+    let bytes = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| "expected 64 hex digits, as the config file of the other board has them".to_owned())
+}
+
+fn index(text: &str) -> Result<u32, String> {
+    let index = text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    index.ok_or_else(|| "expected an index such as 0x01800000".to_owned())
+}

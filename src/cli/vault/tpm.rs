@@ -1,0 +1,57 @@
+use std::sync::Arc;
+
+use super::Vault;
+use super::keys::Kept;
+use crate::cli::failure::Failure;
+use crate::custody::SharedSigningKey;
+use crate::custody::tpm::{ReleasedKey, ResidentKey, Tpm, TpmConfig, TpmWrappingKey};
+use crate::protocol::PublicKey;
+
+impl Vault {
+    /// The TPM that is configured, the same one for every key of this process. Touches nothing of it.
+    pub(in crate::cli) fn tpm(&self) -> Result<Arc<Tpm>, Failure> {
+        if let Some(tpm) = self.tpm.get() {
+            return Ok(tpm.clone());
+        }
+        let settings = self.settings.custody.tpm.clone().ok_or_else(|| {
+            Failure::config("no TPM is configured", "Set custody.backend to \"tpm\" in the config file.")
+        })?;
+        let security_digest = self.settings.security_digest();
+        let tpm = Tpm::new(TpmConfig {
+            tcti: settings.tcti,
+            folder: settings.folder,
+            parent: settings.parent,
+            parent_name: settings.parent_name,
+            policy_key: settings.policy_key,
+            recovery_key: settings.recovery_key,
+            pcrs: settings.pcrs,
+            application_pcr: settings.application_pcr,
+            security_digest: security_digest.map_err(|e| Failure::io("cannot read what the config file names", &e))?,
+            pin: settings.pin,
+            owner_auth_file: settings.owner_auth_file,
+        });
+        Ok(self.tpm.get_or_init(|| tpm).clone())
+    }
+
+    /// A signing key in the TPM. Which of the two it is, its algorithm tells: a TPM does not sign Ed25519.
+    pub(super) fn tpm_key(&self, label: &str, public_key: &PublicKey) -> Result<(SharedSigningKey, Kept), Failure> {
+        let (tpm, public) = (self.tpm()?, public_key.clone());
+        Ok(match public_key {
+            PublicKey::Ed25519(_) => (Arc::new(ReleasedKey::new(tpm, label, public)), Kept::Sealed),
+            PublicKey::Es256(_) => (Arc::new(ResidentKey::new(tpm, label, public)), Kept::Tpm),
+        })
+    }
+
+    /// What wraps data keys, released by the TPM.
+    pub(super) fn tpm_wrapping_key(&self) -> Result<TpmWrappingKey, Failure> {
+        let tpm = self.tpm()?;
+        let label = self.settings.custody.tpm.as_ref().and_then(|settings| settings.wrapping.as_deref());
+        let label = label.ok_or_else(|| {
+            Failure::config(
+                "no wrapping key is configured",
+                "Make one with `local-vault custody generate wrapping`, and name it under [custody.tpm.wrapping].",
+            )
+        })?;
+        Ok(TpmWrappingKey::open(tpm, label)?)
+    }
+}

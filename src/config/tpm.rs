@@ -1,0 +1,98 @@
+//! `[custody.tpm]`: which TPM, and what is pinned of it.
+
+use std::path::{Path, PathBuf};
+
+use super::pin;
+use super::reader::Section;
+use super::settings::{Backend, KeyPlace};
+use crate::custody::PinSource;
+use crate::custody::tpm::{Parent, Tcti, USUAL_PCRS};
+use crate::protocol::PublicKey;
+use crate::protocol::tpm::PcrSelection;
+
+/// A TPM, and the secret in it that opens the spool.
+#[derive(Debug, Clone)]
+pub struct TpmSettings {
+    /// The way to it.
+    pub tcti: Tcti,
+    /// Where its blobs and policies lie.
+    pub folder: PathBuf,
+    /// The key that everything is under.
+    pub parent: Parent,
+    /// Its Name, in hex; `None` as long as the TPM was not provisioned.
+    pub parent_name: Option<String>,
+    /// The public half of the key that signs policies, with the same exception.
+    pub policy_key: Option<PublicKey>,
+    /// The public half of the key that signing seeds are covered by.
+    pub recovery_key: Option<[u8; 32]>,
+    /// What a new policy is about.
+    pub pcrs: PcrSelection,
+    /// Where what runs is measured.
+    pub application_pcr: Option<u8>,
+    /// Asked for besides.
+    pub pin: Option<PinSource>,
+    /// What opens the owner hierarchy.
+    pub owner_auth_file: Option<PathBuf>,
+    /// The label of the secret that wraps data keys; `None` as long as there is none.
+    pub wrapping: Option<String>,
+}
+
+const FOLDER: &str = "tpm";
+
+/// `[custody.tpm]` of a config file.
+pub(super) fn read(mut section: Section<'_>, backend: Backend, folder: &Path) -> Option<TpmSettings> {
+    if backend != Backend::Tpm {
+        if !section.is_empty() {
+            section.problem("is there, and custody.backend is not \"tpm\"");
+            section.pass_over();
+        }
+        return None;
+    }
+    let tcti = section.parsed("tcti", "a TCTI such as \"device:/dev/tpmrm0\", in full", |text| Tcti::parse(text).ok());
+    let parent =
+        section.parsed("parent", "\"template\", or a persistent handle such as \"0x81000001\"", Parent::from_name);
+    let parent_name = section.parsed("parent_name", "a Name as `custody tpm provision` prints it", name);
+    let policy_key = section.parsed("policy_key", "the 130 hex digits of a P-256 key", |text| {
+        PublicKey::from_hex(text).ok().filter(|key| matches!(key, PublicKey::Es256(_)))
+    });
+    let recovery_key = section.parsed("recovery_key", "64 hex digits", |text| hex::decode(text).ok()?.try_into().ok());
+    let pcrs = section.parsed("pcrs", "PCRs such as \"sha256:7,11,14\"", |text| text.parse().ok());
+    // 16 and 23 are reset by whoever wants to, and 17 to 22 belong to a dynamic launch.
+    let application_pcr = section.count("application_pcr", 15);
+    let settings = TpmSettings {
+        tcti: tcti.or_else(|| Tcti::parse(Tcti::DEFAULT).ok())?,
+        folder: section.path("folder", folder).unwrap_or_else(|| folder.join(FOLDER)),
+        parent: parent.unwrap_or_default(),
+        parent_name,
+        policy_key,
+        recovery_key,
+        pcrs: pcrs.or_else(|| USUAL_PCRS.parse().ok())?,
+        application_pcr: application_pcr.and_then(|pcr| pcr.try_into().ok()),
+        pin: if pin::is_named(&section) { pin::read(&mut section, folder) } else { None },
+        owner_auth_file: section.path("owner_auth_file", folder),
+        wrapping: wrapping(section.section("wrapping")),
+    };
+    section.end();
+    Some(settings)
+}
+
+/// A key in the TPM: by its label, and by the public half that it must have.
+pub(super) fn read_key(section: &mut Section<'_>) -> Option<KeyPlace> {
+    section.needs(&["label", "public_key", "kid"]);
+    let label = section.text("label");
+    let form = "64 hex digits for Ed25519, or 130 for P-256";
+    let public_key = section.parsed("public_key", form, |text| PublicKey::from_hex(text).ok());
+    Some(KeyPlace::Tpm { label: label?, public_key: public_key? })
+}
+
+fn wrapping(mut section: Section<'_>) -> Option<String> {
+    let label = section.text("label");
+    section.end();
+    label
+}
+
+/// A Name over SHA-256.
+fn name(text: &str) -> Option<String> {
+    let bytes = hex::decode(text).ok()?;
+    (bytes.len() == 34 && bytes.starts_with(&[0x00, 0x0b])).then(|| text.to_ascii_lowercase())
+}

@@ -1,0 +1,64 @@
+use std::path::PathBuf;
+
+use super::pcr::Selection;
+use super::policy::Reference;
+use super::policy_file::{self, SignedPolicy};
+use super::sealed_file::{Content, SealedFile};
+use super::worker::Tpm;
+use crate::custody::CustodyError;
+
+/// A signed policy, and whether it holds now.
+#[derive(Debug, Clone)]
+pub struct PolicyState {
+    /// Where it lies.
+    pub file: PathBuf,
+    /// For secrets of which generation.
+    pub generation: u32,
+    /// The PCRs that are not what it allows; where this is empty, it holds. The application's PCR is not among them.
+    pub differs: Vec<u8>,
+    /// The PCR that what runs is measured into, where it is.
+    pub application_pcr: Option<u8>,
+}
+
+/// A secret that is sealed here.
+#[derive(Debug, Clone)]
+pub struct SealedState {
+    /// Its label.
+    pub label: String,
+    /// Whether it is a signing seed, or wraps data keys.
+    pub is_seed: bool,
+    /// The generation whose policies open it.
+    pub generation: u32,
+    /// Its half in the TPM.
+    pub nv_index: u32,
+}
+
+impl Tpm {
+    /// Every signed policy, and whether it holds now. Blocks.
+    pub fn policies(&self) -> Result<Vec<PolicyState>, CustodyError> {
+        self.run(|link| {
+            let mut states = Vec::new();
+            for (file, policy) in policy_file::with_paths(link)? {
+                let wanted = policy.values(Reference::Standing);
+                let now = Selection::of(wanted.keys().copied()).read(&mut link.context)?;
+                let differs = wanted.into_iter().filter(|(pcr, value)| now.get(pcr) != Some(value));
+                let differs = differs.map(|(pcr, _)| pcr).collect();
+                let SignedPolicy { generation, application, .. } = policy;
+                let application_pcr = application.map(|application| application.pcr);
+                states.push(PolicyState { file, generation, differs, application_pcr });
+            }
+            Ok(states)
+        })
+    }
+
+    /// Every secret that is sealed in the folder. Touches no TPM.
+    pub fn sealed(&self) -> Result<Vec<SealedState>, CustodyError> {
+        let folder = &self.config().folder;
+        let state = |label: String| {
+            let SealedFile { content, secret } = SealedFile::read(folder, &label)?;
+            let (generation, nv_index) = (secret.generation(), secret.half().index());
+            Ok(SealedState { label, is_seed: matches!(content, Content::Seed(_)), generation, nv_index })
+        };
+        SealedFile::labels(folder)?.into_iter().map(state).collect()
+    }
+}
