@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::{Kept, LoadedKey, Vault, missing};
+use super::{LoadedKey, Vault, missing};
 use crate::cli::failure::Failure;
 use crate::custody::{self, Purpose, PurposeKey, Quoter};
 use crate::facts::{Digest, random_id};
@@ -159,7 +159,7 @@ impl Vault {
 const fn is_in_a_token(key: &LoadedKey) -> bool {
     match key.kept {
         #[cfg(feature = "pkcs11")]
-        Kept::Token => true,
+        super::Kept::Token => true,
         _ => false,
     }
 }
