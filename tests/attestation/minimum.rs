@@ -61,7 +61,7 @@ fn a_quote_that_is_configured_is_asked_for_unless_it_is_written_that_less_will_d
     place.reconfigure("quote.tcti", "minimum = \"L1\"\nquote.tcti");
     place.ok(&["relay", "drain"]);
     let done = place.run(&["attestation", "self-test", "--json"]);
-    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(done.code, refused.code, "{done:?}");
     assert!(done.err.starts_with("Downgraded to L1, as the configuration allows: "), "{done:?}");
     assert!(done.out.contains("\"assurance\": \"L1\"") && done.out.contains("\"ok\": false"), "{done:?}");
     if done.err.contains(NO_TPM) {
