@@ -4,6 +4,10 @@ use std::path::Path;
 
 use super::{LoadedKey, Vault, missing};
 use crate::cli::failure::Failure;
+#[cfg(feature = "tpm")]
+use crate::config::AkAlgorithm;
+#[cfg(feature = "tpm")]
+use crate::custody::tpm::{QuoteAlgorithm, Tcti, Tpm, TpmConfig, TpmQuoter};
 use crate::custody::{self, Purpose, PurposeKey, Quoter};
 use crate::facts::{Digest, random_id};
 use crate::protocol::attestation::{Assurance, Evidence, Measurement, SignedRecord, TokenIdentity};
@@ -84,6 +88,24 @@ impl Vault {
     }
 
     /// The TPM that quotes, where one is configured.
+    #[cfg(feature = "tpm")]
+    fn quoter(&self) -> Result<Option<Box<dyn Quoter>>, Failure> {
+        let Some(settings) = &self.settings.attestation.quote else { return Ok(None) };
+        let algorithm = match settings.ak_algorithm {
+            AkAlgorithm::Ecc => QuoteAlgorithm::Ecc,
+            AkAlgorithm::Rsa => QuoteAlgorithm::Rsa,
+        };
+        let tcti = Tcti::parse(settings.tcti.as_deref().unwrap_or(Tcti::DEFAULT))?;
+        let (tpm, keys) = match &self.settings.custody.tpm {
+            // The same connection: a simulator serves one.
+            Some(custody) if custody.tcti == tcti => (self.tpm()?, self.resident_keys()),
+            _ => (Tpm::new(TpmConfig::for_quotes(tcti, settings.pcrs.clone())), Vec::new()),
+        };
+        Ok(Some(Box::new(TpmQuoter::new(tpm, settings.pcrs.clone(), settings.ak_handle, algorithm, keys))))
+    }
+
+    /// The TPM that quotes, where one is configured.
+    #[cfg(not(feature = "tpm"))]
     fn quoter(&self) -> Result<Option<Box<dyn Quoter>>, Failure> {
         match self.settings.attestation.quote {
             None => Ok(None),

@@ -45,6 +45,25 @@ pub enum Parent {
     Template,
 }
 
+impl TpmConfig {
+    /// A TPM that quotes, and holds no key of ours but the one that it quotes with.
+    pub fn for_quotes(tcti: Tcti, pcrs: PcrSelection) -> Self {
+        Self {
+            tcti,
+            folder: PathBuf::new(),
+            parent: Parent::Template,
+            parent_name: None,
+            policy_key: None,
+            recovery_key: None,
+            pcrs,
+            application_pcr: None,
+            security_digest: Digest::of(b""),
+            pin: None,
+            owner_auth_file: None,
+        }
+    }
+}
+
 /// Secure boot's state and keys, the kernel image as systemd-stub measures it, and shim's own keys.
 pub const USUAL_PCRS: &str = "sha256:7,11,14";
 

@@ -107,6 +107,21 @@ impl Link {
         done
     }
 
+    /// Runs a command that is authorized by an object's secret, which does not pass, over a session that authenticates
+    /// it. Where there is no PIN the secret is empty.
+    pub(super) fn with_pin_hidden<T>(
+        &mut self,
+        command: impl FnOnce(&mut Context, AuthSession) -> Result<T, tss_esapi::Error>,
+    ) -> Result<T, Fault> {
+        if self.config.pin.is_none() {
+            return command(&mut self.context, AuthSession::Password).map_err(at("TPM2_Certify"));
+        }
+        let session = self.start(SessionType::Hmac, Salt::Parent)?;
+        let done = command(&mut self.context, session).map_err(at("TPM2_Certify"));
+        self.flush(SessionHandle::from(session));
+        done.map_err(|fault| self.explain(fault))
+    }
+
     /// The object's secret for a PIN: as long as a TPM takes at most.
     pub(super) fn pin(&mut self) -> Result<Auth, Fault> {
         let Some(source) = &self.config.pin else { return Ok(Auth::default()) };
