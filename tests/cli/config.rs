@@ -76,6 +76,32 @@ fn the_example_is_taken_with_a_token_in_place_of_files() {
     assert!(done.err.contains("the profile my-token.toml is refused: No such file"), "{done:?}");
 }
 
+#[cfg(feature = "tpm")]
+#[test]
+fn the_example_is_taken_with_a_tpm_in_place_of_files() {
+    let lines = EXAMPLE.lines().filter_map(|line| match line.strip_prefix("### ") {
+        Some(setting) => Some(setting),
+        None => (!line.starts_with("[custody.")).then_some(line),
+    });
+    let example = lines.collect::<Vec<_>>().join("\n");
+    assert!(example.contains("\nparent_name = ") && example.contains("\n[custody.tpm.wrapping]"), "{example}");
+    let vault = Vault::new();
+    let policy_key = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+    let example = example
+        .replace("# backend = \"file\"", "backend = \"tpm\"")
+        .replace("device:/dev/tpmrm0", "swtpm:host=localhost,port=1")
+        .replace("\"68 hex digits\"", &format!("\"000b{}\"", "ab".repeat(32)))
+        .replace("\"130 hex digits\"", &format!("{policy_key:?}"))
+        .replace("\"64 hex digits\"", &format!("{:?}", public_key("relay")));
+    vault.write("c.toml", example);
+    // Every line is taken; the first thing that is missing is the TPM.
+    let done = Done::of(&mut vault.without_config(&["--config", "c.toml", "config", "check"]));
+    assert!(
+        done.err.contains("swtpm:host=localhost,port=1 does not answer") && !done.err.contains("c.toml:"),
+        "{done:?}"
+    );
+}
+
 fn authority() -> String {
     let key = rcgen::KeyPair::generate().unwrap();
     rcgen::CertificateParams::default().self_signed(&key).unwrap().pem()
