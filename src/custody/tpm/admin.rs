@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::durable;
 use super::fault::Fault;
+use super::firmware_log::{self, Digests};
 use super::link::Link;
 use super::nv::{self, Half};
 use super::pcr::{Selection, Value, Values};
@@ -61,7 +62,7 @@ impl Tpm {
         // All that is asked for is known already: no TPM is needed.
         let given = |pcr: &u8| predicted.pcrs.contains_key(pcr);
         if self.config().application_pcr.is_none() && self.config().pcrs.indices().all(|pcr| given(&pcr)) {
-            return SignedPolicy::sign(key.signing_key(), generation, predicted.pcrs, None);
+            return SignedPolicy::sign(key.signing_key(), generation, predicted.pcrs, None, Digests::new());
         }
         self.run(move |link| Ok(sign_policy(link, &key, generation, &predicted)?))
     }
@@ -223,6 +224,7 @@ fn sign_policy(
     let (pcrs, application) = (link.config.pcrs.clone(), link.config.application_pcr);
     let unknown = Selection::of(pcrs.indices().filter(|pcr| !predicted.pcrs.contains_key(pcr)));
     let mut values: Values = unknown.read(&mut link.context).map_err(Fault::told)?;
+    let events = firmware_log::digests(&firmware_log::explaining(&link.config, &values));
     values.extend(predicted.pcrs.iter().filter(|(pcr, _)| pcrs.indices().any(|selected| selected == **pcr)));
     let application = match application {
         None => None,
@@ -232,7 +234,7 @@ fn sign_policy(
             digest: measure::digest(&link.config, predicted.executable.as_deref())?,
         }),
     };
-    SignedPolicy::sign(key.signing_key(), generation, values, application)
+    SignedPolicy::sign(key.signing_key(), generation, values, application, events)
 }
 
 /// What the application's PCR holds before anything of ours is measured: as predicted, as an earlier policy has it,
