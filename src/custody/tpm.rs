@@ -13,8 +13,10 @@
 mod admin;
 mod config;
 mod durable;
+mod event_log;
 mod facts;
 mod fault;
+mod firmware_log;
 mod key_file;
 mod link;
 mod maker;

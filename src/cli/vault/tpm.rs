@@ -29,6 +29,7 @@ impl Vault {
             application_pcr: settings.application_pcr,
             security_digest: security_digest.map_err(|e| Failure::io("cannot read what the config file names", &e))?,
             pin: settings.pin,
+            event_log: settings.event_log,
             owner_auth_file: settings.owner_auth_file,
         });
         Ok(self.tpm.get_or_init(|| tpm).clone())

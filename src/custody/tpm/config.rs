@@ -30,6 +30,8 @@ pub struct TpmConfig {
     pub security_digest: Digest,
     /// Asked for besides the PCRs.
     pub pin: Option<PinSource>,
+    /// What firmware noted of its measurements, where it is not the kernel's log of this device.
+    pub event_log: Option<PathBuf>,
     /// What opens the owner hierarchy, where it is not empty; a file of mode 0600.
     pub owner_auth_file: Option<PathBuf>,
 }
@@ -59,6 +61,7 @@ impl TpmConfig {
             application_pcr: None,
             security_digest: Digest::of(b""),
             pin: None,
+            event_log: None,
             owner_auth_file: None,
         }
     }
