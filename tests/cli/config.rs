@@ -125,6 +125,12 @@ file = "relay.key"
 kid = "x"
 [[spool]]
 "#;
+    let backends = if cfg!(feature = "tpm") {
+        "\"file\", \"pkcs11\" or \"tpm\""
+    } else {
+        "\"file\" or \"pkcs11\" (this build has no tpm)"
+    };
+    let backends = format!("  c.toml:9: custody.backend must be {backends}");
     check(text).fails(
         78,
         &[
@@ -134,7 +140,7 @@ kid = "x"
             "  c.toml:5: relay.endpoint must be text that is not empty",
             "  c.toml:6: relay.spki_pins must be a list of 64 hex digits each",
             "  c.toml:7: relay.idle_sleep_seconds must be seconds, 0 or more",
-            "  c.toml:9: custody.backend must be \"file\" or \"pkcs11\"",
+            &backends,
             "  c.toml:10: custody.minimum_protection must be \"software\", \"device-released\" or \"device-resident\"",
             "  c.toml:11: custody.keys.relay needs file and kid",
             "  c.toml:13: unknown key custody.keys.nope",
