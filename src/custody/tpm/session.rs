@@ -2,7 +2,7 @@ use tss_esapi::Context;
 use tss_esapi::attributes::SessionAttributesBuilder;
 use tss_esapi::constants::SessionType;
 use tss_esapi::constants::response_code::Tss2ResponseCodeKind as Code;
-use tss_esapi::handles::{ObjectHandle, SessionHandle};
+use tss_esapi::handles::{KeyHandle, ObjectHandle, SessionHandle};
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
 use tss_esapi::interface_types::session_handles::{AuthSession, PolicySession};
 use tss_esapi::structures::{Auth, SymmetricDefinition};
@@ -37,6 +37,37 @@ impl Link {
             .and_then(|()| self.context.execute_with_session(Some(session), command).map_err(at(operation)));
         self.flush(SessionHandle::from(session));
         done
+    }
+
+    /// Runs a command that the owner authorizes, before there is a parent to salt a session to. Where the owner has a
+    /// password, it does not pass itself, but only what proves that we know it.
+    pub(super) fn as_owner<T>(
+        &mut self,
+        operation: &'static str,
+        command: impl FnOnce(&mut Context) -> Result<T, tss_esapi::Error>,
+    ) -> Result<T, Fault> {
+        if self.config.owner_auth_file.is_none() {
+            let done = self.context.execute_with_session(Some(AuthSession::Password), command);
+            return done.map_err(at(operation)).map_err(|fault| self.explain_owner(fault));
+        }
+        let session = self.start_salted_to(None, SessionType::Hmac)?;
+        let done = self
+            .with_attributes(session, false, false)
+            .and_then(|()| self.context.execute_with_session(Some(session), command).map_err(at(operation)));
+        self.flush(SessionHandle::from(session));
+        done.map_err(|fault| self.explain_owner(fault))
+    }
+
+    /// A refused password of the owner is told as what it is.
+    pub(super) fn explain_owner(&self, fault: Fault) -> Fault {
+        if !fault.is(&[Code::AuthFail, Code::BadAuth]) {
+            return fault;
+        }
+        let advice = match &self.config.owner_auth_file {
+            Some(path) => format!("Check {}. It is not tried again by itself.", path.display()),
+            None => "Name the file that holds it as custody.tpm.owner_auth_file.".to_owned(),
+        };
+        fault.or(ErrorKind::Refused, "the TPM refused the owner's password", advice).into()
     }
 
     /// Runs a command under a policy of ours. The session is kept for the next; where anything fails it is flushed, for
@@ -117,9 +148,13 @@ impl Link {
 
     fn start(&mut self, kind: SessionType) -> Result<AuthSession, Fault> {
         let parent = self.parent()?;
+        self.start_salted_to(Some(parent), kind)
+    }
+
+    fn start_salted_to(&mut self, key: Option<KeyHandle>, kind: SessionType) -> Result<AuthSession, Fault> {
         let started = self.context.execute_without_session(|context| {
             let (cipher, hash) = (SymmetricDefinition::AES_128_CFB, HashingAlgorithm::Sha256);
-            context.start_auth_session(Some(parent), None, None, kind, cipher, hash)
+            context.start_auth_session(key, None, None, kind, cipher, hash)
         });
         Ok(started.map_err(at("TPM2_StartAuthSession"))?.ok_or_else(not_a_session)?)
     }
