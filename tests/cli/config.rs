@@ -5,6 +5,12 @@ use local_vault::config::EXAMPLE;
 use super::vault::{Done, Vault, encryption_key, public_key, seed};
 
 const MEND: &str = "Mend each line; `local-vault config example` shows every key.";
+const BACKENDS: &str = match (cfg!(feature = "pkcs11"), cfg!(feature = "tpm")) {
+    (true, true) => "\"file\", \"pkcs11\" or \"tpm\"",
+    (true, false) => "\"file\" or \"pkcs11\" (this build has no tpm)",
+    (false, true) => "\"file\" or \"tpm\" (this build has no pkcs11)",
+    (false, false) => "\"file\" (this build has neither pkcs11 nor tpm)",
+};
 const REFUSED: &str = "Error: the configuration is refused:";
 
 /// What `config check` says about a config file of this text.
@@ -108,7 +114,7 @@ kid = "x"
             "  c.toml:5: relay.endpoint must be text that is not empty",
             "  c.toml:6: relay.spki_pins must be a list of 64 hex digits each",
             "  c.toml:7: relay.idle_sleep_seconds must be seconds, 0 or more",
-            "  c.toml:9: custody.backend must be \"file\" or \"pkcs11\"",
+            &format!("  c.toml:9: custody.backend must be {BACKENDS}"),
             "  c.toml:10: custody.minimum_protection must be \"software\", \"device-released\" or \"device-resident\"",
             "  c.toml:11: custody.keys.relay needs file and kid",
             "  c.toml:13: unknown key custody.keys.nope",
