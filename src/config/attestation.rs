@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::file::FileCustody;
 use super::published::PKCS11_TPM2;
 use super::reader::Section;
-use super::settings::CustodySettings;
 use super::sources::{PREFIX, Sources};
 #[cfg(feature = "tpm")]
 use super::tpm::TpmSettings;
@@ -99,7 +99,7 @@ impl Sources<'_> {
         &self,
         file: FileAttestation,
         config_file: Option<&Path>,
-        custody: &CustodySettings,
+        custody: &FileCustody,
     ) -> AttestationSettings {
         let quote = if config_file.is_some() { self.configured_quote(file.quote) } else { self.published_quote() };
         #[cfg(feature = "tpm")]
@@ -108,7 +108,7 @@ impl Sources<'_> {
             None => quote,
         };
         // Beside a key in a token alone a quote is worth a level.
-        let reaches_l2 = quote.is_some() && custody.backend() != "tpm";
+        let reaches_l2 = quote.is_some() && !custody.backend.is_tpm();
         let (edge_core, provider_manifests) = self.measured(config_file.is_some());
         let beside = config_file.and_then(Path::parent).map(Path::to_owned).or_else(|| self.config_folder());
         AttestationSettings {

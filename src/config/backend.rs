@@ -20,6 +20,15 @@ impl Backend {
         (false, false) => "\"file\" (this build has neither pkcs11 nor tpm)",
     };
 
+    /// Whether a TPM holds the keys.
+    pub(super) const fn is_tpm(self) -> bool {
+        #[cfg(feature = "tpm")]
+        if matches!(self, Self::Tpm) {
+            return true;
+        }
+        false
+    }
+
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name {
             "file" => Some(Self::File),

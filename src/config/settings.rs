@@ -195,7 +195,6 @@ impl Sources<'_> {
             }
         }
         self.enough_is_asked_for(config_file.is_some(), file.custody.backend);
-        let custody = self.custody(file.custody, config_file.is_some());
         Settings {
             installation_id: self.agreed(
                 "INSTALLATION_ID",
@@ -217,8 +216,8 @@ impl Sources<'_> {
                 parallel: file.parallel.unwrap_or(PARALLEL),
                 idle_sleep: self.idle_sleep(file.idle_sleep),
             },
-            attestation: self.attestation(file.attestation, config_file.as_deref(), &custody),
-            custody,
+            attestation: self.attestation(file.attestation, config_file.as_deref(), &file.custody),
+            custody: self.custody(file.custody, config_file.is_some()),
             config_file,
         }
     }

@@ -177,6 +177,9 @@ fn a_key_that_is_no_attestation_key_quotes_nothing() {
         assert!(done.err.contains("the key at 0x81010002 is no attestation key"), "{done:?}");
     }
     assert_eq!(quoting.place.run(&["relay", "drain"]).code, Some(78));
+    let done = quoting.place.run(&["custody", "tpm", "evict", "--attestation-key", "--yes"]);
+    assert!(done.code == Some(78) && done.err.contains("is no attestation key"), "{done:?}");
+    assert_eq!(quoting.tpm.tool("tpm2_getcap", &["handles-persistent"]).trim(), "- 0x81010002");
     assert!(!quoting.place.path("attestation.json").exists());
     assert_eq!(quoting.registered(), 0);
     // A key somewhere else is one.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::place::{Done, INSTALLATION};
 use super::sandbox::Sandbox;
+use super::softhsm::write_secret;
 use super::swtpm::Swtpm;
 
 /// A vault with a provisioned TPM, and keys in it as `custody generate` makes them.
@@ -22,10 +23,16 @@ struct Sealed {
 
 impl Sealed {
     fn new(tpm: Swtpm) -> Self {
+        Self::with(tpm, "")
+    }
+
+    /// With these lines in `[custody.tpm]`.
+    fn with(tpm: Swtpm, more: &str) -> Self {
         let sealed = Self { tpm, folder: tempfile::tempdir().unwrap() };
         let head = format!("installation.id = \"{INSTALLATION}\"\nspool.path = \"spool.sqlite3\"\n");
         let custody = format!("[custody]\nbackend = \"tpm\"\n\n[custody.tpm]\ntcti = \"{}\"\n", sealed.tpm.tcti());
-        fs::write(sealed.config(), head + &custody).unwrap();
+        fs::write(sealed.config(), head + &custody + more).unwrap();
+        write_secret(&sealed.folder.path().join("tpm.pin"), "2468\n");
         for words in [
             "custody tpm provision --policy-key policy.pem --recovery-key recovery.key",
             "custody generate relay",
@@ -92,8 +99,7 @@ fn a_sealed_key_has_a_record_of_our_own_which_certifies_the_resident_keys() {
     assert!(said.ends_with("verified; nothing was written, nothing was sent\n"), "{said}");
     assert!(!sealed.file().exists());
     let remedy = "local-vault attestation self-test --write";
-    let shown = sealed.file().display().to_string();
-    sealed.run("attestation show").fails(78, &format!("there is no record at {shown}"), &format!("Make one: {remedy}"));
+    sealed.run("attestation show").fails(78, "there is no record at attestation.json", &format!("Make one: {remedy}"));
 
     sealed.run("attestation self-test --write").ok();
     let (key, signed) = (sealed.public_key("relay"), sealed.stored());
@@ -122,6 +128,20 @@ fn a_sealed_key_has_a_record_of_our_own_which_certifies_the_resident_keys() {
 }
 
 #[test]
+fn keys_with_a_pin_are_certified_too_and_a_wrong_one_is_refused_once() {
+    let sealed = Sealed::with(Swtpm::new(), "pin_file = \"tpm.pin\"\n");
+    let before = sealed.tpm.tool("tpm2_getcap", &["properties-variable"]);
+    sealed.run("attestation self-test --write").ok();
+    assert_eq!(sealed.stored().evidence.certified_keys.len(), 2);
+    write_secret(&sealed.folder.path().join("tpm.pin"), "1357\n");
+    let done = sealed.run("attestation self-test");
+    assert!(done.code == Some(77) && done.err.contains("the TPM refused the PIN"), "{done:?}");
+    let counter = |said: &str| said.lines().find(|line| line.contains("LOCKOUT_COUNTER")).unwrap().to_owned();
+    let after = sealed.tpm.tool("tpm2_getcap", &["properties-variable"]);
+    assert_eq!(counter(&before), counter(&after), "our keys lock nothing");
+}
+
+#[test]
 fn its_record_is_verified_anywhere_with_golden_values() {
     let sealed = Sealed::new(Swtpm::new());
     sealed.run("attestation self-test --write").ok();
@@ -145,6 +165,10 @@ fn its_record_is_verified_anywhere_with_golden_values() {
     assert!(wrong.code == Some(65) && wrong.err.contains("the PCRs did not have the values given"), "{wrong:?}");
 
     // What is exchanged in it is seen.
+    let text = fs::read_to_string(sealed.file()).unwrap();
+    fs::write(sealed.folder.path().join("other.json"), text.replace("\"vtpm\"", "\"laptop\"")).unwrap();
+    let other = verify(&sealed.folder.path().join("other.json"), &key, &[]);
+    assert!(other.code == Some(65) && other.err.contains("`record.sealed.kind`"), "{other:?}");
     let mut signed = sealed.stored();
     signed.evidence.certified_keys[0].public_key = sealed.public_key("record");
     let error = TpmError::KeyName;

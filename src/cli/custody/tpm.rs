@@ -163,7 +163,7 @@ fn evict_attestation_key(vault: &Vault, yes: bool) -> Result<u8, Failure> {
     })?;
     let what = format!("the attestation key at 0x{:08x}", settings.ak_handle);
     is_meant(&what, yes)?;
-    destroyed(&what, tpm.evict_persistent(settings.ak_handle)?)
+    destroyed(&what, tpm.evict_attestation_key(settings.ak_handle)?)
 }
 
 fn is_meant(what: &str, yes: bool) -> Result<(), Failure> {

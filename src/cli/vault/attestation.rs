@@ -1,9 +1,13 @@
-use super::{Kept, LoadedKey, Vault, missing};
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
+use super::Kept;
+use super::{LoadedKey, Vault, missing};
 use crate::cli::failure::Failure;
 use crate::custody::{self, Purpose, PurposeKey};
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
+use crate::protocol::attestation::Holder;
 #[cfg(feature = "pkcs11")]
 use crate::protocol::attestation::TokenIdentity;
-use crate::protocol::attestation::{Assurance, Evidence, Holder, Measurement, SignedRecord};
+use crate::protocol::attestation::{Assurance, Evidence, Measurement, SignedRecord};
 use crate::protocol::tpm::Quote;
 
 /// What could be shown of the relay key's custody.

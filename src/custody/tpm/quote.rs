@@ -105,11 +105,12 @@ impl Quoter for TpmQuoter {
 }
 
 impl Tpm {
-    /// Takes an attestation key out of its persistent handle. Whether there was any. Blocks.
-    pub fn evict_persistent(&self, handle: u32) -> Result<bool, CustodyError> {
+    /// Takes the attestation key out of this persistent handle. Whether there was any. Another key is left alone. Blocks.
+    pub fn evict_attestation_key(&self, handle: u32) -> Result<bool, CustodyError> {
         self.run(move |link| {
             let persistent = PersistentTpmHandle::new(handle).map_err(at("TPM2_EvictControl"))?;
             let Some(found) = link.find(TpmHandle::Persistent(persistent))? else { return Ok(false) };
+            read_attestation_key(link, KeyHandle::from(found), handle)?;
             link.open_owner()?;
             evict(link, found, persistent)?;
             Ok(true)
@@ -125,15 +126,22 @@ fn attestation_key(link: &mut Link, handle: u32, algorithm: QuoteAlgorithm) -> R
         Some(found) => KeyHandle::from(found),
         None => new_attestation_key(link, persistent, algorithm)?,
     };
+    let public = read_attestation_key(link, key, handle)?;
+    Ok((key, public))
+}
+
+/// Its TPM2B_PUBLIC. Any other key is refused.
+fn read_attestation_key(link: &mut Link, key: KeyHandle, handle: u32) -> Result<Vec<u8>, Fault> {
     let (public, ..) = link.context.read_public(key).map_err(at("TPM2_ReadPublic"))?;
     let public = sized(&public.marshall().map_err(at("TPM2_ReadPublic"))?);
     // One that signs anything else too would sign what looks like a quote.
     if !Public::parse(&public).is_ok_and(|public| public.attributes.is_attestation_key()) {
         let message = format!("the key at 0x{handle:08x} is no attestation key");
-        let advice = "Nothing was published. Name another handle as attestation.quote.ak_handle; where the key is of no use to anybody: local-vault custody tpm evict --attestation-key";
+        let advice =
+            "Nothing was published, and the key was left alone. Name another handle as attestation.quote.ak_handle.";
         return Err(error(ErrorKind::Misconfigured, "TPM2_ReadPublic", message, advice).into());
     }
-    Ok((key, public))
+    Ok(public)
 }
 
 fn new_attestation_key(
