@@ -87,6 +87,8 @@ impl Half {
 
     /// Reads the half. `None` where there is no such index any more.
     pub(super) fn read(self, link: &mut Link, reference: Reference) -> Result<Option<Zeroizing<[u8; 32]>>, Fault> {
+        // Only of the TPM that was provisioned does it mean anything that there is none.
+        link.parent()?;
         let Some(handle) = self.handle(link)? else { return Ok(None) };
         let needs = Needs { secret_answer: true, ..Needs::default() };
         let read = link.under_policy(reference, needs, "TPM2_NV_Read", |context| {
@@ -102,6 +104,7 @@ impl Half {
     /// Undefines the index. Whether it was there.
     pub(super) fn destroy(self, link: &mut Link) -> Result<bool, Fault> {
         link.open_owner()?;
+        link.parent()?;
         let Some(handle) = self.handle(link)? else { return Ok(false) };
         link.encrypted("TPM2_NV_UndefineSpace", |context| context.nv_undefine_space(Provision::Owner, handle))?;
         Ok(true)
