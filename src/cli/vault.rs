@@ -1,5 +1,7 @@
 mod attestation;
 mod keys;
+mod measurement;
+mod quoter;
 #[cfg(feature = "pkcs11")]
 mod token;
 #[cfg(feature = "tpm")]

@@ -48,7 +48,7 @@ mod wrapping;
 
 pub use config::{Parent, TpmConfig, USUAL_PCRS};
 pub use facts::{Lockout, TpmFacts};
-pub use maker::{Maker, TpmKind};
+pub use maker::Maker;
 pub use policy_file::SignedPolicy;
 pub use policy_key::PolicyKey;
 pub use policy_state::{PolicyState, SealedState};
