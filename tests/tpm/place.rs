@@ -223,6 +223,7 @@ impl Place {
             recovery_key: None,
             pcrs: USUAL_PCRS.parse().unwrap(),
             application_pcr: None,
+            event_log: None,
             security_digest: Digest::of(b"config"),
             pin: has_pin.then(|| PinSource::File(self.path("pin"))),
             owner_auth_file: None,
