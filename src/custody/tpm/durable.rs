@@ -63,13 +63,17 @@ pub(super) fn make_folder(path: &Path) -> Result<(), CustodyError> {
 
 /// Waits until nobody else changes what is in the folder, and keeps others from it until this is dropped. The folder is
 /// made where there is none. Blocks.
+///
+/// A file in the folder is locked: who has the folder itself has the TPM, where no resource manager shares it out.
 pub(super) fn lock_folder(path: &Path) -> Result<File, CustodyError> {
     make_folder(path)?;
-    let locked = File::open(path).and_then(|folder| {
-        rustix::fs::flock(&folder, FlockOperation::LockExclusive)?;
-        Ok(folder)
+    let lock = path.join("changes.lock");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let locked = rustix::fs::open(&lock, flags, Mode::RUSR | Mode::WUSR).and_then(|file| {
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+        Ok(File::from(file))
     });
-    locked.map_err(|e| failed("lock", path, &e))
+    locked.map_err(|e| failed("lock", &lock, &e.into()))
 }
 
 /// What is there already is never overwritten.

@@ -44,8 +44,13 @@ impl TpmWrappingKey {
             return Err(error(ErrorKind::Misconfigured, "find", message, advice));
         }
         let secret = tpm.secret(label)?;
+        Ok(Self::of(tpm, secret))
+    }
+
+    /// The key that has this secret.
+    pub(super) fn of(tpm: Arc<Tpm>, secret: Arc<LockedKey>) -> Self {
         let id = derive(secret.expose(), KEY_ID);
-        Ok(Self { key_id: format!("tpm-{}", hex::encode(&id[..8])), tpm, secret })
+        Self { key_id: format!("tpm-{}", hex::encode(&id[..8])), tpm, secret }
     }
 
     /// What wraps the data key whose half this is.
