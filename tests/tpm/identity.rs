@@ -256,7 +256,7 @@ fn commands_without_their_tpm_are_69_and_nothing_is_lost() {
 fn a_loop_of_signatures_goes_on_over_restarts_of_the_tpm() {
     let place = Place::new(&["source"]);
     let key = place.resident();
-    for commands in 1..=12 {
+    for commands in 1..=9 {
         let swtpm = place.swtpm.clone();
         place.proxy.after(commands, move || {
             swtpm.kill();

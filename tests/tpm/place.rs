@@ -194,9 +194,14 @@ impl Place {
         listed.iter().map(|index| index.as_str().unwrap().to_owned()).collect()
     }
 
-    /// Every file below a folder, with its bytes.
+    /// Every file below a folder, with its bytes; but for one that says that somebody is at work, and holds nothing.
     pub(crate) fn files(&self, folder: &str) -> BTreeMap<PathBuf, Vec<u8>> {
-        files(&self.path(folder)).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+        let is_content = |path: &PathBuf| path.extension().is_none_or(|extension| extension != "lock");
+        files(&self.path(folder))
+            .into_iter()
+            .filter(is_content)
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect()
     }
 
     /// The one signed policy that is in use.
@@ -227,6 +232,7 @@ impl Place {
             security_digest: Digest::of(b"config"),
             pin: has_pin.then(|| PinSource::File(self.path("pin"))),
             owner_auth_file: None,
+            event_log: None,
         }
     }
 

@@ -149,7 +149,7 @@ fn a_reseal_that_is_killed_anywhere_loses_nothing_and_can_be_repeated() {
     // Each step begins where another kill has left off.
     while killed_after(commands, &place.proxy, &mut place.command(&words)) {
         kills += 1;
-        commands += 4;
+        commands += 3;
         // In each state both keys open, and are what they were.
         sign(&place.released(), "x").unwrap();
         let key = place.wrapping().unwrap();
