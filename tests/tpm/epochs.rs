@@ -140,13 +140,13 @@ fn an_index_of_somebody_else_is_not_evicted() {
     let done = place.run(&["custody", "tpm", "evict", "--nv-index", "0x01800100", "--yes"]);
     done.fails(
         77,
-        "0x01800100 is no half of an epoch (tpm: TPM2_NV_UndefineSpace)",
-        "Nothing was destroyed. `local-vault custody tpm status` shows which are; a key goes by its label.",
+        "NV index 0x01800100 is not what it should be (tpm: TPM2_NV_UndefineSpace)",
+        "It belongs to another program, or to another box. Nothing was destroyed.",
     );
     place.tool_ok("tpm2_nvreadpublic 0x01800100");
     // Nor the half of a key that is there: that goes by its label.
     let index = place.sealed("local-vault-relay").get_str("nv_index").unwrap().to_owned();
-    place.run(&["custody", "tpm", "evict", "--nv-index", &index, "--yes"]).says(77, "is no half of an epoch");
+    place.run(&["custody", "tpm", "evict", "--nv-index", &index, "--yes"]).says(77, "is the half of a key");
     super::place::sign(&place.released(), "x").unwrap();
 }
 

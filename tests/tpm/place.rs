@@ -232,7 +232,6 @@ impl Place {
             security_digest: Digest::of(b"config"),
             pin: has_pin.then(|| PinSource::File(self.path("pin"))),
             owner_auth_file: None,
-            event_log: None,
         }
     }
 
