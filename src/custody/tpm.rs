@@ -37,6 +37,7 @@ mod secrets;
 mod session;
 mod tcti;
 mod trial;
+mod turn;
 mod worker;
 mod wrapping;
 
