@@ -2,6 +2,7 @@
 
 mod args;
 mod attest;
+mod attestation;
 mod completions;
 mod config;
 mod custody;
@@ -52,6 +53,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let vault = || Vault::load(&flags);
     match command {
         Command::Attest(args) => attest::run(vault()?, args).await,
+        Command::Attestation(command) => attestation::run(&vault()?, command).await,
         Command::Completions(args) => completions::run(args, Cli::command()),
         Command::Config(command) => config::run(command, &flags),
         Command::Custody(command) => custody::run(&vault()?, command),

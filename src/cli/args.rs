@@ -5,6 +5,7 @@ use clap::builder::Resettable;
 use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use super::attest::AttestArgs;
+use super::attestation::AttestationCommand;
 use super::completions::CompletionsArgs;
 use super::config::ConfigCommand;
 use super::custody::CustodyCommand;
@@ -113,6 +114,9 @@ pub(super) enum Command {
     /// Report on the keys
     #[command(subcommand)]
     Custody(CustodyCommand),
+    /// Show what keeps the relay key: make a record, look at it, register it
+    #[command(subcommand)]
+    Attestation(AttestationCommand),
     /// Check the configuration, or print an example
     #[command(subcommand)]
     Config(ConfigCommand),

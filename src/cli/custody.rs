@@ -1,6 +1,8 @@
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 mod generate;
 #[cfg(feature = "tpm")]
+mod host;
+#[cfg(feature = "tpm")]
 mod policy;
 mod report;
 mod selftest;

@@ -1,4 +1,4 @@
-// Ending a process without the ends of its libraries takes one call that is not safe; nothing else here does.
+// Ending a process without the ends of its libraries, and changing its environment, take calls that are not safe.
 #![allow(unsafe_code)]
 
 use std::io::Write as _;
@@ -8,10 +8,18 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 
 /// Keeps secrets in this process: no core dump, no reading of its memory by others of the same user, and no new file
 /// that others may read. Best effort, for a kernel that refuses takes nothing away.
+///
+/// The library of TPMs writes each answer that it did not expect to standard error, which is ours: it is told not to,
+/// unless somebody asked for it.
 pub(super) fn apply() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     umask(Mode::from_bits_truncate(0o077));
+    #[cfg(feature = "tpm")]
+    if std::env::var_os("TSS2_LOG").is_none() {
+        // SAFETY: no other thread has been started yet.
+        unsafe { std::env::set_var("TSS2_LOG", "all+NONE") };
+    }
 }
 
 /// Ends the process at once. A vendor's module takes itself apart when a process ends in the usual way, and crashes

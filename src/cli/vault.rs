@@ -1,3 +1,4 @@
+mod attestation;
 mod keys;
 #[cfg(feature = "pkcs11")]
 mod token;
@@ -25,6 +26,7 @@ use crate::spool::import::is_published_spool;
 use crate::spool::{self, Spool, SpoolKeys, SpoolReader};
 use crate::store::{FileKind, Schema, StoreError, file_kind};
 use crate::witness::{self, Witness, is_published_witness};
+pub(super) use attestation::Attested;
 pub(super) use keys::{Kept, LoadedKey};
 
 /// What the configuration amounts to: builds each room from it, and hands out what was built.
@@ -172,10 +174,14 @@ impl Vault {
 
     /// The way to the receiver.
     pub(super) fn client(&self, installation_id: Option<&str>) -> Result<Client, Failure> {
-        let relay = &self.settings.relay;
-        let trust = Trust { ca_file: relay.ca_file.clone(), spki_pins: relay.spki_pins.clone() };
-        let (endpoint, proxy) = (self.endpoint(installation_id)?, self.proxy()?);
+        let (endpoint, trust, proxy) = (self.endpoint(installation_id)?, self.trust(), self.proxy()?);
         Ok(Client::new(&ClientConfig { endpoint, trust, proxy, timeout: TIMEOUT })?)
+    }
+
+    /// Who may answer there.
+    pub(super) fn trust(&self) -> Trust {
+        let relay = &self.settings.relay;
+        Trust { ca_file: relay.ca_file.clone(), spki_pins: relay.spki_pins.clone() }
     }
 
     pub(super) fn endpoint(&self, installation_id: Option<&str>) -> Result<Endpoint, Failure> {

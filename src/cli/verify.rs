@@ -1,3 +1,4 @@
+mod attestation;
 mod verifier;
 
 use std::fs::File;
@@ -10,7 +11,7 @@ use super::failure::Failure;
 use super::receipt::{bundle, receipted};
 use super::spool::find;
 use super::vault::Vault;
-use crate::facts::EventId;
+use crate::facts::{Digest, EventId};
 use crate::protocol::PublicKey;
 use crate::protocol::json::{self, MAX_BYTES};
 use verifier::{Proved, Verifier};
@@ -22,11 +23,12 @@ Examples:
   local-vault verify --all --public-key relay=HEX                 the receipts in the spool itself
   local-vault witness-checkpoint … | local-vault verify - --public-key witness=HEX
   local-vault verify forks.jsonl --public-key witness=HEX --evidence
+  local-vault verify --attestation attestation.json --public-key HEX --pcr 0=HEX --pcr 7=HEX
 
 Ends with 65 where anything does not verify.")]
 pub(super) struct VerifyArgs {
     /// JSON lines: `receipt show --json`, source attestations, witness receipts, fork evidence; - for standard input
-    #[arg(value_name = "FILE", required_unless_present_any = ["event", "all"])]
+    #[arg(value_name = "FILE", required_unless_present_any = ["event", "all", "attestation"])]
     files: Vec<PathBuf>,
     /// One event in the spool; with its payload where the encryption key is configured
     #[arg(long, value_name = "EVENT_ID", conflicts_with = "files")]
@@ -34,7 +36,13 @@ pub(super) struct VerifyArgs {
     /// Every receipted event in the spool
     #[arg(long, conflicts_with_all = ["files", "event"])]
     all: bool,
-    /// A key to trust, by purpose: relay, source or witness
+    /// A record of custody, as `attestation register` keeps it or as it was posted; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "event", "all", "folder", "evidence"])]
+    attestation: Option<PathBuf>,
+    /// What a quoted PCR should have been (SHA-256 bank); all that were quoted, or none
+    #[arg(long = "pcr", value_name = "NUMBER=HEX", requires = "attestation", value_parser = golden_value)]
+    pcrs: Vec<(u8, Digest)>,
+    /// A key to trust, by purpose: relay, source or witness; without a purpose it is a relay key
     #[arg(long = "public-key", value_name = "PURPOSE=HEX", required = true, value_parser = trusted_key)]
     keys: Vec<(String, PublicKey)>,
     /// Compare the files that source attestations name, from this folder on
@@ -49,7 +57,7 @@ pub(super) struct VerifyArgs {
 }
 
 fn trusted_key(text: &str) -> Result<(String, PublicKey), String> {
-    let (purpose, hex) = text.split_once('=').ok_or("expected PURPOSE=HEX")?;
+    let (purpose, hex) = text.split_once('=').unwrap_or(("relay", text));
     if !["relay", "source", "witness"].contains(&purpose) {
         return Err("the purpose is relay, source or witness".into());
     }
@@ -57,8 +65,17 @@ fn trusted_key(text: &str) -> Result<(String, PublicKey), String> {
     Ok((purpose.to_owned(), key))
 }
 
+fn golden_value(text: &str) -> Result<(u8, Digest), String> {
+    let (number, hex) = text.split_once('=').ok_or("expected NUMBER=HEX")?;
+    let number = number.parse().map_err(|_| "expected a PCR's number")?;
+    Ok((number, hex.to_ascii_lowercase().parse::<Digest>().map_err(|e| e.to_string())?))
+}
+
 /// `load` is for what is in the spool alone: files verify without any configuration.
 pub(super) async fn run(load: impl FnOnce() -> Result<Vault, Failure>, args: VerifyArgs) -> Result<u8, Failure> {
+    if let Some(file) = &args.attestation {
+        return attestation::run(file, &args);
+    }
     let mut verifier = Verifier::new(args.folder.clone(), args.json, args.evidence);
     for (purpose, key) in &args.keys {
         verifier.trust(purpose, key.clone());

@@ -31,6 +31,8 @@ pub struct TpmSettings {
     pub application_pcr: Option<u8>,
     /// Asked for besides.
     pub pin: Option<PinSource>,
+    /// What firmware noted of its measurements.
+    pub event_log: Option<PathBuf>,
     /// What opens the owner hierarchy.
     pub owner_auth_file: Option<PathBuf>,
     /// The label of the secret that wraps data keys; `None` as long as there is none.
@@ -69,6 +71,7 @@ pub(super) fn read(mut section: Section<'_>, backend: Backend, folder: &Path) ->
         pcrs: pcrs.or_else(|| USUAL_PCRS.parse().ok())?,
         application_pcr: application_pcr.and_then(|pcr| pcr.try_into().ok()),
         pin: if pin::is_named(&section) { pin::read(&mut section, folder) } else { None },
+        event_log: section.path("event_log", folder),
         owner_auth_file: section.path("owner_auth_file", folder),
         wrapping: wrapping(section.section("wrapping")),
     };

@@ -20,6 +20,7 @@ mod module;
 mod module_file;
 mod object;
 mod per_generation;
+mod pin_identity;
 mod pin_memory;
 mod pool;
 mod profile;

@@ -4,6 +4,7 @@
 //! and refuses a repeated key: `docs/decisions/0002-own-json.md`.
 
 mod error;
+mod pages;
 mod parse;
 mod value;
 mod write;

@@ -11,7 +11,7 @@ mod quote;
 mod reader;
 mod signature;
 
-pub use attest::{Attest, Attested, ClockInfo};
+pub use attest::{Attest, Attested, ClockInfo, PcrBanks};
 pub use certification::Certification;
 pub use error::TpmError;
 pub use pcr::{GoldenError, PcrSelection, PcrValues, SelectionError};

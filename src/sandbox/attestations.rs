@@ -1,25 +1,37 @@
-use hyper::Request;
 use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
 
 use super::reply::{Reply, invalid, read_object, unsigned};
 use super::state::Shared;
-use crate::facts::Digest;
+use crate::protocol::attestation::{AttestationError, SignedRecord};
 use crate::protocol::json::Object;
-use crate::protocol::{Domain, Preimage, Signature};
 
-/// `POST …/attestations` (section 7): verifies the signature, and looks no further into the record.
+/// `POST …/attestations` (section 7): the record strictly, signed with the installation's key, with a quote that holds.
 pub(super) fn post(shared: &Shared, installation: &str, request: &Request<Bytes>) -> Result<Reply, Reply> {
     let key = shared.state().key(installation).ok_or_else(Reply::unknown_installation)?;
     let object = read_object(request)?;
-    let record = object.get_object("record").ok_or_else(|| invalid("record is no object"))?;
-    let signature = object.get_str("signature").and_then(|text| Signature::from_hex(text).ok());
-    let signature = signature.ok_or_else(|| invalid("signature is not 128 hex digits"))?;
-    let preimage = Preimage::new(Domain::Attestation, record);
-    key.verify(&preimage, &signature).map_err(|error| unsigned(&error.to_string()))?;
+    let signed = SignedRecord::from_object(&object).map_err(|error| invalid(&error.to_string()))?;
+    if object != signed.to_posted() {
+        return Err(invalid("a record is posted with its signature, and nothing else"));
+    }
+    let verified = signed.verify(&key).map_err(|error| refusal(&error))?;
 
-    let attestation_ref = Digest::of(preimage.canonical());
+    let (record, hash) = (&signed.record, signed.record.preimage().hash());
     let mut state = shared.state();
-    let new = state.keep(installation, preimage.hash());
+    let new = state.keep(installation, hash);
     state.counts.attestations += u64::from(new);
-    Ok(Reply::recorded(new, Object::new().with("attestation_ref", attestation_ref.to_string())))
+    let answer = Object::new()
+        .with("attestation_ref", record.attestation_ref().to_string())
+        .with("assurance", verified.assurance.name());
+    Ok(Reply::recorded(new, answer))
+}
+
+fn refusal(error: &AttestationError) -> Reply {
+    match error {
+        AttestationError::Form(error) => invalid(&error.to_string()),
+        AttestationError::OtherKey | AttestationError::Signature(_) => unsigned(&error.to_string()),
+        AttestationError::Certified { .. } | AttestationError::Quote(_) => {
+            Reply::error(StatusCode::UNPROCESSABLE_ENTITY, "quote_invalid", &error.to_string())
+        }
+    }
 }

@@ -2,6 +2,21 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which the exemption for tests does not reach
 
+#[path = "../token/place.rs"]
+#[allow(dead_code)] // a part of it is for other tests
+mod place;
+#[path = "../support/sandbox.rs"]
+mod sandbox;
+#[path = "../support/softhsm.rs"]
+mod softhsm;
+#[path = "../support/swtpm.rs"]
+mod swtpm;
+
+mod commands;
+mod custody;
+mod live;
+mod minimum;
 mod published;
 mod quotes;
 mod vectors;
+mod verify;

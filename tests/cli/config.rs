@@ -258,7 +258,7 @@ fn a_setting_that_asks_for_a_device_is_never_served_by_software() {
         &[
             REFUSED,
             "  ATTESTO_LOCAL_VAULT_SIGNING_PROVIDER contradicts custody.backend in the config file",
-            "  ATTESTO_LOCAL_VAULT_ASSURANCE asks for more than L0, and this version attests no device",
+            "  ATTESTO_LOCAL_VAULT_ASSURANCE, or its flag, contradicts attestation.minimum in the config file",
             MEND,
         ],
     );

@@ -29,6 +29,7 @@ fn provisioned() -> (Arc<Tpm>, Swtpm, TempDir) {
         application_pcr: None,
         security_digest: Digest::of(b"config"),
         pin: None,
+        event_log: None,
         owner_auth_file: None,
     };
     let key = PolicyKey::create(&folder.path().join("policy.pem")).unwrap();

@@ -1,16 +1,33 @@
-use local_vault::facts::Timestamp;
-use local_vault::protocol::json::{Object, Value};
-use local_vault::protocol::witness::{ForkEvidence, Statement, Submission, receipt, sealed_fork_evidence};
-use local_vault::protocol::{Domain, Preimage};
-
 use super::vault::{INSTALLATION, Pair, Vault};
+use local_vault::facts::{Digest, Timestamp};
+use local_vault::protocol::attestation::{Measurement, Record, SignedRecord, TokenIdentity};
+use local_vault::protocol::json::{self, Object, Value};
+use local_vault::protocol::witness::{ForkEvidence, Statement, Submission, receipt, sealed_fork_evidence};
 
 const KID: &str = "local-vault-1";
 
 fn attestation(vault: &Vault) -> Object {
-    let record = Object::new().with("kind", "pkcs11-key-custody").with("version", "0.1");
-    let signature = vault.sign(&Preimage::new(Domain::Attestation, &record));
-    Object::new().with("record", record).with("signature", signature.to_hex())
+    let measurement = Measurement {
+        local_vault_version: "0.1.0".into(),
+        edge_core_sha256: Digest::of(b"executable"),
+        provider_manifest_digest: Digest::of(b"config"),
+        signing_key_id: KID.into(),
+        signing_public_key: vault.public_key(),
+        issued_at: Timestamp::from_millis(1_800_000_000_000),
+        nonce: [1; 16],
+    };
+    let token = TokenIdentity { manufacturer: "SoftHSM project".into(), model: "SoftHSM v2".into() };
+    signed(vault, Record { measurement, token, quote: None })
+}
+
+fn signed(vault: &Vault, record: Record) -> Object {
+    let signature = vault.sign(&record.preimage());
+    SignedRecord { record, signature, evidence: Default::default() }.to_posted()
+}
+
+/// A record with a quote, as the published package made it.
+fn quoted(file: &[u8]) -> SignedRecord {
+    SignedRecord::from_object(&json::parse(file).unwrap()).unwrap()
 }
 
 fn submission() -> Submission {
@@ -61,16 +78,44 @@ async fn an_attestation_is_new_once() {
 #[tokio::test]
 async fn an_attestation_that_the_installation_did_not_sign_is_refused() {
     let pair = Pair::start();
-    let changed = attestation(&pair.vault).with("record", Object::new().with("kind", "tpm2-quote"));
+    let record = attestation(&pair.vault).get_object("record").unwrap().clone();
+    let token = record.get_object("token").unwrap().clone().with("model", "Luna G7");
+    let changed = attestation(&pair.vault).with("record", record.with("token", token));
     for unsigned in [attestation(&Vault::new(8)), changed] {
         let refusal = pair.post("attestations", &unsigned).await.refusal();
         assert_eq!(refusal, (401, "signature_invalid".into()));
     }
-    for malformed in [Object::new(), attestation(&pair.vault).with("signature", "zz")] {
+    let right = attestation(&pair.vault);
+    let stranger = right.get_object("record").unwrap().clone().with("surprise", true);
+    let malformed = [
+        Object::new(),
+        right.clone().with("signature", "zz"),
+        right.clone().with("record", stranger),
+        right.clone().with("evidence", Object::new()),
+        quoted(include_bytes!("../data/attestation/l1.json")).to_file(),
+    ];
+    for malformed in malformed {
         let refusal = pair.post("attestations", &malformed).await.refusal();
         assert_eq!(refusal, (400, "request_invalid".into()));
     }
-    assert_eq!(pair.sandbox.count("rejected").await, 4);
+    assert_eq!(pair.sandbox.count("rejected").await, 7);
+    assert_eq!(pair.sandbox.count("attestations").await, 0);
+}
+
+#[tokio::test]
+async fn a_quote_is_verified_and_one_over_something_else_refused_though_the_key_signed_it() {
+    let [rsa, ecc] = [
+        quoted(include_bytes!("../data/attestation/l2-rsa.json")),
+        quoted(include_bytes!("../data/attestation/l2-ecc.json")),
+    ];
+    // The key that the published package signed them with.
+    let vault = Vault::new(0x11);
+    let pair = Pair::of(vault, &[]);
+    let answer = pair.post("attestations", &rsa.to_posted()).await;
+    assert_eq!((answer.status, answer.object().get_str("assurance")), (201, Some("L2")));
+    let exchanged = Record { quote: ecc.record.quote, ..rsa.record };
+    let refusal = pair.post("attestations", &signed(&pair.vault, exchanged)).await.refusal();
+    assert_eq!(refusal, (422, "quote_invalid".into()));
 }
 
 #[tokio::test]

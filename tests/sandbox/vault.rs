@@ -57,7 +57,11 @@ impl Pair {
     }
 
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
-        let vault = Vault::new(7);
+        Self::of(Vault::new(7), arguments)
+    }
+
+    /// A sandbox that trusts this vault.
+    pub(crate) fn of(vault: Vault, arguments: &[&str]) -> Self {
         let trust = format!("{INSTALLATION}={}", vault.public_key().to_hex());
         let sandbox = Sandbox::start(&[&["--trust", trust.as_str()], arguments].concat());
         let client = sandbox.client();

@@ -38,6 +38,9 @@ enum Seen {
     Away(String),
     /// It does not do what it should.
     Failed(String),
+    /// The host does not add it to what the device protects. Somebody may have chosen so.
+    #[cfg(feature = "tpm")]
+    Lacking(String),
     #[cfg(any(feature = "pkcs11", feature = "tpm"))]
     NotOffered(String),
     Ok,
@@ -66,6 +69,8 @@ impl Seen {
         match self {
             Self::Away(why) => ("away", why),
             Self::Failed(what) => ("failed", what),
+            #[cfg(feature = "tpm")]
+            Self::Lacking(why) => ("lacking", why),
             #[cfg(any(feature = "pkcs11", feature = "tpm"))]
             Self::NotOffered(why) => ("not offered", why),
             Self::Ok => ("ok", ""),
@@ -84,6 +89,7 @@ pub(super) fn run(vault: &Vault, args: SelftestArgs) -> Result<u8, Failure> {
     }
     let count = |name| checks.iter().filter(|check| check.outcome.name_and_detail().0 == name).count();
     let (all, failed, away, not_offered) = (checks.len(), count("failed"), count("away"), count("not offered"));
+    let lacking = count("lacking");
     if failed > 0 {
         let message = format!("{failed} of {all} checks failed");
         return Err(Failure::data(message, "Do not sign with this device before they hold."));
@@ -97,7 +103,12 @@ pub(super) fn run(vault: &Vault, args: SelftestArgs) -> Result<u8, Failure> {
     }
     let rest =
         if not_offered > 0 { format!(", {not_offered} are about keys that it does not offer") } else { String::new() };
-    output.note(&format!("{} of {all} checks hold{rest}.", all - not_offered));
+    let lack = if lacking > 0 {
+        format!(", {lacking} are of what this host lacks (docs/custody/tpm.md)")
+    } else {
+        String::new()
+    };
+    output.note(&format!("{} of {all} checks hold{rest}{lack}.", all - not_offered - lacking));
     Ok(0)
 }
 
@@ -113,6 +124,12 @@ fn configured(vault: &Vault) -> Result<Vec<Check>, Failure> {
         let wraps = vault.wrapping_key().and_then(|wrapping| Ok(round_trip(&*wrapping)?));
         let what = "wraps and unwraps a data key, which seals and opens";
         checks.push(check("wrapping", what, Seen::of(wraps)));
+    }
+    // Policies tell of firmware, boot loader and kernel. What vouches for our own files, only the host can say.
+    #[cfg(feature = "tpm")]
+    if vault.settings.custody.tpm.is_some() {
+        let seen = |found: Result<(), String>| found.map_or_else(Seen::Lacking, |()| Seen::Ok);
+        checks.extend(super::host::checks().map(|(what, found)| check("host", what, seen(found))));
     }
     Ok(checks)
 }

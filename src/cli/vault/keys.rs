@@ -82,22 +82,14 @@ impl Vault {
     }
 
     /// A signer for a purpose. All keys are loaded, to see that none serves two. A key in a device is checked now,
-    /// where the device is there; where it is away, the signer says so at each signature until it is back.
+    /// where the device is there; where it is away, the signer says so at each signature until it is back. A relay key
+    /// of which less can be shown than is asked for signs nothing.
     pub(in crate::cli) fn signer(&self, purpose: Purpose) -> Result<Signer, Failure> {
-        let loaded = self.signing_keys()?.into_iter().find(|loaded| loaded.key.purpose() == purpose);
-        let loaded = loaded.ok_or_else(|| {
-            let name = purpose.name();
-            let published = matches!(purpose, Purpose::Relay | Purpose::Witness);
-            let or = if published { ", or set ATTESTO_LOCAL_VAULT_SIGNING_KEY" } else { "" };
-            Failure::config(
-                format!("no {name} key is configured"),
-                format!("Name one under [custody.keys.{name}] in the config file{or}."),
-            )
-        })?;
-        if loaded.key.kid().is_empty() {
-            return Err(missing("key id", "KEY_ID", &format!("custody.keys.{}.kid", purpose.name())));
-        }
+        let loaded = self.key_for(purpose)?;
         check_unless_away(&loaded.key)?;
+        if purpose == Purpose::Relay {
+            self.check_assurance(&loaded)?;
+        }
         let config = match loaded.kept {
             #[cfg(feature = "pkcs11")]
             Kept::Token => SignerConfig { threads: SESSIONS, ..SignerConfig::default() },

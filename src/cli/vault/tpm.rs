@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::Vault;
 use super::keys::Kept;
 use crate::cli::failure::Failure;
+use crate::config::KeyPlace;
 use crate::custody::SharedSigningKey;
 use crate::custody::tpm::{ReleasedKey, ResidentKey, Tpm, TpmConfig, TpmWrappingKey};
 use crate::protocol::PublicKey;
@@ -28,6 +29,7 @@ impl Vault {
             application_pcr: settings.application_pcr,
             security_digest: security_digest.map_err(|e| Failure::io("cannot read what the config file names", &e))?,
             pin: settings.pin,
+            event_log: settings.event_log,
             owner_auth_file: settings.owner_auth_file,
         });
         Ok(self.tpm.get_or_init(|| tpm).clone())
@@ -40,6 +42,24 @@ impl Vault {
             PublicKey::Ed25519(_) => (Arc::new(ReleasedKey::new(tpm, label, public)), Kept::Sealed),
             PublicKey::Es256(_) => (Arc::new(ResidentKey::new(tpm, label, public)), Kept::Tpm),
         })
+    }
+
+    /// The keys that live in the TPM: purpose, label and public half of each.
+    pub(super) fn resident_keys(&self) -> Vec<(String, String, PublicKey)> {
+        let custody = &self.settings.custody;
+        let keys = [
+            ("relay", &custody.relay),
+            ("source", &custody.source),
+            ("witness", &custody.witness),
+            ("record", &custody.record),
+        ];
+        let resident = keys.into_iter().filter_map(|(purpose, key)| match &key.as_ref()?.place {
+            KeyPlace::Tpm { label, public_key: public @ PublicKey::Es256(_) } => {
+                Some((purpose.to_owned(), label.clone(), public.clone()))
+            }
+            _ => None,
+        });
+        resident.collect()
     }
 
     /// What wraps data keys, released by the TPM.

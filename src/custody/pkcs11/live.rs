@@ -10,7 +10,8 @@ mod vectors;
 use std::sync::Arc;
 
 use self::support::TestToken;
-use super::{PinSource, Token, TokenConfig, TokenName};
+use super::{Token, TokenConfig, TokenName};
+use crate::custody::PinSource;
 
 fn softhsm() -> Arc<Token> {
     open(TestToken::softhsm())

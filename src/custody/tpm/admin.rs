@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::durable;
 use super::fault::Fault;
+use super::firmware_log::{self, Digests};
 use super::link::Link;
 use super::nv::{self, Half};
 use super::pcr::{Selection, Value, Values};
@@ -39,7 +40,8 @@ const FIRST: u32 = 1;
 
 impl Tpm {
     /// The parent's Name in hex, whatever is pinned, and a signed policy for the state of now. Refused where a policy
-    /// is there already. Blocks.
+    /// is there already. What runs here is not measured yet, since its configuration is not finished: the next
+    /// [`reseal`](Self::reseal) does that. Blocks.
     pub fn provision(&self, key: PolicyKey) -> Result<String, CustodyError> {
         self.run(move |link| {
             if !policy_file::paths(&link.config.folder)?.is_empty() {
@@ -48,22 +50,27 @@ impl Tpm {
                 return Err(error(ErrorKind::Refused, "provision", message, advice).into());
             }
             let (_, name) = parent::find(link)?;
-            let policy = sign_policy(link, &key, FIRST, &Predicted::default())?;
+            let policy = sign_policy(link, &key, FIRST, &Predicted::default(), None)?;
             policy_file::install(&link.config.folder, &policy)?;
             Ok(hex::encode(name))
         })
     }
 
-    /// Signs a policy for the state of now, or a predicted one. Installs nothing. Blocks.
+    /// Signs a policy for the state of now, or a predicted one. Whether it measures what runs, the policies tell that
+    /// are in use, or where there are none the configuration. Installs nothing. Blocks.
     pub fn sign_policy(&self, key: PolicyKey, predicted: Predicted) -> Result<SignedPolicy, CustodyError> {
         key.refuse_other(&self.config().policy_key)?;
         let generation = self.generation()?;
+        let measures = match self.in_use(generation)? {
+            None => self.config().application_pcr,
+            Some(policy) => policy.application.map(|application| application.pcr),
+        };
         // All that is asked for is known already: no TPM is needed.
         let given = |pcr: &u8| predicted.pcrs.contains_key(pcr);
-        if self.config().application_pcr.is_none() && self.config().pcrs.indices().all(|pcr| given(&pcr)) {
-            return SignedPolicy::sign(key.signing_key(), generation, predicted.pcrs, None);
+        if measures.is_none() && self.config().pcrs.indices().all(|pcr| given(&pcr)) {
+            return SignedPolicy::sign(key.signing_key(), generation, predicted.pcrs, None, Digests::new());
         }
-        self.run(move |link| Ok(sign_policy(link, &key, generation, &predicted)?))
+        self.run(move |link| Ok(sign_policy(link, &key, generation, &predicted, measures)?))
     }
 
     /// Takes a signed policy into use, and gives where it lies.
@@ -88,8 +95,20 @@ impl Tpm {
         Ok(newest)
     }
 
-    /// Makes a signing key: P-256 in the TPM, or an Ed25519 seed that is sealed. Its first signature is verified before
-    /// this returns. Blocks.
+    /// A policy of this generation, which tells what all of it measure.
+    fn in_use(&self, generation: u32) -> Result<Option<SignedPolicy>, CustodyError> {
+        let paths = policy_file::paths(&self.config().folder)?;
+        let policies = paths.iter().map(|path| policy_file::read(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(policies.into_iter().find(|policy| policy.generation == generation))
+    }
+
+    /// Whether what was sealed may be opened to see that it opens: not where that happens once a boot.
+    fn opens_freely(&self, generation: u32) -> Result<bool, CustodyError> {
+        Ok(self.in_use(generation)?.is_none_or(|policy| policy.application.is_none()))
+    }
+
+    /// Makes a signing key: P-256 in the TPM, or an Ed25519 seed that is sealed, and looks whether it can be used; but
+    /// for a seed that is released once a boot. Blocks.
     pub fn generate(self: &Arc<Self>, label: &str, algorithm: Algorithm) -> Result<SharedSigningKey, CustodyError> {
         check_label(label)?;
         let generation = self.generation()?;
@@ -98,7 +117,9 @@ impl Tpm {
             Algorithm::Ed25519 => {
                 let public = self.run(move |link| generate_sealed(link, &own, generation))?;
                 let key = ReleasedKey::new(self.clone(), label, public);
-                key.check()?;
+                if self.opens_freely(generation)? {
+                    key.check()?;
+                }
                 Ok(Arc::new(key))
             }
             Algorithm::Es256 => {
@@ -114,12 +135,17 @@ impl Tpm {
     pub fn generate_wrapping(self: &Arc<Self>, label: &str) -> Result<TpmWrappingKey, CustodyError> {
         check_label(label)?;
         let (own, generation) = (label.to_owned(), self.generation()?);
-        self.run(move |link| {
+        let made = self.run(move |link| {
             let path = free(&SealedFile::path(&link.config.folder, &own))?;
-            let secret = SealedSecret::seal(link, generation, &*random::<32>()?)?;
-            keep(link, &path, SealedFile { content: Content::Wrapping, secret })
+            let mut made = random::<32>()?;
+            let secret = SealedSecret::seal(link, generation, &made)?;
+            keep(link, &path, SealedFile { content: Content::Wrapping, secret })?;
+            Ok(Arc::new(LockedKey::new(&mut made)))
         })?;
-        TpmWrappingKey::open(self.clone(), label)
+        if self.opens_freely(generation)? {
+            return TpmWrappingKey::open(self.clone(), label);
+        }
+        Ok(TpmWrappingKey::of(self.clone(), made))
     }
 
     /// Seals every secret anew, for the next generation and for these states alone; afterwards no earlier policy and no
@@ -141,7 +167,7 @@ impl Tpm {
         self.run(move |link| {
             let before = policy_file::paths(&link.config.folder)?;
             for state in &states {
-                let policy = sign_policy(link, &key, next, state)?;
+                let policy = sign_policy(link, &key, next, state, link.config.application_pcr)?;
                 policy_file::install(&link.config.folder, &policy)?;
             }
             for (label, secret) in &secrets {
@@ -219,12 +245,14 @@ fn sign_policy(
     key: &PolicyKey,
     generation: u32,
     predicted: &Predicted,
+    measures: Option<u8>,
 ) -> Result<SignedPolicy, CustodyError> {
-    let (pcrs, application) = (link.config.pcrs.clone(), link.config.application_pcr);
+    let pcrs = link.config.pcrs.clone();
     let unknown = Selection::of(pcrs.indices().filter(|pcr| !predicted.pcrs.contains_key(pcr)));
     let mut values: Values = unknown.read(&mut link.context).map_err(Fault::told)?;
+    let events = firmware_log::digests(&firmware_log::explaining(&link.config, &values));
     values.extend(predicted.pcrs.iter().filter(|(pcr, _)| pcrs.indices().any(|selected| selected == **pcr)));
-    let application = match application {
+    let application = match measures {
         None => None,
         Some(pcr) => Some(Application {
             pcr,
@@ -232,7 +260,7 @@ fn sign_policy(
             digest: measure::digest(&link.config, predicted.executable.as_deref())?,
         }),
     };
-    SignedPolicy::sign(key.signing_key(), generation, values, application)
+    SignedPolicy::sign(key.signing_key(), generation, values, application, events)
 }
 
 /// What the application's PCR holds before anything of ours is measured: as predicted, as an earlier policy has it,

@@ -30,6 +30,8 @@ pub struct TpmConfig {
     pub security_digest: Digest,
     /// Asked for besides the PCRs.
     pub pin: Option<PinSource>,
+    /// What firmware noted of its measurements, where it is not the kernel's log of this device.
+    pub event_log: Option<PathBuf>,
     /// What opens the owner hierarchy, where it is not empty; a file of mode 0600.
     pub owner_auth_file: Option<PathBuf>,
 }
@@ -43,6 +45,26 @@ pub enum Parent {
     /// key each time, for as long as the TPM is not cleared.
     #[default]
     Template,
+}
+
+impl TpmConfig {
+    /// A TPM that quotes, and holds no key of ours but the one that it quotes with.
+    pub fn for_quotes(tcti: Tcti, pcrs: PcrSelection) -> Self {
+        Self {
+            tcti,
+            folder: PathBuf::new(),
+            parent: Parent::Template,
+            parent_name: None,
+            policy_key: None,
+            recovery_key: None,
+            pcrs,
+            application_pcr: None,
+            security_digest: Digest::of(b""),
+            pin: None,
+            event_log: None,
+            owner_auth_file: None,
+        }
+    }
 }
 
 /// Secure boot's state and keys, the kernel image as systemd-stub measures it, and shim's own keys.

@@ -23,7 +23,7 @@ pub(super) struct Link {
     pub(super) memory: Arc<Memory>,
     /// The key that everything of ours is under, once it was made or found and compared with what is pinned.
     pub(super) parent: Option<KeyHandle>,
-    /// A session that is salted to the parent, for policies.
+    /// A session for policies of signatures, which asserts nothing between them.
     pub(super) policy_session: Option<PolicySession>,
     /// The Name of the operator's key that signs policies.
     pub(super) policy_key_name: Option<Name>,

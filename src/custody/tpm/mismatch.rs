@@ -1,10 +1,16 @@
+use super::firmware_log::{self, Events};
 use super::pcr::Values;
 use super::policy::Reference;
 use super::policy_file::SignedPolicy;
 use crate::custody::{CustodyError, ErrorKind};
 
 /// That no signed policy holds, and in which PCRs the nearest one differs.
-pub(super) fn nothing_holds(policies: &[SignedPolicy], reference: Reference, now: &Values) -> CustodyError {
+pub(super) fn nothing_holds(
+    policies: &[SignedPolicy],
+    reference: Reference,
+    now: &Values,
+    events: &Events,
+) -> CustodyError {
     let refused = |message: String, advice: String| super::error(ErrorKind::Refused, "TPM2_PolicyPCR", message, advice);
     let differs = |policy: &SignedPolicy| -> Vec<u8> {
         let wanted = policy.values(reference);
@@ -23,11 +29,14 @@ pub(super) fn nothing_holds(policies: &[SignedPolicy], reference: Reference, now
         return capped(pcrs[0]);
     }
     let (named, verb) = (named(&pcrs), if pcrs.len() == 1 { "is" } else { "are" });
+    let told: Vec<String> = pcrs.iter().filter_map(|&pcr| firmware_log::news(events, &nearest.events, pcr)).collect();
+    let told = if told.is_empty() { String::new() } else { format!(" The log of firmware says: {}.", told.join("; ")) };
     refused(
         format!("{named} {verb} not what any signed policy allows"),
-        "Was the firmware, the boot loader, the kernel or a key of secure boot changed? If that was meant, have this \
-         state signed: local-vault custody policy sign; if not, start what ran before."
-            .to_owned(),
+        format!(
+            "Was the firmware, the boot loader, the kernel or a key of secure boot changed? If that was meant, have this \
+             state signed: local-vault custody policy sign; if not, start what ran before.{told}"
+        ),
     )
 }
 

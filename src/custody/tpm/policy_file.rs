@@ -16,6 +16,7 @@ use tss_esapi::structures::{
 use tss_esapi::tss2_esys::TPMT_TK_VERIFIED;
 
 use super::fault::{Fault, at};
+use super::firmware_log::{self, Digests};
 use super::link::Link;
 use super::mismatch;
 use super::pcr::{Selection, Value, Values, composite, extended};
@@ -31,6 +32,8 @@ pub struct SignedPolicy {
     pub(super) generation: u32,
     pub(super) values: Values,
     pub(super) application: Option<Application>,
+    /// What firmware had measured where this was signed. A hint, and not signed.
+    pub(super) events: Digests,
     sealed: [u8; 64],
     standing: [u8; 64],
 }
@@ -59,8 +62,9 @@ impl SignedPolicy {
         generation: u32,
         values: Values,
         application: Option<Application>,
+        events: Digests,
     ) -> Result<Self, CustodyError> {
-        let mut policy = Self { generation, values, application, sealed: [0; 64], standing: [0; 64] };
+        let mut policy = Self { generation, values, application, events, sealed: [0; 64], standing: [0; 64] };
         let sign = |reference| -> Result<[u8; 64], CustodyError> {
             let signed: Result<p256::ecdsa::Signature, _> = key.sign_prehash(&policy.to_sign(reference));
             Ok(signed
@@ -104,6 +108,7 @@ impl SignedPolicy {
             .with("pcrs", values(&self.values))
             .with("sealed_signature", hex::encode(self.sealed))
             .with("standing_signature", hex::encode(self.standing));
+        let object = if self.events.is_empty() { object } else { object.with("events", events_object(&self.events)) };
         match &self.application {
             Some(application) => {
                 let measured = Object::new()
@@ -135,6 +140,10 @@ impl SignedPolicy {
             generation: object.get("generation")?.as_i64()?.try_into().ok()?,
             values: values.collect::<Option<_>>()?,
             application,
+            events: match object.get_object("events") {
+                None => Digests::new(),
+                Some(events) => events.iter().map(events_of).collect::<Option<_>>()?,
+            },
             sealed: bytes(object, "sealed_signature")?.try_into().ok()?,
             standing: bytes(object, "standing_signature")?.try_into().ok()?,
         };
@@ -164,6 +173,18 @@ impl SignedPolicy {
             Reference::Standing => &self.standing,
         }
     }
+}
+
+fn events_object(events: &Digests) -> Object {
+    events.iter().fold(Object::new(), |all, (pcr, digests)| {
+        let digests: Vec<String> = digests.iter().map(hex::encode).collect();
+        all.with(&pcr.to_string(), digests)
+    })
+}
+
+fn events_of((pcr, digests): (&String, &json::Value)) -> Option<(u8, Vec<Value>)> {
+    let digests = digests.as_array()?.iter().map(|digest| hex::decode(digest.as_str()?).ok()?.try_into().ok());
+    Some((pcr.parse().ok()?, digests.collect::<Option<_>>()?))
 }
 
 /// A policy that holds now, with the TPM's ticket for its signature.
@@ -207,7 +228,8 @@ pub(super) fn approve(link: &mut Link, reference: Reference) -> Result<Approved,
     let holds =
         |policy: &&SignedPolicy| policy.values(reference).iter().all(|(pcr, value)| now.get(pcr) == Some(value));
     let Some(policy) = policies.iter().find(holds) else {
-        return Err(mismatch::nothing_holds(&policies, reference, &now).into());
+        let events = firmware_log::explaining(&link.config, &now);
+        return Err(mismatch::nothing_holds(&policies, reference, &now, &events).into());
     };
     let (key_name, ticket) = ticket(link, policy, reference)?;
     let approved = Approved { reference, values: policy.values(reference), key_name, ticket };

@@ -98,6 +98,13 @@ fn loaded(link: &mut Link, number: u64, label: &str, expected: &PublicKey) -> Re
         return Ok(handle);
     }
     unload(link);
+    let (handle, _) = load_apart(link, label, expected)?;
+    link.loaded = Some((number, handle));
+    Ok(handle)
+}
+
+/// Loads a key after every check. Gives its public area too; the caller flushes it.
+pub(super) fn load_apart(link: &mut Link, label: &str, expected: &PublicKey) -> Result<(KeyHandle, Vec<u8>), Fault> {
     let path = ResidentKey::path(&link.config.folder, label);
     let (marshalled, private) = read(&path)?;
     let public = Public::unmarshall(&marshalled).map_err(|_| unreadable())?;
@@ -109,8 +116,7 @@ fn loaded(link: &mut Link, number: u64, label: &str, expected: &PublicKey) -> Re
     let policy = policy(link)?;
     refuse_unfit(&path, &public, &policy)?;
     let handle = sealed::load(link, &marshalled, &private)?;
-    link.loaded = Some((number, handle));
-    Ok(handle)
+    Ok((handle, marshalled))
 }
 
 /// TPMT_PUBLIC and the private part, without their sizes.
@@ -129,7 +135,7 @@ fn read(path: &Path) -> Result<(Vec<u8>, Vec<u8>), CustodyError> {
 }
 
 /// A TPM2B: its size in two bytes, and the content.
-fn sized(content: &[u8]) -> Vec<u8> {
+pub(super) fn sized(content: &[u8]) -> Vec<u8> {
     // What a TPM gives has less than 64 KiB.
     [&(content.len() as u16).to_be_bytes(), content].concat()
 }
@@ -186,7 +192,7 @@ fn template(policy: Digest) -> Result<Public, tss_esapi::Error> {
         .with_fixed_tpm(true)
         .with_fixed_parent(true)
         .with_sensitive_data_origin(true)
-        .with_admin_with_policy(true)
+        // Not adminWithPolicy: an attestation key may certify it, which gives nothing away.
         .with_no_da(true)
         .with_sign_encrypt(true)
         .build()?;

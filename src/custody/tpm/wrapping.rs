@@ -38,8 +38,13 @@ impl TpmWrappingKey {
     /// Has the secret of this label released. Blocks.
     pub fn open(tpm: Arc<Tpm>, label: &str) -> Result<Self, CustodyError> {
         let secret = tpm.secret(label)?;
+        Ok(Self::of(tpm, secret))
+    }
+
+    /// The key that has this secret.
+    pub(super) fn of(tpm: Arc<Tpm>, secret: Arc<LockedKey>) -> Self {
         let id = derive(secret.expose(), KEY_ID);
-        Ok(Self { key_id: format!("tpm-{}", hex::encode(&id[..8])), tpm, secret })
+        Self { key_id: format!("tpm-{}", hex::encode(&id[..8])), tpm, secret }
     }
 
     /// What wraps the data key whose half this is.

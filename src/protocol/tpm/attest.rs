@@ -48,12 +48,15 @@ pub enum Attested {
     },
     /// TPMS_QUOTE_INFO: the PCRs have this digest.
     Quote {
-        /// TPML_PCR_SELECTION: for each bank its hash and its bitmap.
-        selection: Vec<(u16, Vec<u8>)>,
+        /// Which they are.
+        selection: PcrBanks,
         /// The hash over their values in order.
         digest: Vec<u8>,
     },
 }
+
+/// TPML_PCR_SELECTION: for each bank its hash and its bitmap.
+pub type PcrBanks = Vec<(u16, Vec<u8>)>;
 
 impl Attest {
     /// Reads a TPMS_ATTEST to its last byte.

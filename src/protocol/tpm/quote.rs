@@ -1,5 +1,5 @@
 use super::{
-    Attest, Attested, ClockInfo, GoldenError, PcrSelection, PcrValues, Public, Scheme, TpmError, TpmSignature,
+    Attest, Attested, ClockInfo, GoldenError, PcrBanks, PcrSelection, PcrValues, Public, Scheme, TpmError, TpmSignature,
 };
 use crate::facts::Digest;
 
@@ -92,7 +92,7 @@ impl Quoted {
 }
 
 /// The statement, and what is in it where it is a quote.
-fn read(message: &[u8]) -> Result<(Attest, Vec<(u16, Vec<u8>)>, Digest), TpmError> {
+fn read(message: &[u8]) -> Result<(Attest, PcrBanks, Digest), TpmError> {
     let mut attest = Attest::parse(message)?;
     let Attested::Quote { selection, digest } = &mut attest.attested else { return Err(TpmError::Kind("quote")) };
     let digest = Digest::try_from(digest.as_slice()).map_err(|_| TpmError::Unsupported("hash of the quote"))?;
