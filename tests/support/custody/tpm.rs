@@ -214,6 +214,7 @@ fn unpinned(folder: &Path, tcti: &str, policy_key: Option<PublicKey>) -> TpmConf
         security_digest: Digest::of(b""),
         pin: Some(PinSource::File(folder.join("pin"))),
         owner_auth_file: None,
+        event_log: None,
     }
 }
 
