@@ -30,3 +30,35 @@ impl Turn {
         Ok(Some(Self(folder_file)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn it_is_never_the_turn_of_two() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let turn = Turn::wait(folder.path()).unwrap();
+                        assert!(turn.is_some() && !taken.swap(true, Ordering::SeqCst));
+                        thread::yield_now();
+                        taken.store(false, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn where_there_is_no_folder_nobody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Turn::wait(&folder.path().join("none")).unwrap().is_none());
+    }
+}
