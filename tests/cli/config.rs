@@ -76,6 +76,32 @@ fn the_example_is_taken_with_a_token_in_place_of_files() {
     assert!(done.err.contains("the profile my-token.toml is refused: No such file"), "{done:?}");
 }
 
+#[cfg(feature = "tpm")]
+#[test]
+fn the_example_is_taken_with_a_tpm_in_place_of_files() {
+    let lines = EXAMPLE.lines().filter_map(|line| match line.strip_prefix("### ") {
+        Some(setting) => Some(setting),
+        None => (!line.starts_with("[custody.")).then_some(line),
+    });
+    let example = lines.collect::<Vec<_>>().join("\n");
+    assert!(example.contains("\nparent_name = ") && example.contains("\n[custody.tpm.wrapping]"), "{example}");
+    let vault = Vault::new();
+    let policy_key = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+    let example = example
+        .replace("# backend = \"file\"", "backend = \"tpm\"")
+        .replace("device:/dev/tpmrm0", "swtpm:host=localhost,port=1")
+        .replace("\"68 hex digits\"", &format!("\"000b{}\"", "ab".repeat(32)))
+        .replace("\"130 hex digits\"", &format!("{policy_key:?}"))
+        .replace("\"64 hex digits\"", &format!("{:?}", public_key("relay")));
+    vault.write("c.toml", example);
+    // Every line is taken; the first thing that is missing is the TPM.
+    let done = Done::of(&mut vault.without_config(&["--config", "c.toml", "config", "check"]));
+    assert!(
+        done.err.contains("swtpm:host=localhost,port=1 does not answer") && !done.err.contains("c.toml:"),
+        "{done:?}"
+    );
+}
+
 fn authority() -> String {
     let key = rcgen::KeyPair::generate().unwrap();
     rcgen::CertificateParams::default().self_signed(&key).unwrap().pem()
@@ -99,6 +125,12 @@ file = "relay.key"
 kid = "x"
 [[spool]]
 "#;
+    let backends = if cfg!(feature = "tpm") {
+        "\"file\", \"pkcs11\" or \"tpm\""
+    } else {
+        "\"file\" or \"pkcs11\" (this build has no tpm)"
+    };
+    let backends = format!("  c.toml:9: custody.backend must be {backends}");
     check(text).fails(
         78,
         &[
@@ -108,7 +140,7 @@ kid = "x"
             "  c.toml:5: relay.endpoint must be text that is not empty",
             "  c.toml:6: relay.spki_pins must be a list of 64 hex digits each",
             "  c.toml:7: relay.idle_sleep_seconds must be seconds, 0 or more",
-            "  c.toml:9: custody.backend must be \"file\" or \"pkcs11\"",
+            &backends,
             "  c.toml:10: custody.minimum_protection must be \"software\", \"device-released\" or \"device-resident\"",
             "  c.toml:11: custody.keys.relay needs file and kid",
             "  c.toml:13: unknown key custody.keys.nope",

@@ -37,11 +37,16 @@ struct Shared {
     recorded: Mutex<Vec<u8>>,
     /// The command whose next response is altered, and how.
     tampering: Mutex<Option<(u32, Flip)>>,
+    /// How many more commands the TPM does before something else is done.
+    counting: Mutex<Option<(usize, Happening)>>,
     ended: AtomicBool,
 }
 
 /// Alters a response, header and all.
 type Flip = Box<dyn FnOnce(&mut Vec<u8>) + Send>;
+
+/// What comes between a command and its response.
+type Happening = Box<dyn FnOnce() + Send>;
 
 impl Proxy {
     pub(crate) fn new(tpm: &Swtpm) -> Self {
@@ -50,6 +55,7 @@ impl Proxy {
             tpm: tpm.port(),
             recorded: Mutex::default(),
             tampering: Mutex::default(),
+            counting: Mutex::default(),
             ended: AtomicBool::new(false),
         });
         serve(commands, &shared, Shared::relay_commands);
@@ -72,6 +78,16 @@ impl Proxy {
     /// Whether what [`Self::tamper`] asked for was done.
     pub(crate) fn has_tampered(&self) -> bool {
         self.shared.tampering.lock().unwrap().is_none()
+    }
+
+    /// Does something when the TPM has done `commands` more, before the last of them is answered.
+    pub(crate) fn after(&self, commands: usize, happening: impl FnOnce() + Send + 'static) {
+        *self.shared.counting.lock().unwrap() = Some((commands, Box::new(happening)));
+    }
+
+    /// Whether what [`Self::after`] asked for was done; where it was not, it no longer will be.
+    pub(crate) fn has_happened(&self) -> bool {
+        self.shared.counting.lock().unwrap().take().is_none()
     }
 
     /// What a configuration names.
@@ -135,6 +151,7 @@ impl Shared {
             let mut response = read_message(&mut tpm)?;
             drop(tpm);
             self.alter(&command, &mut response);
+            self.count();
             self.record(&response);
             program.write_all(&response)?;
         }
@@ -160,6 +177,16 @@ impl Shared {
         let succeeded = word(response, 6) == 0;
         if let Some((_, flip)) = tampering.take_if(|(code, _)| succeeded && *code == word(command, 6)) {
             flip(response);
+        }
+    }
+
+    fn count(&self) {
+        let mut counting = self.counting.lock().unwrap();
+        if let Some((left, _)) = counting.as_mut() {
+            *left -= 1;
+        }
+        if let Some((_, happening)) = counting.take_if(|(left, _)| *left == 0) {
+            happening();
         }
     }
 

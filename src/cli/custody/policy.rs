@@ -32,7 +32,7 @@ Examples:
   local-vault custody policy apply after-update.json
 
 Where every PCR is predicted, no TPM is needed: the policy key may then stay on a machine of its own, with a copy of the
-config file. A policy that was applied counts until the next `custody reseal`.";
+config file and of the folder of policies. A policy that was applied counts until the next `custody reseal`.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -111,6 +111,7 @@ impl Tpm {
     /// for a seed that is released once a boot. Blocks.
     pub fn generate(self: &Arc<Self>, label: &str, algorithm: Algorithm) -> Result<SharedSigningKey, CustodyError> {
         check_label(label)?;
+        let _lock = durable::lock_folder(&self.config().folder)?;
         let generation = self.generation()?;
         let own = label.to_owned();
         match algorithm {
@@ -134,9 +135,11 @@ impl Tpm {
     /// Makes a secret that wraps data keys. Blocks.
     pub fn generate_wrapping(self: &Arc<Self>, label: &str) -> Result<TpmWrappingKey, CustodyError> {
         check_label(label)?;
+        let _lock = durable::lock_folder(&self.config().folder)?;
         let (own, generation) = (label.to_owned(), self.generation()?);
         let made = self.run(move |link| {
             let path = free(&SealedFile::path(&link.config.folder, &own))?;
+            free(&ResidentKey::path(&link.config.folder, &own))?;
             let mut made = random::<32>()?;
             let secret = SealedSecret::seal(link, generation, &made)?;
             keep(link, &path, SealedFile { content: Content::Wrapping, secret })?;
@@ -157,6 +160,8 @@ impl Tpm {
         progress: impl Fn(&str) + Send + 'static,
     ) -> Result<u32, CustodyError> {
         key.refuse_other(&self.config().policy_key)?;
+        // Two at once would take back each other's policies, and a key that is made meanwhile would be forgotten.
+        let _lock = durable::lock_folder(&self.config().folder)?;
         let next = self.generation()? + 1;
         let labels = SealedFile::labels(&self.config().folder)?;
         // Opened first: where that is refused, nothing was changed.
@@ -166,14 +171,25 @@ impl Tpm {
             .collect::<Result<_, CustodyError>>()?;
         self.run(move |link| {
             let before = policy_file::paths(&link.config.folder)?;
-            for state in &states {
-                let policy = sign_policy(link, &key, next, state, link.config.application_pcr)?;
-                policy_file::install(&link.config.folder, &policy)?;
+            let (mut installed, mut resealed) = (Vec::new(), 0);
+            let mut all = || -> Result<(), Fault> {
+                for state in &states {
+                    let policy = sign_policy(link, &key, next, state, link.config.application_pcr)?;
+                    installed.push(policy_file::install(&link.config.folder, &policy)?);
+                }
+                for (label, secret) in &secrets {
+                    reseal(link, label, next, secret)?;
+                    resealed += 1;
+                    progress(label);
+                }
+                Ok(())
+            };
+            let done = all();
+            if done.is_err() && resealed == 0 {
+                // Nothing is sealed for them. On a full disk each try would take more of it.
+                installed.iter().for_each(|path| drop(durable::remove(path)));
             }
-            for (label, secret) in &secrets {
-                reseal(link, label, next, secret)?;
-                progress(label);
-            }
+            done?;
             // Only now does nothing need them.
             before.iter().try_for_each(|path| durable::remove(path))?;
             link.approved.clear();
@@ -183,8 +199,9 @@ impl Tpm {
 
     /// Seals the seeds that were covered for another board to this TPM. Gives the labels and public halves. Blocks.
     pub fn recover(&self, key: RecoveryKey, labels: Vec<String>) -> Result<Vec<(String, PublicKey)>, CustodyError> {
-        let generation = self.generation()?;
         labels.iter().try_for_each(|label| check_label(label))?;
+        let _lock = durable::lock_folder(&self.config().folder)?;
+        let generation = self.generation()?;
         self.run(move |link| {
             let mut recovered = Vec::new();
             for label in &labels {
@@ -200,6 +217,7 @@ impl Tpm {
     /// Destroys a key of ours: its half in the TPM, and its files. Whether there was any. Blocks.
     pub fn evict(&self, label: &str) -> Result<bool, CustodyError> {
         check_label(label)?;
+        let _lock = durable::lock_folder(&self.config().folder)?;
         let label = label.to_owned();
         self.run(move |link| {
             let folder = link.config.folder.clone();
@@ -230,13 +248,24 @@ impl Tpm {
         })
     }
 
-    /// Undefines an NV index of our range. Whether it was there. Blocks.
+    /// Undefines an NV index that is one of the [`other_halves`](Self::other_halves). Whether it was there. Blocks.
     pub fn evict_half(&self, index: u32) -> Result<bool, CustodyError> {
+        let operation = "TPM2_NV_UndefineSpace";
         let half = Half::at(index).ok_or_else(|| {
             let message = format!("0x{index:08x} is no NV index of the owner's range");
-            error(ErrorKind::Misconfigured, "TPM2_NV_UndefineSpace", message, "Run: local-vault custody tpm status")
+            error(ErrorKind::Misconfigured, operation, message, "Run: local-vault custody tpm status")
         })?;
-        self.run(move |link| half.destroy(link))
+        let _lock = durable::lock_folder(&self.config().folder)?;
+        let others = self.other_halves()?;
+        self.run(move |link| {
+            if !others.contains(&index) && half.exists(link)? {
+                let message = format!("0x{index:08x} is no half of an epoch");
+                let advice = "Nothing was destroyed. `local-vault custody tpm status` shows which are; a key goes by its \
+                              label.";
+                return Err(error(ErrorKind::Refused, operation, message, advice).into());
+            }
+            half.destroy(link)
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error;
@@ -61,6 +61,21 @@ pub(super) fn make_folder(path: &Path) -> Result<(), CustodyError> {
     made.map_err(|e| failed("make", path, &e))
 }
 
+/// Waits until nobody else changes what is in the folder, and keeps others from it until this is dropped. The folder is
+/// made where there is none. Blocks.
+///
+/// A file in the folder is locked: who has the folder itself has the TPM, where no resource manager shares it out.
+pub(super) fn lock_folder(path: &Path) -> Result<File, CustodyError> {
+    make_folder(path)?;
+    let lock = path.join("changes.lock");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let locked = rustix::fs::open(&lock, flags, Mode::RUSR | Mode::WUSR).and_then(|file| {
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+        Ok(File::from(file))
+    });
+    locked.map_err(|e| failed("lock", &lock, &e.into()))
+}
+
 /// What is there already is never overwritten.
 pub(super) fn taken(path: &Path) -> CustodyError {
     let message = format!("{} is there already", path.display());
@@ -84,9 +99,12 @@ fn write_beside(path: &Path, content: &[u8]) -> io::Result<std::path::PathBuf> {
     let new = path.with_file_name(name);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mut file = File::from(rustix::fs::open(&new, flags, Mode::RUSR | Mode::WUSR)?);
-    file.write_all(content)?;
-    file.sync_all()?;
-    Ok(new)
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // On a full disk it would take the last of what is left.
+        let _ = fs::remove_file(&new);
+    }
+    written.map(|()| new)
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

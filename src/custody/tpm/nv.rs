@@ -71,7 +71,9 @@ impl Half {
             .build()
             .map_err(at("TPM2_NV_DefineSpace"))?;
         let auth = Auth::try_from(auth.as_slice()).map_err(at("TPM2_NV_DefineSpace"))?;
-        link.encrypted("TPM2_NV_DefineSpace", |context| context.nv_define_space(Provision::Owner, Some(auth), public))
+        let defined = link
+            .encrypted("TPM2_NV_DefineSpace", |context| context.nv_define_space(Provision::Owner, Some(auth), public));
+        defined.map_err(|fault| link.explain_owner(fault))
     }
 
     fn write(self, link: &mut Link, handle: NvIndexHandle, half: &[u8; 32]) -> Result<(), Fault> {
@@ -87,6 +89,7 @@ impl Half {
 
     /// Reads the half. `None` where there is no such index any more.
     pub(super) fn read(self, link: &mut Link, reference: Reference) -> Result<Option<Zeroizing<[u8; 32]>>, Fault> {
+        refuse_other(link)?;
         let Some(handle) = self.handle(link)? else { return Ok(None) };
         let needs = Needs { secret_answer: true, ..Needs::default() };
         let read = link.under_policy(reference, needs, "TPM2_NV_Read", |context| {
@@ -101,9 +104,18 @@ impl Half {
 
     /// Undefines the index. Whether it was there.
     pub(super) fn destroy(self, link: &mut Link) -> Result<bool, Fault> {
+        refuse_other(link)?;
         link.open_owner()?;
         let Some(handle) = self.handle(link)? else { return Ok(false) };
-        link.encrypted("TPM2_NV_UndefineSpace", |context| context.nv_undefine_space(Provision::Owner, handle))?;
+        let undefined =
+            link.encrypted("TPM2_NV_UndefineSpace", |context| context.nv_undefine_space(Provision::Owner, handle));
+        undefined.map(|()| true).map_err(|fault| link.explain_owner(fault))
+    }
+
+    /// Whether there is such an index, whoever made it.
+    pub(super) fn exists(self, link: &mut Link) -> Result<bool, Fault> {
+        let Some(handle) = self.handle(link)? else { return Ok(false) };
+        link.context.tr_close(&mut handle.into()).map_err(at("TPM2_NV_ReadPublic"))?;
         Ok(true)
     }
 
@@ -111,6 +123,11 @@ impl Half {
         let index = NvIndexTpmHandle::new(self.0).map_err(at("TPM2_NV_ReadPublic"))?;
         Ok(link.find(TpmHandle::NvIndex(index))?.map(NvIndexHandle::from))
     }
+}
+
+/// Another TPM has none of our indices, which says nothing about them: it is not what a destroyed one looks like.
+fn refuse_other(link: &mut Link) -> Result<(), Fault> {
+    link.parent().map(drop)
 }
 
 /// Every index in the owner's range that is of our making: read under a policy of the configured key.

@@ -54,8 +54,8 @@ fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fa
     };
     // Asked for now: a person may take a while, and the PCR stays open for as long.
     link.pin()?;
-    measure::extend(link, application.pcr, &application.digest)?;
     let labels = SealedFile::labels(&link.config.folder)?;
+    measure::extend(link, application.pcr, &application.digest)?;
     let released: Result<Secrets, Fault> = labels
         .into_iter()
         .map(|label| {

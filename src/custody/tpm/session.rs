@@ -49,6 +49,37 @@ impl Link {
         done
     }
 
+    /// Runs a command that the owner authorizes, before there is a parent to salt a session to. Where the owner has a
+    /// password, it does not pass itself, but only what proves that we know it.
+    pub(super) fn as_owner<T>(
+        &mut self,
+        operation: &'static str,
+        command: impl FnOnce(&mut Context) -> Result<T, tss_esapi::Error>,
+    ) -> Result<T, Fault> {
+        if self.config.owner_auth_file.is_none() {
+            let done = self.context.execute_with_session(Some(AuthSession::Password), command);
+            return done.map_err(at(operation)).map_err(|fault| self.explain_owner(fault));
+        }
+        let session = self.start(SessionType::Hmac, Salt::None)?;
+        let done = self
+            .with_attributes(session, false, false)
+            .and_then(|()| self.context.execute_with_session(Some(session), command).map_err(at(operation)));
+        self.flush(SessionHandle::from(session));
+        done.map_err(|fault| self.explain_owner(fault))
+    }
+
+    /// A refused password of the owner is told as what it is.
+    pub(super) fn explain_owner(&self, fault: Fault) -> Fault {
+        if !fault.is(&[Code::AuthFail, Code::BadAuth]) {
+            return fault;
+        }
+        let advice = match &self.config.owner_auth_file {
+            Some(path) => format!("Check {}. It is not tried again by itself.", path.display()),
+            None => "Name the file that holds it as custody.tpm.owner_auth_file.".to_owned(),
+        };
+        fault.or(ErrorKind::Refused, "the TPM refused the owner's password", advice).into()
+    }
+
     /// Runs a command under a policy of ours. Where anything fails the session is flushed: a failed one would be left
     /// behind.
     pub(super) fn under_policy<T>(

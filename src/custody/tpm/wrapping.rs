@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::link::Link;
 use super::nv::Half;
 use super::policy::Reference;
+use super::sealed_file::{Content, SealedFile};
 use super::worker::Tpm;
 use super::{error, random};
 use crate::custody::{
@@ -37,6 +38,11 @@ const NONCE: usize = 12;
 impl TpmWrappingKey {
     /// Has the secret of this label released. Blocks.
     pub fn open(tpm: Arc<Tpm>, label: &str) -> Result<Self, CustodyError> {
+        if let Content::Seed(_) = SealedFile::read(&tpm.config().folder, label)?.content {
+            let message = format!("the sealed secret {label:?} is a signing seed");
+            let advice = "Name one that was made with `custody generate wrapping` under [custody.tpm.wrapping].";
+            return Err(error(ErrorKind::Misconfigured, "find", message, advice));
+        }
         let secret = tpm.secret(label)?;
         Ok(Self::of(tpm, secret))
     }
