@@ -4,6 +4,7 @@
 //! that contradicts it is an error and never an override. Without one, the published package's variables are enough.
 
 mod attestation;
+mod backend;
 mod file;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 mod pin;
@@ -11,6 +12,7 @@ mod published;
 mod reader;
 mod security;
 mod settings;
+mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;
 #[cfg(feature = "tpm")]

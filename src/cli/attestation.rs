@@ -14,14 +14,17 @@ pub(super) use show::{Shown, lines};
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum AttestationCommand {
-    /// Make and verify a record, quote and all; write and send nothing
+    /// Make and verify a record, quote and all; send nothing
     #[command(after_help = EXAMPLES)]
     SelfTest {
+        /// Write the record too, in the place of the last one
+        #[arg(long)]
+        write: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show the record that was registered last, and whether it still verifies
+    /// Show the record that was written last, and whether it still verifies
     #[command(after_help = EXAMPLES)]
     Show {
         /// As JSON
@@ -40,24 +43,34 @@ pub(super) enum AttestationCommand {
 const EXAMPLES: &str = "\
 Examples:
   local-vault attestation self-test
+  local-vault attestation self-test --write   where a TPM seals the relay key: there is nothing to register
   local-vault attestation register
   local-vault attestation show
   local-vault verify --attestation attestation.json --public-key HEX --pcr 7=HEX …    anywhere, with no TPM";
 
 pub(super) async fn run(vault: &Vault, command: AttestationCommand) -> Result<u8, Failure> {
     match command {
-        AttestationCommand::SelfTest { json } => self_test(vault, json),
+        AttestationCommand::SelfTest { write, json } => self_test(vault, write, json),
         AttestationCommand::Show { json } => show::run(vault, json),
         AttestationCommand::Register { json } => register::run(vault, json).await,
     }
 }
 
-fn self_test(vault: &Vault, json: bool) -> Result<u8, Failure> {
+fn self_test(vault: &Vault, write: bool, json: bool) -> Result<u8, Failure> {
     let attested = vault.attest()?;
     tell_of_downgrade(&attested);
+    let path = &vault.settings.attestation.file;
+    if let Some(signed) = attested.signed.as_ref().filter(|_| write) {
+        file::write(path, signed)?;
+    }
     let output = Output::new();
     if json {
-        output.json(&report(vault, &attested))?;
+        let file = attested.signed.as_ref().filter(|_| write).map(|_| path.display().to_string());
+        let report = report(vault, &attested);
+        output.json(&match file {
+            Some(file) => report.with("attestationFile", file),
+            None => report,
+        })?;
         return Ok(code(&attested));
     }
     match &attested.signed {
@@ -66,7 +79,9 @@ fn self_test(vault: &Vault, json: bool) -> Result<u8, Failure> {
             let quoted = signed.verify(attested.key.public_key()).ok().and_then(|verified| verified.quoted);
             let shown = Shown { signed, quoted: quoted.as_ref() };
             lines(&shown).iter().try_for_each(|line| output.line(line))?;
-            output.line("verified; nothing was written or sent")?;
+            let written =
+                if write { format!("written to {}", path.display()) } else { "nothing was written".to_owned() };
+            output.line(&format!("verified; {written}, nothing was sent"))?;
         }
     }
     Ok(code(&attested))
@@ -92,13 +107,22 @@ fn report(vault: &Vault, attested: &Attested) -> Object {
         .with("downgraded", downgraded.collect::<Vec<Value>>())
 }
 
-/// By its published name.
+/// By its published name. Of a TPM that holds keys the published package knows nothing.
 const fn provider(vault: &Vault) -> &'static str {
     let quotes = vault.settings.attestation.quote.is_some();
     match vault.settings.custody.backend().as_bytes() {
         b"pkcs11" if quotes => "pkcs11+tpm2",
         b"pkcs11" => "pkcs11",
+        b"tpm" => "tpm",
         _ => "software",
+    }
+}
+
+/// The command that makes a record where there is none, or none that holds.
+fn remedy(vault: &Vault) -> &'static str {
+    match vault.settings.custody.backend() {
+        "tpm" => "local-vault attestation self-test --write",
+        _ => "local-vault attestation register",
     }
 }
 

@@ -1,5 +1,7 @@
 mod attestation;
 mod keys;
+mod measurement;
+mod quoter;
 #[cfg(feature = "pkcs11")]
 mod token;
 #[cfg(feature = "tpm")]
@@ -15,11 +17,11 @@ use std::sync::OnceLock;
 use super::failure::Failure;
 use super::import;
 use crate::config::{Flags, Settings};
-use crate::custody::Purpose;
 #[cfg(feature = "pkcs11")]
 use crate::custody::pkcs11::Token;
 #[cfg(feature = "tpm")]
 use crate::custody::tpm::Tpm;
+use crate::custody::{Purpose, ScratchKey};
 use crate::facts::{Clock, SystemClock};
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
 use crate::spool::import::is_published_spool;
@@ -101,6 +103,12 @@ impl Vault {
     pub(super) fn spool_at(&self, path: &Path) -> Result<Spool, Failure> {
         let keys = SpoolKeys { record: self.record_key()?, wrapping: self.wrapping_key()? };
         Ok(Spool::open(path, keys, self.clock.clone())?)
+    }
+
+    /// A spool that does not last: the device forgets what it keeps for it once it is closed.
+    pub(super) fn scratch_spool_at(&self, path: &Path) -> Result<Spool, Failure> {
+        let wrapping = Arc::new(ScratchKey::new(self.wrapping_key()?));
+        Ok(Spool::open(path, SpoolKeys { record: self.record_key()?, wrapping }, self.clock.clone())?)
     }
 
     /// Where the spool lies.

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::file::FileCustody;
 use super::published::PKCS11_TPM2;
 use super::reader::Section;
-use super::settings::{PREFIX, Sources};
+use super::sources::{PREFIX, Sources};
+#[cfg(feature = "tpm")]
+use super::tpm::TpmSettings;
 use crate::facts::Digest;
 use crate::protocol::attestation::Assurance;
 use crate::protocol::tpm::PcrSelection;
@@ -19,7 +22,7 @@ pub struct AttestationSettings {
     pub file: PathBuf,
     /// Where it is posted, where that does not follow from the relay's endpoint.
     pub url: Option<String>,
-    /// A TPM's quote, where one is configured.
+    /// A TPM's quote, where one is configured; a TPM that holds keys quotes in any case.
     pub quote: Option<QuoteSettings>,
     /// What is measured in place of the running executable, by the published settings.
     pub edge_core: Option<Digest>,
@@ -92,12 +95,24 @@ pub(super) fn read(mut section: Section<'_>, folder: &Path) -> FileAttestation {
 }
 
 impl Sources<'_> {
-    pub(super) fn attestation(&self, file: FileAttestation, config_file: Option<&Path>) -> AttestationSettings {
+    pub(super) fn attestation(
+        &self,
+        file: FileAttestation,
+        config_file: Option<&Path>,
+        custody: &FileCustody,
+    ) -> AttestationSettings {
         let quote = if config_file.is_some() { self.configured_quote(file.quote) } else { self.published_quote() };
+        #[cfg(feature = "tpm")]
+        let quote = match &custody.tpm {
+            Some(tpm) => Some(self.own_quote(tpm, quote)),
+            None => quote,
+        };
+        // Beside a key in a token alone a quote is worth a level.
+        let reaches_l2 = quote.is_some() && !custody.backend.is_tpm();
         let (edge_core, provider_manifests) = self.measured(config_file.is_some());
         let beside = config_file.and_then(Path::parent).map(Path::to_owned).or_else(|| self.config_folder());
         AttestationSettings {
-            minimum: self.minimum(file.minimum, quote.is_some(), config_file.is_some()),
+            minimum: self.minimum(file.minimum, reaches_l2, config_file.is_some()),
             file: self
                 .agreed("ATTESTATION_FILE", "attestation.file", &None, file.file)
                 .unwrap_or_else(|| beside.unwrap_or_default().join(FILE)),
@@ -109,8 +124,8 @@ impl Sources<'_> {
     }
 
     /// A quote that is configured is asked for, unless somebody wrote that less will do (I4).
-    fn minimum(&self, configured: Option<Assurance>, quotes: bool, has_file: bool) -> Assurance {
-        let usual = if quotes { Assurance::L2 } else { Assurance::L0 };
+    fn minimum(&self, configured: Option<Assurance>, reaches_l2: bool, has_file: bool) -> Assurance {
+        let usual = if reaches_l2 { Assurance::L2 } else { Assurance::L0 };
         let given = self.read("ASSURANCE", Assurance::EXPECTED, Assurance::from_name);
         match (has_file, given) {
             (false, given) => given.unwrap_or(usual),
@@ -153,6 +168,16 @@ impl Sources<'_> {
             );
         }
         Some(quote)
+    }
+
+    /// A TPM that holds keys quotes too, whether it is said or not: that one, and no other.
+    #[cfg(feature = "tpm")]
+    fn own_quote(&self, tpm: &TpmSettings, quote: Option<QuoteSettings>) -> QuoteSettings {
+        let (own, quote) = (tpm.tcti.to_string(), quote.unwrap_or_else(|| GivenQuote::default().or_usual()));
+        if quote.tcti.as_ref().is_some_and(|tcti| *tcti != own) {
+            self.problem("attestation.quote.tcti is not custody.tpm.tcti: a TPM that holds keys quotes itself");
+        }
+        QuoteSettings { tcti: Some(own), ..quote }
     }
 
     fn published_quote(&self) -> Option<QuoteSettings> {

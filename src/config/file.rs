@@ -1,8 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use super::attestation::{self, FileAttestation};
+use super::backend::Backend;
 use super::reader::{Problems, Section};
-use super::settings::{Backend, KeyPlace, KeySetting};
+use super::settings::{KeyPlace, KeySetting};
 #[cfg(feature = "pkcs11")]
 use super::token::{self, TokenSettings};
 #[cfg(feature = "tpm")]

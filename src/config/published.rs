@@ -1,6 +1,7 @@
 //! The published package's variables about keys in devices.
 
-use super::settings::{Backend, PREFIX, Sources};
+use super::backend::Backend;
+use super::sources::{PREFIX, Sources};
 #[cfg(feature = "pkcs11")]
 use super::{
     file::FileCustody,

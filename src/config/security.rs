@@ -2,6 +2,8 @@ use std::io;
 
 use super::settings::{CustodySettings, KeyPlace, KeySetting, Settings};
 use crate::facts::Digest;
+#[cfg(feature = "tpm")]
+use crate::protocol::PublicKey;
 use crate::protocol::json::{Object, Value};
 
 impl Settings {
@@ -48,7 +50,29 @@ impl CustodySettings {
             .with("backend", self.backend())
             .with("minimum_protection", self.minimum.name())
             .with("keys", keys.collect::<Vec<Value>>())
-            .with("profile_sha256", self.profile()?.map(|digest| digest.to_string())))
+            .with("profile_sha256", self.profile()?.map(|digest| digest.to_string()))
+            .with("tpm", self.tpm_object()))
+    }
+
+    #[cfg(feature = "tpm")]
+    fn tpm_object(&self) -> Option<Object> {
+        let tpm = self.tpm.as_ref()?;
+        Some(
+            Object::new()
+                .with("parent_name", tpm.parent_name.clone())
+                .with("policy_key", tpm.policy_key.as_ref().map(PublicKey::to_hex))
+                .with("recovery_key", tpm.recovery_key.map(hex::encode))
+                .with("pcrs", tpm.pcrs.to_string())
+                .with("application_pcr", tpm.application_pcr.map(u32::from))
+                .with("wrapping", tpm.wrapping.clone())
+                .with("asks_for_a_pin", tpm.pin.is_some()),
+        )
+    }
+
+    #[cfg(not(feature = "tpm"))]
+    #[allow(clippy::unused_self)] // as with a TPM
+    const fn tpm_object(&self) -> Option<Object> {
+        None
     }
 
     #[cfg(feature = "pkcs11")]

@@ -1,11 +1,11 @@
 use std::cell::RefCell;
-use std::ffi::OsStr;
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use super::attestation::AttestationSettings;
+use super::backend::Backend;
 use super::file::{FileConfig, FileCustody};
 use super::reader::Problems;
+use super::sources::{PREFIX, Sources};
 #[cfg(feature = "pkcs11")]
 use super::token::TokenSettings;
 #[cfg(feature = "tpm")]
@@ -14,7 +14,7 @@ use crate::custody::Protection;
 use crate::custody::file::KeySource;
 #[cfg(feature = "pkcs11")]
 use crate::custody::pkcs11::KeyName;
-use crate::facts::{Digest, SecretBytes};
+use crate::facts::Digest;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 use crate::protocol::PublicKey;
 
@@ -120,40 +120,6 @@ pub enum KeyPlace {
     },
 }
 
-/// What holds the keys that a config file names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Backend {
-    /// Files, and the environment.
-    #[default]
-    File,
-    /// A PKCS#11 token.
-    #[cfg(feature = "pkcs11")]
-    Pkcs11,
-    /// A TPM 2.0.
-    #[cfg(feature = "tpm")]
-    Tpm,
-}
-
-impl Backend {
-    pub(super) const EXPECTED: &str = match (cfg!(feature = "pkcs11"), cfg!(feature = "tpm")) {
-        (true, true) => "\"file\", \"pkcs11\" or \"tpm\"",
-        (true, false) => "\"file\" or \"pkcs11\" (this build has no tpm)",
-        (false, true) => "\"file\" or \"tpm\" (this build has no pkcs11)",
-        (false, false) => "\"file\" (this build has neither pkcs11 nor tpm)",
-    };
-
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "file" => Some(Self::File),
-            #[cfg(feature = "pkcs11")]
-            "pkcs11" => Some(Self::Pkcs11),
-            #[cfg(feature = "tpm")]
-            "tpm" => Some(Self::Tpm),
-            _ => None,
-        }
-    }
-}
-
 /// What the command line said.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
@@ -183,7 +149,6 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Result<Option<String>, ()>;
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-pub(super) const PREFIX: &str = "ATTESTO_LOCAL_VAULT_";
 /// The published package's defaults.
 const SPOOL: &str = "local-vault-spool.sqlite3";
 const WITNESS: &str = "local-vault-witness.sqlite3";
@@ -218,38 +183,7 @@ fn read_file(path: &Path, problems: &RefCell<Vec<String>>) -> FileConfig {
     config
 }
 
-pub(super) struct Sources<'a> {
-    flags: &'a Flags,
-    environment: Environment<'a>,
-    problems: &'a RefCell<Vec<String>>,
-}
-
 impl Sources<'_> {
-    /// The file that was named, or the first that exists of the usual ones.
-    fn config_file(&self) -> Option<PathBuf> {
-        let named = self.flags.config.clone().or_else(|| self.variable("CONFIG").map(PathBuf::from));
-        named.or_else(|| {
-            let usual = [
-                self.config_folder().map(|folder| folder.join("local-vault.toml")),
-                Some("/etc/attesto/local-vault.toml".into()),
-            ];
-            // One that cannot be looked at may be there; reading it then says why it cannot be (I4).
-            usual.into_iter().flatten().find(|path| path.try_exists().unwrap_or(true))
-        })
-    }
-
-    /// Where the published package keeps its configuration.
-    pub(super) fn config_folder(&self) -> Option<PathBuf> {
-        let home = || (self.environment)("HOME").ok().flatten();
-        let folder = self.variable("CONFIG_DIR").or_else(|| home().map(|home| format!("{home}/.attesto/local-vault")));
-        folder.map(PathBuf::from)
-    }
-
-    /// A variable that is not ours.
-    pub(super) fn foreign_variable(&self, name: &str) -> Option<String> {
-        (self.environment)(name).ok().flatten().filter(|value| !value.is_empty())
-    }
-
     fn merge(&self, config_file: Option<PathBuf>, file: FileConfig) -> Settings {
         let given = &self.flags;
         let witness_id = file.installation_id.clone();
@@ -282,7 +216,7 @@ impl Sources<'_> {
                 parallel: file.parallel.unwrap_or(PARALLEL),
                 idle_sleep: self.idle_sleep(file.idle_sleep),
             },
-            attestation: self.attestation(file.attestation, config_file.as_deref()),
+            attestation: self.attestation(file.attestation, config_file.as_deref(), &file.custody),
             custody: self.custody(file.custody, config_file.is_some()),
             config_file,
         }
@@ -333,15 +267,6 @@ impl Sources<'_> {
         }
     }
 
-    /// A secret from the environment. One that the config file names too is a contradiction.
-    fn secret(&self, name: &'static str, configured: bool) -> Option<KeySource> {
-        let value = self.variable(name.trim_start_matches(PREFIX))?;
-        if configured {
-            self.problem(format!("{name} is set, and the config file names that key too: remove one of them"));
-        }
-        Some(KeySource::Setting { name, value: SecretBytes::new(value.into_bytes()) })
-    }
-
     fn pins(&self, configured: Option<Vec<Digest>>) -> Vec<Digest> {
         let Some(text) = self.variable("SPKI_PINS") else { return configured.unwrap_or_default() };
         let pins: Option<Vec<Digest>> = text.split(',').map(|pin| pin.trim().parse().ok()).collect();
@@ -368,56 +293,5 @@ impl Sources<'_> {
                 IDLE_SLEEP
             }
         }
-    }
-
-    /// A setting on which the config file has the last word: what else was said must be the same.
-    pub(super) fn agreed<T>(&self, name: &str, key: &str, flag: &Option<T>, configured: Option<T>) -> Option<T>
-    where
-        T: AsRef<OsStr> + Clone + From<String> + PartialEq,
-    {
-        let flag = flag.clone().filter(|value| !value.as_ref().is_empty());
-        let given = flag.or_else(|| self.variable(name).map(T::from));
-        if let (Some(given), Some(configured)) = (&given, &configured) {
-            self.same(name, key, given, configured);
-        }
-        configured.or(given)
-    }
-
-    /// Neither value is repeated: somebody may have written a password into a URL.
-    pub(super) fn same<T: PartialEq>(&self, name: &str, key: &str, given: &T, configured: &T) {
-        if given != configured {
-            self.problem(format!("{PREFIX}{name}, or its flag, contradicts {key} in the config file"));
-        }
-    }
-
-    /// Whom to trust is said in the config file where there is one, and not by whoever sets the environment.
-    pub(super) fn trust_is_the_files(&self, name: &str, key: &str, is_there: bool) {
-        if !is_there && self.variable(name).is_some() {
-            self.problem(format!("{PREFIX}{name} is set, and the config file does not say so: set {key} there"));
-        }
-    }
-
-    /// The usual variables choose authorities for every program of this user; a config file is not to be led by them.
-    fn authorities_are_the_systems(&self) {
-        for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
-            if !matches!((self.environment)(name), Ok(None)) {
-                self.problem(format!("{name} is set, and the config file does not say so: set relay.ca_file there"));
-            }
-        }
-    }
-
-    /// A variable of ours; an empty one counts as none, as the published package has it.
-    pub(super) fn variable(&self, name: &str) -> Option<String> {
-        match (self.environment)(&format!("{PREFIX}{name}")) {
-            Ok(value) => value.filter(|value| !value.is_empty()),
-            Err(()) => {
-                self.problem(format!("{PREFIX}{name} is not text"));
-                None
-            }
-        }
-    }
-
-    pub(super) fn problem(&self, what: impl Display) {
-        self.problems.borrow_mut().push(what.to_string());
     }
 }

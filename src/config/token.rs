@@ -1,8 +1,9 @@
 use std::path::{Path, PathBuf};
 
+use super::backend::Backend;
 use super::pin;
 use super::reader::Section;
-use super::settings::{Backend, KeyPlace};
+use super::settings::KeyPlace;
 use crate::custody::PinSource;
 use crate::custody::pkcs11::{KeyName, TokenName};
 use crate::protocol::PublicKey;

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::backend::Backend;
 use super::pin;
 use super::reader::Section;
-use super::settings::{Backend, KeyPlace};
+use super::settings::KeyPlace;
 use crate::custody::PinSource;
 use crate::custody::tpm::{Parent, Tcti, USUAL_PCRS};
 use crate::protocol::PublicKey;

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::{CustodyError, ErrorKind, PurposeKey};
-use crate::protocol::attestation::{CertifiedKey, Evidence, Measurement, Record, SignedRecord, TokenIdentity};
+use crate::protocol::attestation::{CertifiedKey, Evidence, Holder, Measurement, Record, SignedRecord};
 use crate::protocol::tpm::{Quote, TpmError};
 
 /// A TPM that says what it measured. Blocking.
@@ -32,17 +32,16 @@ pub fn quote(quoter: &dyn Quoter, measurement: &Measurement) -> Result<(Quote, E
     Ok((quote, Evidence { ek_certificate: quoter.ek_certificate()?, certified_keys }))
 }
 
-/// Signs a record with the relay key, which is in that token, and verifies all of it before anybody sees it. Blocks.
+/// Signs a record with the relay key, which is held so, and verifies all of it before anybody sees it. Blocks.
 pub fn attest(
     key: &PurposeKey,
     measurement: Measurement,
-    token: TokenIdentity,
-    quoted: Option<(Quote, Evidence)>,
+    holder: Holder,
+    evidence: Evidence,
 ) -> Result<SignedRecord, CustodyError> {
-    let (quote, evidence) = quoted.unzip();
-    let record = Record { measurement, token, quote };
+    let record = Record { measurement, holder };
     let signature = key.sign(&record.preimage())?;
-    let signed = SignedRecord { record, signature, evidence: evidence.unwrap_or_default() };
+    let signed = SignedRecord { record, signature, evidence };
     signed.verify(key.public_key()).map_err(|e| {
         let advice = "Nothing was published. This is a defect in local-vault; please report it.";
         CustodyError::new(ErrorKind::Broken, "custody", "attest", format!("the record does not verify: {e}"), advice)

@@ -4,14 +4,16 @@
 
 mod assurance;
 mod evidence;
+mod holder;
 mod measurement;
 mod record;
 mod signed;
 
 pub use assurance::Assurance;
 pub use evidence::{CertifiedKey, Evidence};
+pub use holder::{Holder, SealedIdentity, TokenIdentity};
 pub use measurement::Measurement;
-pub use record::{Record, TokenIdentity};
+pub use record::Record;
 pub use signed::{AttestationError, SignedRecord, Verified};
 
 /// Which facts a measurement has, and what they are about.

@@ -5,6 +5,7 @@
 mod attest;
 mod certification;
 mod error;
+mod kind;
 mod pcr;
 mod public;
 mod quote;
@@ -14,6 +15,7 @@ mod signature;
 pub use attest::{Attest, Attested, ClockInfo, PcrBanks};
 pub use certification::Certification;
 pub use error::TpmError;
+pub use kind::TpmKind;
 pub use pcr::{GoldenError, PcrSelection, PcrValues, SelectionError};
 pub use public::{Attributes, KeyBits, Public};
 pub use quote::{Quote, Quoted};

@@ -14,6 +14,9 @@ pub(super) fn post(shared: &Shared, installation: &str, request: &Request<Bytes>
     if object != signed.to_posted() {
         return Err(invalid("a record is posted with its signature, and nothing else"));
     }
+    if !signed.record.is_published() {
+        return Err(invalid("the contract knows no record of this kind"));
+    }
     let verified = signed.verify(&key).map_err(|error| refusal(&error))?;
 
     let (record, hash) = (&signed.record, signed.record.preimage().hash());

@@ -9,6 +9,7 @@ use local_vault::protocol::{Domain, PublicKey};
 
 use super::place::{Done, INSTALLATION, Place};
 use super::sandbox::Sandbox;
+use super::vectors::luna;
 
 /// A vault with a relay key in a token, and a receiver.
 fn place() -> (Place, Sandbox) {
@@ -42,7 +43,7 @@ fn a_record_of_a_token_is_made_kept_and_registered() {
 
     let key = PublicKey::from_hex(&place.public_key("relay")).unwrap();
     assert_eq!(signed.verify(&key).unwrap().assurance, Assurance::L1);
-    assert_eq!(signed.record.token.manufacturer, "SoftHSM project");
+    assert_eq!(signed.record.holder.manufacturer(), "SoftHSM project");
     assert_eq!(signed.record.preimage().domain(), Domain::Attestation);
     let program = fs::read(env!("CARGO_BIN_EXE_local-vault")).unwrap();
     assert_eq!(signed.record.measurement.edge_core_sha256, local_vault::facts::Digest::of(&program));
@@ -114,7 +115,7 @@ fn a_tampered_record_no_longer_verifies_and_a_damaged_one_is_no_record() {
     let (place, _sandbox) = place();
     place.ok(&["attestation", "register"]);
     let mut signed = stored(&place);
-    signed.record.token.model = "Luna G7".into();
+    signed.record.holder = luna();
     place.write("attestation.json", signed.to_file().to_python_pages());
     let done = place.run(&["attestation", "show"]);
     let shown = place.shown("attestation.json");

@@ -17,6 +17,10 @@ mod custody;
 mod live;
 mod minimum;
 mod published;
+#[cfg(feature = "tpm")]
+mod quoted;
 mod quotes;
+#[cfg(feature = "tpm")]
+mod sealed;
 mod vectors;
 mod verify;

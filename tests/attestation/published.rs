@@ -6,7 +6,7 @@ use local_vault::protocol::json::{self, Object, Value};
 use local_vault::protocol::tpm::TpmError;
 use local_vault::protocol::{InvalidSignature, PublicKey};
 
-use super::vectors::{ECC, L1, RSA, key, signed};
+use super::vectors::{ECC, L1, RSA, key, luna, signed};
 
 #[test]
 fn a_published_record_reads_verifies_and_is_written_again_to_the_byte() {
@@ -65,16 +65,15 @@ fn what_was_not_signed_by_this_key_is_refused() {
     let mut read = signed(L1);
     let other = PublicKey::from_hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a").unwrap();
     assert_eq!(read.verify(&other), Err(AttestationError::OtherKey));
-    read.record.token.model = "Luna G7".into();
+    read.record.holder = luna();
     assert_eq!(read.verify(&key()), Err(AttestationError::Signature(InvalidSignature)));
 }
 
 #[test]
 fn a_quote_over_another_measurement_is_refused_even_where_the_key_signs_it() {
-    let (mut rsa, ecc) = (signed(RSA).record, signed(ECC).record);
-    rsa.quote = ecc.quote;
+    let (rsa, ecc) = (signed(RSA).record, signed(ECC).record);
     let digest = rsa.measurement.digest();
-    let quote = rsa.quote.clone().unwrap();
+    let quote = ecc.holder.quote().unwrap();
     assert_eq!(quote.verify(digest.as_bytes()), Err(TpmError::Qualifying));
     assert_eq!(quote.verify(Digest::of(b"").as_bytes()), Err(TpmError::Qualifying));
 }

@@ -1,7 +1,7 @@
 //! What the published package and tpm2-tools made; `tests/data/README.md` says how.
 
 use local_vault::protocol::PublicKey;
-use local_vault::protocol::attestation::SignedRecord;
+use local_vault::protocol::attestation::{Holder, SignedRecord, TokenIdentity};
 use local_vault::protocol::json::{self, Object};
 use local_vault::protocol::tpm::{PcrValues, Quote};
 
@@ -21,10 +21,15 @@ pub(crate) fn signed(file: &[u8]) -> SignedRecord {
     SignedRecord::from_object(&json::parse(file).unwrap()).unwrap()
 }
 
+/// A token that no record here is of.
+pub(crate) fn luna() -> Holder {
+    Holder::Token(TokenIdentity { manufacturer: "SafeNet".into(), model: "Luna G7".into() })
+}
+
 /// The quote of a record, and what it is over.
 pub(crate) fn quote(file: &[u8]) -> (Quote, Vec<u8>) {
     let record = signed(file).record;
-    (record.quote.unwrap(), record.measurement.digest().as_bytes().to_vec())
+    (record.holder.quote().unwrap().clone(), record.measurement.digest().as_bytes().to_vec())
 }
 
 /// Every quote there is: of an RSA key with either padding, and of a key on P-256.

@@ -45,7 +45,7 @@ fn a_record_is_verified_as_it_was_kept_and_as_it_was_posted() {
         }
     }
     let said = desk.verify(ECC, &[]).ok();
-    let name = hex::encode(signed(ECC).record.quote.unwrap().ak_name);
+    let name = hex::encode(&signed(ECC).record.holder.quote().unwrap().ak_name);
     assert!(said.contains(&format!("AK name      {name}\n")), "{said}");
     assert!(said.contains("TPM counts   1 resets, 0 restarts\n"), "{said}");
 }
@@ -78,7 +78,7 @@ fn json_says_the_same() {
 fn what_does_not_hold_is_named() {
     let desk = Desk::new();
     let mut other = signed(RSA);
-    other.record.quote = signed(ECC).record.quote;
+    other.record.holder = signed(ECC).record.holder;
     desk.verify(&other.to_posted().to_canonical(), &[]).fails(65, "record.json: the signature does not verify", ADVICE);
     let mut renamed = json::parse(L1).unwrap();
     renamed.remove("signature");

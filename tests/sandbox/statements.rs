@@ -1,7 +1,8 @@
 use super::vault::{INSTALLATION, Pair, Vault};
 use local_vault::facts::{Digest, Timestamp};
-use local_vault::protocol::attestation::{Measurement, Record, SignedRecord, TokenIdentity};
+use local_vault::protocol::attestation::{Holder, Measurement, Record, SealedIdentity, SignedRecord, TokenIdentity};
 use local_vault::protocol::json::{self, Object, Value};
+use local_vault::protocol::tpm::TpmKind;
 use local_vault::protocol::witness::{ForkEvidence, Statement, Submission, receipt, sealed_fork_evidence};
 
 const KID: &str = "local-vault-1";
@@ -17,7 +18,7 @@ fn attestation(vault: &Vault) -> Object {
         nonce: [1; 16],
     };
     let token = TokenIdentity { manufacturer: "SoftHSM project".into(), model: "SoftHSM v2".into() };
-    signed(vault, Record { measurement, token, quote: None })
+    signed(vault, Record { measurement, holder: Holder::Token(token) })
 }
 
 fn signed(vault: &Vault, record: Record) -> Object {
@@ -113,9 +114,25 @@ async fn a_quote_is_verified_and_one_over_something_else_refused_though_the_key_
     let pair = Pair::of(vault, &[]);
     let answer = pair.post("attestations", &rsa.to_posted()).await;
     assert_eq!((answer.status, answer.object().get_str("assurance")), (201, Some("L2")));
-    let exchanged = Record { quote: ecc.record.quote, ..rsa.record };
+    let exchanged = Record { holder: ecc.record.holder, ..rsa.record };
     let refusal = pair.post("attestations", &signed(&pair.vault, exchanged)).await.refusal();
     assert_eq!(refusal, (422, "quote_invalid".into()));
+}
+
+#[tokio::test]
+async fn a_record_of_our_own_kind_is_unknown_there() {
+    let rsa = quoted(include_bytes!("../data/attestation/l2-rsa.json")).record;
+    let pair = Pair::of(Vault::new(0x11), &[]);
+    let sealed = SealedIdentity {
+        manufacturer: "IFX".into(),
+        model: "SLB9672".into(),
+        kind: TpmKind::Discrete,
+        policy_key: pair.vault.public_key(),
+        pcr_selection: "sha256:7,11,14".parse().unwrap(),
+    };
+    let holder = Holder::SealingTpm(sealed, Box::new(rsa.holder.quote().unwrap().clone()));
+    let refusal = pair.post("attestations", &signed(&pair.vault, Record { holder, ..rsa })).await.refusal();
+    assert_eq!(refusal, (400, "request_invalid".into()));
 }
 
 #[tokio::test]

@@ -9,17 +9,14 @@ use crate::facts::random_id;
 use crate::protocol::attestation::SignedRecord;
 use crate::protocol::json;
 
-/// The record that was written last.
-pub(super) fn read(path: &Path) -> Result<SignedRecord, Failure> {
+/// The record that was written last. `remedy` is the command that makes one.
+pub(super) fn read(path: &Path, remedy: &str) -> Result<SignedRecord, Failure> {
     let shown = path.display();
     let bytes = fs::read(path).map_err(|e| match e.kind() {
-        ErrorKind::NotFound => {
-            Failure::config(format!("there is no record at {shown}"), "Make one: local-vault attestation register")
-        }
+        ErrorKind::NotFound => Failure::config(format!("there is no record at {shown}"), format!("Make one: {remedy}")),
         _ => Failure::io(&format!("cannot read {shown}"), &e),
     })?;
-    let refused =
-        |what: String| Failure::data(what, "Keep the file, and make a new record: local-vault attestation register");
+    let refused = |what: String| Failure::data(what, format!("Keep the file, and make a new record: {remedy}"));
     let object = json::parse(&bytes).map_err(|e| refused(format!("{shown}: {e}")))?;
     SignedRecord::from_object(&object).map_err(|e| refused(format!("{shown}: {e}")))
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{file, tell_of_downgrade};
+use super::{file, remedy, tell_of_downgrade};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, printable};
 use crate::cli::vault::Vault;
@@ -13,6 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     // Before a token or a TPM is asked for anything.
+    is_registrable(vault)?;
     let client = client(vault)?;
     let attested = vault.attest()?;
     tell_of_downgrade(&attested);
@@ -40,6 +41,15 @@ pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
             .line(&format!("registered {} record {reference} with the receiver{known}", attested.assurance().name()))?;
     }
     Ok(0)
+}
+
+/// Of a key that a TPM seals there is a record, and none that the platform knows.
+fn is_registrable(vault: &Vault) -> Result<(), Failure> {
+    if vault.relay_key()?.is_sealed() {
+        let advice = format!("Make and write one: {}. `verify --attestation` verifies it anywhere.", remedy(vault));
+        return Err(Failure::config("the platform knows no record of a key that a TPM seals", advice));
+    }
+    Ok(())
 }
 
 /// The way to where records are registered: the relay's, to the neighbour of its endpoint or to what was named.

@@ -1,8 +1,8 @@
-use super::file;
+use super::{file, remedy};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, printable};
 use crate::cli::vault::Vault;
-use crate::protocol::attestation::SignedRecord;
+use crate::protocol::attestation::{Holder, SignedRecord};
 use crate::protocol::json::Object;
 use crate::protocol::tpm::Quoted;
 
@@ -14,7 +14,7 @@ pub(in crate::cli) struct Shown<'a> {
 
 pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     let path = &vault.settings.attestation.file;
-    let signed = file::read(path)?;
+    let signed = file::read(path, remedy(vault))?;
     let checked = signed.verify(vault.relay_key()?.key.public_key());
     let output = Output::new();
     if json {
@@ -27,7 +27,7 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
         lines(&shown).iter().try_for_each(|line| output.line(line))?;
     }
     checked.map_err(|e| {
-        let advice = "Make a new record: local-vault attestation register";
+        let advice = format!("Make a new record: {}", remedy(vault));
         Failure::data(format!("{} does not verify: {e}", path.display()), advice)
     })?;
     if !json {
@@ -46,7 +46,7 @@ pub(in crate::cli) fn lines(shown: &Shown<'_>) -> Vec<String> {
         format!("reference    {}", record.attestation_ref()),
         format!("issued       {issued}"),
         format!("key          {} {}", measurement.signing_public_key.to_hex(), printable(&measurement.signing_key_id)),
-        format!("device       {} {}", printable(&record.token.manufacturer), printable(&record.token.model)),
+        format!("device       {} {}", printable(record.holder.manufacturer()), printable(record.holder.model())),
         format!(
             "software     {}, SHA-256 {}",
             printable(&measurement.local_vault_version),
@@ -54,7 +54,14 @@ pub(in crate::cli) fn lines(shown: &Shown<'_>) -> Vec<String> {
         ),
         format!("config       SHA-256 {}", measurement.provider_manifest_digest),
     ];
-    if let Some(quote) = &record.quote {
+    if let Holder::SealingTpm(sealed, _) = &record.holder {
+        lines.push(format!(
+            "sealed by    a TPM ({}), which releases the key to memory while it signs",
+            sealed.kind.name()
+        ));
+        lines.push(format!("policy       {}, PCRs {}", sealed.policy_key.to_hex(), sealed.pcr_selection));
+    }
+    if let Some(quote) = record.holder.quote() {
         lines.push(format!("AK name      {}", hex::encode(&quote.ak_name)));
         lines.push(format!("PCRs         {}, digest {}", quote.pcr_selection, quote.pcr_digest));
     }

@@ -20,7 +20,7 @@ pub(in crate::cli) enum TpmCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Destroy a key: its half in the TPM, and its files. There is no way back
+    /// Destroy a key: its half in the TPM and its files, or the attestation key. There is no way back
     #[command(after_help = EXAMPLES)]
     Evict(EvictArgs),
     /// Seal signing seeds of another board, which the recovery key opens, to this one
@@ -40,6 +40,7 @@ Examples:
   local-vault custody tpm provision --policy-key policy.pem --recovery-key recovery.key >> local-vault.toml
   local-vault custody tpm status
   local-vault custody tpm evict local-vault-old --yes
+  local-vault custody tpm evict --attestation-key --yes
   local-vault custody tpm recover --recovery-key recovery.key local-vault-relay
 
 Both keys belong to the operator and not on this machine: move them away once it is provisioned. See
@@ -69,11 +70,14 @@ pub(in crate::cli) struct ProvisionArgs {
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct EvictArgs {
     /// The key's label
-    #[arg(required_unless_present = "nv_index")]
+    #[arg(required_unless_present_any = ["nv_index", "attestation_key"])]
     label: Option<String>,
     /// In place of a label: an NV index that `custody tpm status` shows
     #[arg(long, value_name = "INDEX", value_parser = index, conflicts_with = "label")]
     nv_index: Option<u32>,
+    /// In place of a label: the key that quotes, at the handle that attestation.quote names
+    #[arg(long, conflicts_with_all = ["label", "nv_index"])]
+    attestation_key: bool,
     /// That it is meant
     #[arg(long)]
     yes: bool,
@@ -135,22 +139,42 @@ fn recover(vault: &Vault, key: &std::path::Path, labels: Vec<String>) -> Result<
 }
 
 fn evict(vault: &Vault, args: &EvictArgs) -> Result<u8, Failure> {
+    if args.attestation_key {
+        return evict_attestation_key(vault, args.yes);
+    }
     let what = match (&args.label, args.nv_index) {
         (Some(label), _) => format!("the key {label:?}"),
         (None, Some(index)) => format!("NV index 0x{index:08x}"),
         (None, None) => return Err(Failure::usage("nothing to evict", "Name a label, or --nv-index.")),
     };
-    if !args.yes {
-        return Err(Failure::usage(
-            format!("{what} would be destroyed"),
-            "There is no way back. Say --yes where it is meant.",
-        ));
-    }
+    is_meant(&what, args.yes)?;
     let tpm = vault.tpm()?;
     let was_there = match (&args.label, args.nv_index) {
         (Some(label), _) => tpm.evict(label)?,
         (None, index) => tpm.evict_half(index.unwrap_or_default())?,
     };
+    destroyed(&what, was_there)
+}
+
+/// In whichever TPM quotes: it need not be one that holds keys.
+fn evict_attestation_key(vault: &Vault, yes: bool) -> Result<u8, Failure> {
+    let (tpm, settings) = vault.quoting_tpm()?.ok_or_else(|| {
+        Failure::config("no TPM that quotes is configured", "Name it under [attestation.quote] in the config file.")
+    })?;
+    let what = format!("the attestation key at 0x{:08x}", settings.ak_handle);
+    is_meant(&what, yes)?;
+    destroyed(&what, tpm.evict_attestation_key(settings.ak_handle)?)
+}
+
+fn is_meant(what: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    let advice = "There is no way back. Say --yes where it is meant.";
+    Err(Failure::usage(format!("{what} would be destroyed"), advice))
+}
+
+fn destroyed(what: &str, was_there: bool) -> Result<u8, Failure> {
     if !was_there {
         return Err(Failure::config(format!("there is no such thing: {what}"), "Run: local-vault custody tpm status"));
     }

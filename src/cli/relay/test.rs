@@ -22,7 +22,7 @@ pub(super) async fn run(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
     refuse_revoked(vault, &installation_id)?;
     let scratch = tempdir(vault)?;
     let path = scratch.0.join("spool.sqlite3");
-    let spool = Arc::new(vault.spool_at(&path)?);
+    let spool = Arc::new(vault.scratch_spool_at(&path)?);
     let source_ref = random_id("relay-test-");
     let marked =
         Object::new().with("event_type", "local_vault.relay.test").with("sent_at", vault.clock.now().to_string());

@@ -1,23 +1,19 @@
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
+use super::Kept;
 use super::{LoadedKey, Vault, missing};
 use crate::cli::failure::Failure;
-#[cfg(feature = "tpm")]
-use crate::config::AkAlgorithm;
-#[cfg(feature = "tpm")]
-use crate::custody::tpm::{QuoteAlgorithm, Tcti, Tpm, TpmConfig, TpmQuoter};
-use crate::custody::{self, Purpose, PurposeKey, Quoter};
-use crate::facts::{Digest, random_id};
-use crate::protocol::attestation::{Assurance, Evidence, Measurement, SignedRecord, TokenIdentity};
-use crate::protocol::json::{self, Object, Value};
+use crate::custody::{self, Purpose, PurposeKey};
+#[cfg(any(feature = "pkcs11", feature = "tpm"))]
+use crate::protocol::attestation::Holder;
+#[cfg(feature = "pkcs11")]
+use crate::protocol::attestation::TokenIdentity;
+use crate::protocol::attestation::{Assurance, Evidence, Measurement, SignedRecord};
 use crate::protocol::tpm::Quote;
 
 /// What could be shown of the relay key's custody.
 pub(in crate::cli) struct Attested {
     pub(in crate::cli) key: PurposeKey,
-    /// None for a key that is not in a token, of which there is nothing to show.
+    /// None for a key in a file, of which there is nothing to show.
     pub(in crate::cli) signed: Option<SignedRecord>,
     /// Why there is no quote, where one was configured and less will do.
     pub(in crate::cli) downgraded: Option<Failure>,
@@ -29,7 +25,8 @@ impl Attested {
     }
 }
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+const NOT_IN_A_TOKEN: &str = "the relay key is not in a token";
+const NO_QUOTE: &str = "no quote is configured";
 
 impl Vault {
     /// Makes and signs a record of the relay key's custody, and verifies it. What is configured is reached, or this is a
@@ -37,23 +34,50 @@ impl Vault {
     pub(in crate::cli) fn attest(&self) -> Result<Attested, Failure> {
         let loaded = self.relay_key()?;
         let minimum = self.settings.attestation.minimum;
-        let Some(token) = self.token_identity(&loaded)? else {
-            return match minimum {
-                Assurance::L0 => Ok(Attested { key: loaded.key, signed: None, downgraded: None }),
-                _ => Err(unmet(minimum, "the relay key is not in a token")),
-            };
-        };
+        if minimum > Assurance::L0 && !loaded.is_in_a_token() {
+            return Err(unmet(minimum, NOT_IN_A_TOKEN));
+        }
+        match loaded.kept {
+            #[cfg(feature = "pkcs11")]
+            Kept::Token => self.attest_token(loaded),
+            #[cfg(feature = "tpm")]
+            Kept::Sealed => self.attest_sealed(loaded),
+            _ => Ok(Attested { key: loaded.key, signed: None, downgraded: None }),
+        }
+    }
+
+    /// Of a key in a token, which is checked to be held as a record says.
+    #[cfg(feature = "pkcs11")]
+    fn attest_token(&self, loaded: LoadedKey) -> Result<Attested, Failure> {
+        let minimum = self.settings.attestation.minimum;
+        loaded.key.check_key()?;
+        let facts = self.token()?.facts()?;
+        let token = TokenIdentity { manufacturer: facts.manufacturer, model: facts.model };
         let measurement = self.measurement(&loaded.key)?;
         let (quoted, downgraded) = match self.quote(&measurement) {
             Ok(quoted) => (quoted, None),
             Err(failure) if minimum < Assurance::L2 => (None, Some(failure)),
             Err(failure) => return Err(unless_away(minimum, failure)),
         };
-        if quoted.is_none() && minimum == Assurance::L2 {
-            return Err(unmet(minimum, "no quote is configured"));
-        }
-        let signed = custody::attest(&loaded.key, measurement, token, quoted)?;
+        let (holder, evidence) = match quoted {
+            Some((quote, evidence)) => (Holder::TokenAndTpm(token, Box::new(quote)), evidence),
+            None if minimum == Assurance::L2 => return Err(unmet(minimum, NO_QUOTE)),
+            None => (Holder::Token(token), Evidence::default()),
+        };
+        let signed = custody::attest(&loaded.key, measurement, holder, evidence)?;
         Ok(Attested { key: loaded.key, signed: Some(signed), downgraded })
+    }
+
+    /// Of a key that the TPM releases: it has no level, and its record is our own.
+    #[cfg(feature = "tpm")]
+    fn attest_sealed(&self, loaded: LoadedKey) -> Result<Attested, Failure> {
+        let sealed = self.sealed_identity()?;
+        let measurement = self.measurement(&loaded.key)?;
+        let quoted = self.quote(&measurement)?;
+        let (quote, evidence) = quoted.ok_or_else(|| Failure::software("a TPM that holds keys quotes"))?;
+        let holder = Holder::SealingTpm(sealed, Box::new(quote));
+        let signed = custody::attest(&loaded.key, measurement, holder, evidence)?;
+        Ok(Attested { key: loaded.key, signed: Some(signed), downgraded: None })
     }
 
     /// Stops what signs with the relay key where less can be shown of it than is asked for. A token that is away has no
@@ -63,15 +87,15 @@ impl Vault {
         if minimum == Assurance::L0 {
             return Ok(());
         }
-        if !is_in_a_token(relay) {
-            return Err(unmet(minimum, "the relay key is not in a token"));
+        if !relay.is_in_a_token() {
+            return Err(unmet(minimum, NOT_IN_A_TOKEN));
         }
         if minimum == Assurance::L1 {
             return Ok(());
         }
         match self.quote(&self.measurement(&relay.key)?) {
             Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(unmet(minimum, "no quote is configured")),
+            Ok(None) => Err(unmet(minimum, NO_QUOTE)),
             Err(failure) => Err(unless_away(minimum, failure)),
         }
     }
@@ -85,77 +109,6 @@ impl Vault {
     fn quote(&self, measurement: &Measurement) -> Result<Option<(Quote, Evidence)>, Failure> {
         let quoter = self.quoter()?;
         Ok(quoter.map(|quoter| custody::quote(&*quoter, measurement)).transpose()?)
-    }
-
-    /// The TPM that quotes, where one is configured.
-    #[cfg(feature = "tpm")]
-    fn quoter(&self) -> Result<Option<Box<dyn Quoter>>, Failure> {
-        let Some(settings) = &self.settings.attestation.quote else { return Ok(None) };
-        let algorithm = match settings.ak_algorithm {
-            AkAlgorithm::Ecc => QuoteAlgorithm::Ecc,
-            AkAlgorithm::Rsa => QuoteAlgorithm::Rsa,
-        };
-        let tcti = Tcti::parse(settings.tcti.as_deref().unwrap_or(Tcti::DEFAULT))?;
-        let (tpm, keys) = match &self.settings.custody.tpm {
-            // The same connection: a simulator serves one.
-            Some(custody) if custody.tcti == tcti => (self.tpm()?, self.resident_keys()),
-            _ => (Tpm::new(TpmConfig::for_quotes(tcti, settings.pcrs.clone())), Vec::new()),
-        };
-        Ok(Some(Box::new(TpmQuoter::new(tpm, settings.pcrs.clone(), settings.ak_handle, algorithm, keys))))
-    }
-
-    /// The TPM that quotes, where one is configured.
-    #[cfg(not(feature = "tpm"))]
-    fn quoter(&self) -> Result<Option<Box<dyn Quoter>>, Failure> {
-        match self.settings.attestation.quote {
-            None => Ok(None),
-            Some(_) => Err(Failure::config("this build speaks to no TPM", "Install one with the feature tpm.")),
-        }
-    }
-
-    /// What runs, with which key, now.
-    pub(in crate::cli) fn measurement(&self, key: &PurposeKey) -> Result<Measurement, Failure> {
-        let settings = &self.settings.attestation;
-        let edge_core_sha256 = match settings.edge_core {
-            Some(digest) => digest,
-            None => running_executable()?,
-        };
-        let provider_manifest_digest = match &settings.provider_manifests {
-            Some(folder) => manifests(folder)?,
-            None => {
-                let digest = self.settings.security_digest();
-                digest.map_err(|e| Failure::io("cannot measure the configuration", &e))?
-            }
-        };
-        let mut nonce = [0; 16];
-        // The digits are ours.
-        hex::decode_to_slice(random_id(""), &mut nonce).expect("32 hex digits");
-        Ok(Measurement {
-            local_vault_version: VERSION.to_owned(),
-            edge_core_sha256,
-            provider_manifest_digest,
-            signing_key_id: key.kid().to_owned(),
-            signing_public_key: key.public_key().clone(),
-            issued_at: self.clock.now(),
-            nonce,
-        })
-    }
-
-    /// What holds the key, after it was checked that it does so as a record says.
-    #[cfg(feature = "pkcs11")]
-    fn token_identity(&self, key: &LoadedKey) -> Result<Option<TokenIdentity>, Failure> {
-        if !is_in_a_token(key) {
-            return Ok(None);
-        }
-        key.key.check_key()?;
-        let facts = self.token()?.facts()?;
-        Ok(Some(TokenIdentity { manufacturer: facts.manufacturer, model: facts.model }))
-    }
-
-    #[cfg(not(feature = "pkcs11"))]
-    #[allow(clippy::unused_self, clippy::unnecessary_wraps)] // as with a token
-    fn token_identity(&self, _: &LoadedKey) -> Result<Option<TokenIdentity>, Failure> {
-        Ok(None)
     }
 
     /// The key that was configured for this purpose, which has a name.
@@ -177,12 +130,23 @@ impl Vault {
     }
 }
 
-/// A TPM's sealed key is in our memory while it signs: of that, records have nothing to show.
-const fn is_in_a_token(key: &LoadedKey) -> bool {
-    match key.kept {
-        #[cfg(feature = "pkcs11")]
-        super::Kept::Token => true,
-        _ => false,
+impl LoadedKey {
+    /// A TPM's sealed key is in our memory while it signs, and not in a token.
+    const fn is_in_a_token(&self) -> bool {
+        match self.kept {
+            #[cfg(feature = "pkcs11")]
+            Kept::Token => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a TPM seals it.
+    pub(in crate::cli) const fn is_sealed(&self) -> bool {
+        match self.kept {
+            #[cfg(feature = "tpm")]
+            Kept::Sealed => true,
+            _ => false,
+        }
     }
 }
 
@@ -196,36 +160,4 @@ fn unmet(minimum: Assurance, why: &str) -> Failure {
 /// A device that is away may be back in a moment; everything else does not mend itself.
 fn unless_away(minimum: Assurance, failure: Failure) -> Failure {
     if failure.is_away() { failure } else { unmet(minimum, failure.message()) }
-}
-
-/// The file that this process was started from, also where another one lies at its path by now.
-fn running_executable() -> Result<Digest, Failure> {
-    let read = fs::read("/proc/self/exe");
-    read.map(|bytes| Digest::of(&bytes)).map_err(|e| Failure::io("cannot measure the running executable", &e))
-}
-
-/// As published: SHA-256 over the canonical JSON of every manifest by its file's name.
-fn manifests(folder: &Path) -> Result<Digest, Failure> {
-    let unreadable = |path: &Path, e| Failure::io(&format!("cannot measure {}", path.display()), &e);
-    let mut all = BTreeMap::new();
-    // A folder that is not there has no manifests.
-    let entries = if folder.is_dir() { Some(fs::read_dir(folder).map_err(|e| unreadable(folder, e))?) } else { None };
-    for entry in entries.into_iter().flatten() {
-        let path = entry.map_err(|e| unreadable(folder, e))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| is_manifest(name)) else {
-            continue;
-        };
-        let text = fs::read(&path).map_err(|e| unreadable(&path, e))?;
-        let manifest = json::parse(&text).map_err(|e| Failure::config(e.to_string(), MEND).about(name))?;
-        all.insert(name.to_owned(), Value::from(manifest));
-    }
-    let object = all.into_iter().fold(Object::new(), |object, (name, manifest)| object.with(&name, manifest));
-    Ok(Digest::of(&object.to_canonical()))
-}
-
-const MEND: &str = "Mend this manifest: what is configured cannot be measured without it.";
-
-/// As Python's `glob("*.json")` has it.
-fn is_manifest(name: &str) -> bool {
-    name.ends_with(".json")
 }

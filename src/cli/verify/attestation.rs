@@ -9,7 +9,7 @@ use crate::cli::output::Output;
 use crate::facts::Digest;
 use crate::protocol::PublicKey;
 use crate::protocol::attestation::{SignedRecord, Verified};
-use crate::protocol::json::{self, MAX_BYTES, Object};
+use crate::protocol::json::{self, MAX_BYTES, Object, Value};
 use crate::protocol::tpm::{PcrValues, Quoted};
 
 /// Verifies one record, as it is kept or as it was posted, with nothing but the relay key and what the PCRs should be.
@@ -92,13 +92,22 @@ fn object(signed: &SignedRecord, verified: &Verified, golden: bool) -> Object {
         .with("attestationRef", record.attestation_ref().to_string())
         .with("keyId", record.measurement.signing_key_id.as_str())
         .with("publicKeyHex", record.measurement.signing_public_key.to_hex())
-        .with("manufacturer", record.token.manufacturer.as_str())
-        .with("model", record.token.model.as_str())
-        .with("goldenValues", golden);
+        .with("manufacturer", record.holder.manufacturer())
+        .with("model", record.holder.model())
+        .with("goldenValues", golden)
+        .with("certifiedKeys", certified_keys(signed));
     match &verified.quoted {
         Some(quoted) => object.with("quote", quote(quoted)),
         None => object,
     }
+}
+
+/// What the attestation key certified, which was verified.
+fn certified_keys(signed: &SignedRecord) -> Vec<Value> {
+    let keys = signed.evidence.certified_keys.iter().map(|key| {
+        Object::new().with("purpose", key.purpose.as_str()).with("publicKeyHex", key.public_key.to_hex()).into()
+    });
+    keys.collect()
 }
 
 fn quote(quoted: &Quoted) -> Object {

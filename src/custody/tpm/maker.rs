@@ -1,7 +1,9 @@
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::error;
 use crate::custody::{CustodyError, ErrorKind};
+use crate::protocol::tpm::TpmKind;
 
 /// Who made a TPM, and what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -12,32 +14,10 @@ pub struct Maker {
     /// The name behind it.
     pub name: String,
     /// What kind of device makers of this id ship.
+    #[serde(deserialize_with = "kind")]
     pub kind: TpmKind,
     /// How that is known.
     pub provenance: String,
-}
-
-/// What holds the TPM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TpmKind {
-    /// A chip of its own.
-    Discrete,
-    /// It cannot be told: firmware in a processor, or a maker that is not in the list.
-    Unknown,
-    /// A program of the host that this machine runs on: whoever runs the host has everything in it.
-    Vtpm,
-}
-
-impl TpmKind {
-    /// The name as reports write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Discrete => "discrete",
-            Self::Unknown => "unknown",
-            Self::Vtpm => "vtpm",
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -60,6 +40,11 @@ pub(super) fn of(id: &str) -> Result<Maker, CustodyError> {
         kind: TpmKind::Unknown,
         provenance: "not in hsm-profiles/tpm2.toml".to_owned(),
     }))
+}
+
+fn kind<'de, D: Deserializer<'de>>(profile: D) -> Result<TpmKind, D::Error> {
+    let name = String::deserialize(profile)?;
+    TpmKind::from_name(&name).ok_or_else(|| D::Error::custom("unknown kind of TPM"))
 }
 
 #[cfg(test)]

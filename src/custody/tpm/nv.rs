@@ -4,11 +4,12 @@ use tss_esapi::constants::response_code::Tss2ResponseCodeKind as Code;
 use tss_esapi::handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle};
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
 use tss_esapi::interface_types::resource_handles::{NvAuth, Provision};
-use tss_esapi::structures::{Auth, CapabilityData, MaxNvBuffer, NvPublic, NvPublicBuilder};
+use tss_esapi::structures::{Auth, CapabilityData, MaxNvBuffer, NvPublicBuilder};
 use zeroize::Zeroizing;
 
 use super::fault::{Fault, at};
 use super::link::Link;
+use super::pcr::Value;
 use super::policy::{self, Reference};
 use super::policy_file::{digest, policy_key_name};
 use super::session::Needs;
@@ -44,7 +45,7 @@ impl Half {
         for _ in 0..DRAWS {
             let half_at = Self(FIRST + u32::from_be_bytes(*random::<4>()?) % INDICES);
             match half_at.define(link, reference, &written_with) {
-                Ok(handle) => return half_at.write(link, handle, half).map(|()| half_at),
+                Ok(handle) => return half_at.write(link, reference, handle, half).map(|()| half_at),
                 Err(fault) if fault.is(&[Code::NvDefined]) => {}
                 Err(fault) => return Err(fault),
             }
@@ -76,13 +77,13 @@ impl Half {
         defined.map_err(|fault| link.explain_owner(fault))
     }
 
-    fn write(self, link: &mut Link, handle: NvIndexHandle, half: &[u8; 32]) -> Result<(), Fault> {
+    fn write(self, link: &mut Link, reference: Reference, handle: NvIndexHandle, half: &[u8; 32]) -> Result<(), Fault> {
         let data = MaxNvBuffer::try_from(half.as_slice()).map_err(at("TPM2_NV_Write"))?;
         let written =
             link.encrypted("TPM2_NV_Write", |context| context.nv_write(NvAuth::NvIndex(handle), handle, data, 0));
         let closed = link.context.tr_close(&mut handle.into()).map_err(at("TPM2_NV_Write"));
         if written.is_err() {
-            let _ = self.destroy(link);
+            let _ = self.destroy(link, &[reference]);
         }
         written.and(closed)
     }
@@ -102,21 +103,21 @@ impl Half {
         Ok(Some(Zeroizing::new(half)))
     }
 
-    /// Undefines the index. Whether it was there.
-    pub(super) fn destroy(self, link: &mut Link) -> Result<bool, Fault> {
+    /// Undefines the index, where it is read under one of these policies of ours. Whether it was there.
+    pub(super) fn destroy(self, link: &mut Link, references: &[Reference]) -> Result<bool, Fault> {
         refuse_other(link)?;
         link.open_owner()?;
+        let policies = policies(link, references)?;
         let Some(handle) = self.handle(link)? else { return Ok(false) };
+        if !is_read_under(link, handle, &policies)? {
+            let _ = link.context.tr_close(&mut handle.into());
+            let message = format!("NV index 0x{:08x} is not what it should be", self.0);
+            let advice = "It belongs to another program, or to another box. Nothing was destroyed.";
+            return Err(error(ErrorKind::Refused, "TPM2_NV_UndefineSpace", message, advice).into());
+        }
         let undefined =
             link.encrypted("TPM2_NV_UndefineSpace", |context| context.nv_undefine_space(Provision::Owner, handle));
         undefined.map(|()| true).map_err(|fault| link.explain_owner(fault))
-    }
-
-    /// Whether there is such an index, whoever made it.
-    pub(super) fn exists(self, link: &mut Link) -> Result<bool, Fault> {
-        let Some(handle) = self.handle(link)? else { return Ok(false) };
-        link.context.tr_close(&mut handle.into()).map_err(at("TPM2_NV_ReadPublic"))?;
-        Ok(true)
     }
 
     fn handle(self, link: &mut Link) -> Result<Option<NvIndexHandle>, Fault> {
@@ -132,19 +133,26 @@ fn refuse_other(link: &mut Link) -> Result<(), Fault> {
 
 /// Every index in the owner's range that is of our making: read under a policy of the configured key.
 pub(super) fn ours(link: &mut Link, references: &[Reference]) -> Result<Vec<Half>, Fault> {
-    let name = policy_key_name(link)?;
-    let policies: Vec<_> = references.iter().map(|&reference| policy::authorize(&name, reference)).collect();
+    let policies = policies(link, references)?;
     let mut found = Vec::new();
     for half in indices(link)? {
-        let Some(mut handle) = half.handle(link)?.map(tss_esapi::handles::ObjectHandle::from) else { continue };
-        let public: Result<(NvPublic, _), _> = link.context.nv_read_public(NvIndexHandle::from(handle));
-        let (public, _) = public.map_err(at("TPM2_NV_ReadPublic"))?;
-        if policies.iter().any(|policy| public.authorization_policy().value() == policy) {
+        let Some(handle) = half.handle(link)? else { continue };
+        if is_read_under(link, handle, &policies)? {
             found.push(half);
         }
-        link.context.tr_close(&mut handle).map_err(at("TPM2_NV_ReadPublic"))?;
+        link.context.tr_close(&mut handle.into()).map_err(at("TPM2_NV_ReadPublic"))?;
     }
     Ok(found)
+}
+
+fn policies(link: &mut Link, references: &[Reference]) -> Result<Vec<Value>, Fault> {
+    let name = policy_key_name(link)?;
+    Ok(references.iter().map(|&reference| policy::authorize(&name, reference)).collect())
+}
+
+fn is_read_under(link: &mut Link, handle: NvIndexHandle, policies: &[Value]) -> Result<bool, Fault> {
+    let (public, _) = link.context.nv_read_public(handle).map_err(at("TPM2_NV_ReadPublic"))?;
+    Ok(policies.iter().any(|policy| public.authorization_policy().value() == policy))
 }
 
 fn indices(link: &mut Link) -> Result<Vec<Half>, Fault> {

@@ -23,7 +23,7 @@ use super::worker::Tpm;
 use crate::custody::{CustodyError, ErrorKind, Quoter};
 use crate::protocol::PublicKey;
 use crate::protocol::attestation::CertifiedKey;
-use crate::protocol::tpm::{Certification, PcrSelection, Quote};
+use crate::protocol::tpm::{Certification, PcrSelection, Public, Quote};
 
 /// A TPM that quotes with an attestation key: restricted, below the endorsement key, and persistent.
 pub struct TpmQuoter {
@@ -61,8 +61,7 @@ impl Quoter for TpmQuoter {
     fn quote(&self, qualifying: &[u8; 32]) -> Result<Quote, CustodyError> {
         let (pcrs, handle, algorithm, qualifying) = (self.pcrs.clone(), self.handle, self.algorithm, *qualifying);
         self.tpm.run(move |link| {
-            let key = attestation_key(link, handle, algorithm)?;
-            let (public, ..) = link.context.read_public(key).map_err(at("TPM2_ReadPublic"))?;
+            let (key, public) = attestation_key(link, handle, algorithm)?;
             let selection = Selection::of(pcrs.indices()).list()?;
             let data = Data::try_from(qualifying.as_slice()).map_err(at("TPM2_Quote"))?;
             let quoted = link.context.execute_with_session(Some(AuthSession::Password), |context| {
@@ -71,7 +70,6 @@ impl Quoter for TpmQuoter {
             let (attest, signature) = quoted.map_err(at("TPM2_Quote"))?;
             let message = attest.marshall().map_err(at("TPM2_Quote"))?;
             let signature = signature.marshall().map_err(at("TPM2_Quote"))?;
-            let public = sized(&public.marshall().map_err(at("TPM2_Quote"))?);
             let quote = Quote::new(message, signature, public, pcrs.clone());
             Ok(quote.map_err(|e| unreadable(&format!("a quote that does not read: {e}")))?)
         })
@@ -107,11 +105,12 @@ impl Quoter for TpmQuoter {
 }
 
 impl Tpm {
-    /// Takes an attestation key out of its persistent handle. Whether there was any. Blocks.
-    pub fn evict_persistent(&self, handle: u32) -> Result<bool, CustodyError> {
+    /// Takes the attestation key out of this persistent handle. Whether there was any. Another key is left alone. Blocks.
+    pub fn evict_attestation_key(&self, handle: u32) -> Result<bool, CustodyError> {
         self.run(move |link| {
             let persistent = PersistentTpmHandle::new(handle).map_err(at("TPM2_EvictControl"))?;
             let Some(found) = link.find(TpmHandle::Persistent(persistent))? else { return Ok(false) };
+            read_attestation_key(link, KeyHandle::from(found), handle)?;
             link.open_owner()?;
             evict(link, found, persistent)?;
             Ok(true)
@@ -119,13 +118,37 @@ impl Tpm {
     }
 }
 
-/// The persistent key, or a new one at its handle: what is already there is used, whoever made it, and the quote is
-/// verified before it is believed.
-fn attestation_key(link: &mut Link, handle: u32, algorithm: QuoteAlgorithm) -> Result<KeyHandle, Fault> {
+/// The persistent key and its TPM2B_PUBLIC, or a new one at its handle: what is already there is used, whoever made it,
+/// where it is an attestation key.
+fn attestation_key(link: &mut Link, handle: u32, algorithm: QuoteAlgorithm) -> Result<(KeyHandle, Vec<u8>), Fault> {
     let persistent = PersistentTpmHandle::new(handle).map_err(at("TPM2_ReadPublic"))?;
-    if let Some(found) = link.find(TpmHandle::Persistent(persistent))? {
-        return Ok(KeyHandle::from(found));
+    let key = match link.find(TpmHandle::Persistent(persistent))? {
+        Some(found) => KeyHandle::from(found),
+        None => new_attestation_key(link, persistent, algorithm)?,
+    };
+    let public = read_attestation_key(link, key, handle)?;
+    Ok((key, public))
+}
+
+/// Its TPM2B_PUBLIC. Any other key is refused.
+fn read_attestation_key(link: &mut Link, key: KeyHandle, handle: u32) -> Result<Vec<u8>, Fault> {
+    let (public, ..) = link.context.read_public(key).map_err(at("TPM2_ReadPublic"))?;
+    let public = sized(&public.marshall().map_err(at("TPM2_ReadPublic"))?);
+    // One that signs anything else too would sign what looks like a quote.
+    if !Public::parse(&public).is_ok_and(|public| public.attributes.is_attestation_key()) {
+        let message = format!("the key at 0x{handle:08x} is no attestation key");
+        let advice =
+            "Nothing was published, and the key was left alone. Name another handle as attestation.quote.ak_handle.";
+        return Err(error(ErrorKind::Misconfigured, "TPM2_ReadPublic", message, advice).into());
     }
+    Ok(public)
+}
+
+fn new_attestation_key(
+    link: &mut Link,
+    persistent: PersistentTpmHandle,
+    algorithm: QuoteAlgorithm,
+) -> Result<KeyHandle, Fault> {
     let context = &mut link.context;
     let rsa = AsymmetricAlgorithmSelection::Rsa(RsaKeyBits::Rsa2048);
     let parent = ek::create_ek_object_2(context, rsa, None).map_err(at("TPM2_CreatePrimary"))?;
@@ -165,7 +188,7 @@ fn certify(
     public_key: &PublicKey,
     qualifying: &[u8; 32],
 ) -> Result<Certification, Fault> {
-    let attestation_key = attestation_key(link, handle, algorithm)?;
+    let (attestation_key, _) = attestation_key(link, handle, algorithm)?;
     let (key, public) = resident::load_apart(link, label, public_key)?;
     let certified = (|| {
         let auth = link.pin()?;

@@ -19,8 +19,9 @@ use super::config::Parent;
 use super::fault::{Fault, at};
 use super::key_file::{KeyFile, Kind};
 use super::link::Link;
-use super::policy::{self, Reference};
-use super::policy_file::{digest, policy_key_name};
+use super::object_policy;
+use super::policy::Reference;
+use super::policy_file::digest;
 use super::sealed;
 use super::session::Needs;
 use super::worker::Tpm;
@@ -76,7 +77,8 @@ impl ResidentKey {
 
 /// Makes a key, and gives its file and its public half.
 pub(super) fn create(link: &mut Link) -> Result<(KeyFile, PublicKey), Fault> {
-    let (parent, policy, auth) = (link.parent()?, policy(link)?, link.pin()?);
+    let policy = object_policy::wanted(link, Reference::Standing)?;
+    let (parent, auth) = (link.parent()?, link.pin()?);
     let template = template(digest(&policy)?).map_err(at("TPM2_Create"))?;
     let made =
         link.encrypted("TPM2_Create", |context| context.create(parent, template, Some(auth), None, None, None))?;
@@ -113,8 +115,8 @@ pub(super) fn load_apart(link: &mut Link, label: &str, expected: &PublicKey) -> 
         let advice = format!("Expected is the public key {}. Nothing was signed.", expected.to_hex());
         return Err(error(ErrorKind::Misconfigured, "find", message, advice).into());
     }
-    let policy = policy(link)?;
-    refuse_unfit(&path, &public, &policy)?;
+    let policy_fault = object_policy::fault_of(link, public.auth_policy().value(), Reference::Standing)?;
+    refuse_unfit(&path, &public, policy_fault)?;
     let handle = sealed::load(link, &marshalled, &private)?;
     Ok((handle, marshalled))
 }
@@ -161,7 +163,7 @@ fn unload(link: &mut Link) {
 }
 
 /// A key that may leave, that more than the policy opens, or that does more than sign, is refused.
-fn refuse_unfit(path: &Path, public: &Public, policy: &[u8; 32]) -> Result<(), CustodyError> {
+fn refuse_unfit(path: &Path, public: &Public, policy_fault: Option<&'static str>) -> Result<(), CustodyError> {
     let has = public.object_attributes();
     let unfit = if !(has.fixed_tpm() && has.fixed_parent()) {
         "may leave the TPM"
@@ -173,18 +175,13 @@ fn refuse_unfit(path: &Path, public: &Public, policy: &[u8; 32]) -> Result<(), C
         "has dictionary-attack protection, so that others can lock it"
     } else if has.decrypt() || has.restricted() {
         "does more than sign, or less"
-    } else if public.auth_policy().value() != policy {
-        "has another policy than that of the configured policy key"
+    } else if let Some(fault) = policy_fault {
+        fault
     } else {
         return Ok(());
     };
     let message = format!("the key in {} {unfit}", path.display());
     Err(error(ErrorKind::Misconfigured, "find", message, "Make one that is fit: local-vault custody generate"))
-}
-
-fn policy(link: &mut Link) -> Result<[u8; 32], Fault> {
-    let policy = policy::authorize(&policy_key_name(link)?, Reference::Standing);
-    Ok(if link.config.pin.is_some() { policy::auth_value(&policy) } else { policy })
 }
 
 fn template(policy: Digest) -> Result<Public, tss_esapi::Error> {

@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 use super::fault::{Fault, at};
 use super::link::Link;
 use super::nv::Half;
-use super::policy::{self, Reference};
-use super::policy_file::{digest, policy_key_name};
+use super::object_policy;
+use super::policy::Reference;
+use super::policy_file::digest;
 use super::session::Needs;
 use super::{error, random};
 use crate::custody::{CustodyError, ErrorKind};
@@ -41,7 +42,7 @@ impl SealedSecret {
             Ok((public, private)) => Ok(Self { generation, half, public, private }),
             Err(fault) => {
                 // Nobody knows of the index yet.
-                let _ = half.destroy(link);
+                let _ = half.destroy(link, &[reference]);
                 Err(fault)
             }
         }
@@ -51,6 +52,11 @@ impl SealedSecret {
     pub(super) fn open(&self, link: &mut Link) -> Result<Zeroizing<[u8; 32]>, Fault> {
         let reference = Reference::Sealed { generation: self.generation };
         let Some(stored) = self.half.read(link, reference)? else { return Err(destroyed().into()) };
+        let public = Public::unmarshall(&self.public).map_err(|_| damaged())?;
+        if let Some(fault) = object_policy::fault_of(link, public.auth_policy().value(), reference)? {
+            let advice = "Configure what it was made with. Nothing was made anew.";
+            return Err(error(ErrorKind::Misconfigured, "find", format!("the sealed secret {fault}"), advice).into());
+        }
         let handle = load(link, &self.public, &self.private)?;
         let needs = Needs { pin_of: Some(handle.into()), secret_answer: true };
         let opened = link.under_policy(reference, needs, "TPM2_Unseal", |context| context.unseal(handle.into()));
@@ -62,7 +68,7 @@ impl SealedSecret {
 
     /// Destroys the half in the TPM. Whether it was there.
     pub(super) fn destroy(&self, link: &mut Link) -> Result<bool, Fault> {
-        self.half.destroy(link)
+        self.half.destroy(link, &[Reference::Sealed { generation: self.generation }])
     }
 
     pub(super) const fn generation(&self) -> u32 {
@@ -102,10 +108,7 @@ fn added(a: &[u8; 32], b: &[u8; 32]) -> Zeroizing<[u8; 32]> {
 }
 
 fn seal_half(link: &mut Link, reference: Reference, half: &[u8; 32]) -> Result<(Vec<u8>, Vec<u8>), Fault> {
-    let mut policy = policy::authorize(&policy_key_name(link)?, reference);
-    if link.config.pin.is_some() {
-        policy = policy::auth_value(&policy);
-    }
+    let policy = object_policy::wanted(link, reference)?;
     let (parent, auth, template) = (link.parent()?, link.pin()?, template(digest(&policy)?));
     let template = template.map_err(at("TPM2_Create"))?;
     let data = SensitiveData::try_from(half.as_slice()).map_err(at("TPM2_Create"))?;

@@ -1,12 +1,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::error;
 use super::worker::Tpm;
-use super::wrapping::TpmWrappingKey;
-use super::{BACKEND, error};
 use crate::custody::conformance::Subject;
-use crate::custody::{
-    CustodyError, DataKey, EpochKeys, ErrorKind, Protection, Residence, SharedSigningKey, WrappedKey, WrappingKey,
-};
+use crate::custody::{CustodyError, ErrorKind, Residence, ScratchKey, SharedSigningKey, WrappingKey};
 use crate::facts::random_id;
 use crate::protocol::Algorithm;
 
@@ -15,24 +12,18 @@ use crate::protocol::Algorithm;
 #[derive(Debug)]
 pub struct Trial {
     tpm: Arc<Tpm>,
-    made: Arc<Made>,
-}
-
-#[derive(Debug, Default)]
-struct Made {
-    labels: Mutex<Vec<String>>,
-    wrapped: Mutex<Vec<(Arc<TpmWrappingKey>, WrappedKey)>>,
+    made: Mutex<Vec<String>>,
 }
 
 impl Trial {
     /// In this TPM, which was provisioned.
-    pub fn new(tpm: Arc<Tpm>) -> Self {
-        Self { tpm, made: Arc::default() }
+    pub const fn new(tpm: Arc<Tpm>) -> Self {
+        Self { tpm, made: Mutex::new(Vec::new()) }
     }
 
     fn label(&self) -> String {
         let label = format!("local-vault-trial-{}", &random_id("")[..12]);
-        self.made.labels.lock().unwrap_or_else(PoisonError::into_inner).push(label.clone());
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(label.clone());
         label
     }
 }
@@ -44,10 +35,7 @@ impl Subject for Trial {
 
     fn wrapping(&self, residence: Residence) -> Result<Arc<dyn WrappingKey>, CustodyError> {
         match residence {
-            Residence::Released => {
-                let key = Arc::new(self.tpm.generate_wrapping(&self.label())?);
-                Ok(Arc::new(Remembering { key, made: self.made.clone() }))
-            }
+            Residence::Released => Ok(Arc::new(ScratchKey::new(Arc::new(self.tpm.generate_wrapping(&self.label())?)))),
             Residence::Resident => {
                 let advice = "Its data keys are released to locked memory.";
                 Err(error(ErrorKind::Unsupported, "generate", "a TPM is too slow to seal records in", advice))
@@ -58,55 +46,11 @@ impl Subject for Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        let wrapped = std::mem::take(&mut *self.made.wrapped.lock().unwrap_or_else(PoisonError::into_inner));
-        for (key, wrapped) in wrapped {
-            told("data key", key.destroy(&wrapped));
+        let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
+        for label in made {
+            if let Err(e) = self.tpm.evict(&label) {
+                tracing::warn!(key = label, error = %e, "a key of the trial was not destroyed");
+            }
         }
-        let labels = std::mem::take(&mut *self.made.labels.lock().unwrap_or_else(PoisonError::into_inner));
-        for label in labels {
-            told(&label, self.tpm.evict(&label));
-        }
-    }
-}
-
-fn told(what: &str, done: Result<bool, CustodyError>) {
-    if let Err(e) = done {
-        tracing::warn!(backend = BACKEND, key = what, error = %e, "a key of the trial was not destroyed");
-    }
-}
-
-/// A wrapping key that remembers what it wrapped, so that the halves of it can be destroyed.
-#[derive(Debug)]
-struct Remembering {
-    key: Arc<TpmWrappingKey>,
-    made: Arc<Made>,
-}
-
-impl WrappingKey for Remembering {
-    fn key_id(&self) -> &str {
-        self.key.key_id()
-    }
-
-    fn scheme(&self) -> &'static str {
-        self.key.scheme()
-    }
-
-    fn protection(&self) -> Protection {
-        self.key.protection()
-    }
-
-    fn generate_data_key(&self, context: &[u8]) -> Result<(WrappedKey, Arc<dyn DataKey>), CustodyError> {
-        let made = self.key.generate_data_key(context)?;
-        let mut wrapped = self.made.wrapped.lock().unwrap_or_else(PoisonError::into_inner);
-        wrapped.push((self.key.clone(), made.0.clone()));
-        Ok(made)
-    }
-
-    fn unwrap_data_key(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<Arc<dyn DataKey>, CustodyError> {
-        self.key.unwrap_data_key(wrapped, context)
-    }
-
-    fn epoch_keys(&self) -> Option<&dyn EpochKeys> {
-        self.key.epoch_keys()
     }
 }

@@ -109,7 +109,7 @@ impl WrappingKey for TpmWrappingKey {
         });
         if made.is_err() {
             // Nobody knows of the index yet.
-            let _ = self.tpm.run(move |link: &mut Link| half.destroy(link));
+            let _ = self.tpm.run(move |link: &mut Link| half.destroy(link, &[Reference::Standing]));
         }
         made
     }
@@ -131,7 +131,7 @@ impl WrappingKey for TpmWrappingKey {
 impl EpochKeys for TpmWrappingKey {
     fn destroy(&self, wrapped: &WrappedKey) -> Result<bool, CustodyError> {
         let (half, ..) = Self::parts(wrapped).ok_or_else(does_not_unwrap)?;
-        self.tpm.run(move |link: &mut Link| -> Result<bool, Fault> { half.destroy(link) })
+        self.tpm.run(move |link: &mut Link| -> Result<bool, Fault> { half.destroy(link, &[Reference::Standing]) })
     }
 }
 

@@ -1,7 +1,7 @@
 /// How well the relay key is kept, by what can be shown of it. Ordered: a later one shows more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Assurance {
-    /// A key in software. There is nothing to show.
+    /// A key that is in memory while it signs: in software, or released by a TPM.
     L0,
     /// A key that does not leave its token, by the vault's own word.
     L1,

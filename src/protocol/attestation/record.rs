@@ -1,4 +1,4 @@
-use super::{Assurance, Measurement, POLICY};
+use super::{Assurance, Holder, Measurement, POLICY, SealedIdentity, TokenIdentity};
 use crate::facts::Digest;
 use crate::protocol::json::Object;
 use crate::protocol::member::{self, MemberError};
@@ -11,6 +11,8 @@ const VERSION: &str = "0.1";
 const KEY_CUSTODY: &str = "pkcs11-key-custody";
 /// The kind of a record of level L2.
 const QUOTE: &str = "tpm2-quote";
+/// Our own kind, of level L0: the published contract knows no key that a TPM releases.
+const SEALED_KEY_CUSTODY: &str = "tpm2-sealed-key-custody";
 
 /// What is signed about the custody of the relay key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,30 +20,31 @@ pub struct Record {
     /// What runs, and with which key.
     pub measurement: Measurement,
     /// What holds that key.
-    pub token: TokenIdentity,
-    /// What a TPM says of the machine, where one was asked: then the record is of level L2.
-    pub quote: Option<Quote>,
-}
-
-/// A token that holds the relay key. That the key is private, sensitive and not extractable goes without saying: there
-/// is no record of another one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenIdentity {
-    /// Who made the token, in its own words.
-    pub manufacturer: String,
-    /// Which model it is, in its own words.
-    pub model: String,
+    pub holder: Holder,
 }
 
 impl Record {
     /// The level that the record stands for.
     pub const fn assurance(&self) -> Assurance {
-        if self.quote.is_some() { Assurance::L2 } else { Assurance::L1 }
+        match self.holder {
+            Holder::SealingTpm(..) => Assurance::L0,
+            Holder::Token(_) => Assurance::L1,
+            Holder::TokenAndTpm(..) => Assurance::L2,
+        }
     }
 
     /// The kind, as the record names it.
     pub const fn kind(&self) -> &'static str {
-        if self.quote.is_some() { QUOTE } else { KEY_CUSTODY }
+        match self.holder {
+            Holder::SealingTpm(..) => SEALED_KEY_CUSTODY,
+            Holder::Token(_) => KEY_CUSTODY,
+            Holder::TokenAndTpm(..) => QUOTE,
+        }
+    }
+
+    /// Whether the published contract knows records of this kind. Others are posted nowhere.
+    pub const fn is_published(&self) -> bool {
+        !matches!(self.holder, Holder::SealingTpm(..))
     }
 
     /// The wire form.
@@ -52,9 +55,12 @@ impl Record {
             .with("kind", self.kind())
             .with("policy_id", POLICY)
             .with("measurement", self.measurement.to_object())
-            .with("measurement_digest", self.measurement.digest().to_string())
-            .with("token", self.token.to_object());
-        match &self.quote {
+            .with("measurement_digest", self.measurement.digest().to_string());
+        let object = match &self.holder {
+            Holder::SealingTpm(sealed, _) => object.with("sealed", sealed.to_object()),
+            Holder::Token(token) | Holder::TokenAndTpm(token, _) => object.with("token", token.to_object()),
+        };
+        match self.holder.quote() {
             Some(quote) => with_quote(object, quote),
             None => object,
         }
@@ -73,33 +79,17 @@ impl Record {
     /// Reads the wire form strictly: exactly these members, and a measurement digest that is the measurement's. Whether
     /// the quote holds is still to be verified.
     pub fn from_object(object: &Object) -> Result<Self, MemberError> {
-        let kind = member::named(object, "kind", |kind| [KEY_CUSTODY, QUOTE].into_iter().find(|known| *known == kind))?;
-        let record = Self {
-            measurement: member::within("measurement", object, Measurement::from_object)?,
-            token: member::within("token", object, TokenIdentity::from_object)?,
-            quote: (kind == QUOTE).then(|| quote(object)).transpose()?,
+        let token = || member::within("token", object, TokenIdentity::from_object);
+        let sealed = || member::within("sealed", object, SealedIdentity::from_object);
+        let holder = match object.get_str("kind") {
+            Some(KEY_CUSTODY) => Holder::Token(token()?),
+            Some(QUOTE) => Holder::TokenAndTpm(token()?, Box::new(quote(object)?)),
+            Some(SEALED_KEY_CUSTODY) => Holder::SealingTpm(sealed()?, Box::new(quote(object)?)),
+            _ => return Err(MemberError::new("kind")),
         };
+        let record = Self { measurement: member::within("measurement", object, Measurement::from_object)?, holder };
         member::same(&record.to_object(), object)?;
         Ok(record)
-    }
-}
-
-impl TokenIdentity {
-    fn to_object(&self) -> Object {
-        Object::new()
-            .with("manufacturer_id", self.manufacturer.as_str())
-            .with("model", self.model.as_str())
-            .with("key_type", "EC_EDWARDS")
-            .with("extractable", false)
-            .with("sensitive", true)
-            .with("private", true)
-    }
-
-    fn from_object(object: &Object) -> Result<Self, MemberError> {
-        let token =
-            Self { manufacturer: member::text(object, "manufacturer_id")?, model: member::text(object, "model")? };
-        member::same(&token.to_object(), object)?;
-        Ok(token)
     }
 }
 

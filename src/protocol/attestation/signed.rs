@@ -21,7 +21,7 @@ pub struct SignedRecord {
 pub struct Verified {
     /// How well the relay key is kept.
     pub assurance: Assurance,
-    /// What the TPM said, at level L2.
+    /// What the TPM said, where the record has a quote.
     pub quoted: Option<Quoted>,
 }
 
@@ -60,11 +60,12 @@ impl SignedRecord {
         }
         key.verify(&self.record.preimage(), &self.signature)?;
         let digest = measurement.digest();
-        let quoted = self.record.quote.as_ref().map(|quote| quote.verify(digest.as_bytes())).transpose()?;
+        let quote = self.record.holder.quote();
+        let quoted = quote.map(|quote| quote.verify(digest.as_bytes())).transpose()?;
         for certified in &self.evidence.certified_keys {
             let refused = |error| AttestationError::Certified { purpose: certified.purpose.clone(), error };
             // Without a quote nothing says which key it was that certifies.
-            let quote = self.record.quote.as_ref().ok_or_else(|| refused(TpmError::AkName))?;
+            let quote = quote.ok_or_else(|| refused(TpmError::AkName))?;
             certified.verify(&quote.ak_public, digest.as_bytes()).map_err(refused)?;
         }
         Ok(Verified { assurance: self.record.assurance(), quoted })

@@ -1,0 +1,114 @@
+use std::sync::Arc;
+
+use super::admin::check_label;
+use super::durable;
+use super::fault::Fault;
+use super::link::Link;
+use super::nv;
+use super::policy::Reference;
+use super::policy_file;
+use super::policy_key::PolicyKey;
+use super::recovery::{Covered, RecoveryKey};
+use super::released;
+use super::sealed::SealedSecret;
+use super::sealed_file::{Content, SealedFile};
+use super::sign_policy::{FIRST, Predicted, sign_policy};
+use super::worker::Tpm;
+use crate::custody::CustodyError;
+use crate::facts::LockedKey;
+use crate::protocol::PublicKey;
+
+impl Tpm {
+    /// Seals every secret anew, for the next generation and for these states alone; afterwards no earlier policy and no
+    /// earlier copy of a file opens any. `progress` is told of each secret. Blocks.
+    pub fn reseal(
+        &self,
+        key: PolicyKey,
+        states: Vec<Predicted>,
+        progress: impl Fn(&str) + Send + 'static,
+    ) -> Result<u32, CustodyError> {
+        key.refuse_other(&self.config().policy_key)?;
+        // Two at once would take back each other's policies, and a key that is made meanwhile would be forgotten.
+        let _lock = durable::lock_folder(&self.config().folder)?;
+        let next = self.generation()? + 1;
+        let labels = SealedFile::labels(&self.config().folder)?;
+        let before = policy_file::paths(&self.config().folder)?;
+        // Opened first: where that is refused, nothing was changed.
+        let secrets: Vec<(String, Arc<LockedKey>)> = labels
+            .into_iter()
+            .map(|label| Ok((label.clone(), self.secret(&label)?)))
+            .collect::<Result<_, CustodyError>>()?;
+        self.run(move |link| {
+            let (mut installed, mut resealed) = (Vec::new(), 0);
+            let mut all = || -> Result<(), Fault> {
+                for state in &states {
+                    let policy = sign_policy(link, &key, next, state, link.config.application_pcr)?;
+                    installed.push(policy_file::install(&link.config.folder, &policy)?);
+                }
+                for (label, secret) in &secrets {
+                    reseal(link, label, next, secret)?;
+                    resealed += 1;
+                    progress(label);
+                }
+                Ok(())
+            };
+            let done = all();
+            if done.is_err() && resealed == 0 {
+                // Nothing is sealed for them. On a full disk each try would take more of it.
+                installed.iter().for_each(|path| drop(durable::remove(path)));
+            }
+            done?;
+            // Only now does nothing need them.
+            before.iter().filter(|path| path.exists()).try_for_each(|path| durable::remove(path))?;
+            link.approved.clear();
+            destroy_earlier(link, next)?;
+            Ok(next)
+        })
+    }
+
+    /// Seals the seeds that were covered for another board to this TPM. Gives the labels and public halves. Blocks.
+    pub fn recover(&self, key: RecoveryKey, labels: Vec<String>) -> Result<Vec<(String, PublicKey)>, CustodyError> {
+        labels.iter().try_for_each(|label| check_label(label))?;
+        let _lock = durable::lock_folder(&self.config().folder)?;
+        let generation = self.generation()?;
+        self.run(move |link| {
+            let mut recovered = Vec::new();
+            for label in &labels {
+                let covered = Covered::read(&link.config.folder, label)?;
+                let seed = covered.open(&key)?;
+                reseal(link, label, generation, &seed)?;
+                recovered.push((label.clone(), covered.public_key));
+            }
+            Ok(recovered)
+        })
+    }
+}
+
+/// Seals a secret anew in place of what its file holds. The old half goes once the new file is there.
+fn reseal(link: &mut Link, label: &str, generation: u32, secret: &LockedKey) -> Result<(), Fault> {
+    let path = SealedFile::path(&link.config.folder, label);
+    let old = if path.exists() { Some(SealedFile::read(&link.config.folder, label)?) } else { None };
+    let content = match &old {
+        Some(old) => old.content.clone(),
+        None => Content::Seed(released::public_half(secret)),
+    };
+    let secret = SealedSecret::seal(link, generation, secret.expose())?;
+    let new = SealedFile { content, secret };
+    if let Err(e) = durable::make_folder(&link.config.folder).and_then(|()| durable::replace(&path, &new.to_bytes())) {
+        let _ = new.secret.destroy(link);
+        return Err(e.into());
+    }
+    if let Some(old) = old {
+        old.secret.destroy(link)?;
+    }
+    Ok(())
+}
+
+/// Destroys the halves that a re-seal left behind which was cut short: copies of earlier files would open with them.
+fn destroy_earlier(link: &mut Link, next: u32) -> Result<(), Fault> {
+    let earlier: Vec<Reference> = (FIRST..next).map(|generation| Reference::Sealed { generation }).collect();
+    for half in nv::ours(link, &earlier)? {
+        half.destroy(link, &earlier)?;
+    }
+    Ok(())
+}
