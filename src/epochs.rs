@@ -81,13 +81,32 @@ impl Epochs {
         Ok(key)
     }
 
-    /// Begins the next epoch. The earlier ones stay, for what lies under them.
+    /// Begins the next epoch. The earlier ones stay, for what lies under them. Where it fails, what the device keeps of
+    /// the new one is destroyed again, if the device lets us: nobody knows of it.
     pub fn rotate(&self, db: &Connection, now: Timestamp) -> Result<Epoch, EpochError> {
         let newest: Option<u32> = db.query_row("SELECT max(epoch) FROM epochs", [], |row| row.get(0))?;
         // A number that is taken is refused by the table.
         let number = newest.unwrap_or(0).saturating_add(1);
+        let (wrapped, key) = self.wrapping.generate_data_key(self.context(number).as_bytes())?;
+        if let Err(e) = self.keep(db, now, number, &wrapped, &*key) {
+            if let Some(Err(e)) = self.wrapping.epoch_keys().map(|keys| keys.destroy(&wrapped)) {
+                tracing::warn!(epoch = number, error = %e, "the device keeps the key of an epoch that was not begun");
+            }
+            return Err(e);
+        }
+        Ok(Epoch { number, key })
+    }
+
+    /// Signs and stores an epoch.
+    fn keep(
+        &self,
+        db: &Connection,
+        now: Timestamp,
+        number: u32,
+        wrapped: &WrappedKey,
+        key: &dyn DataKey,
+    ) -> Result<(), EpochError> {
         let context = self.context(number);
-        let (wrapped, key) = self.wrapping.generate_data_key(context.as_bytes())?;
         let commitment = key.seal(context.as_bytes(), COMMITTED)?;
         let record = EpochRecord {
             spool_id: self.spool_id.clone(),
@@ -114,7 +133,7 @@ impl Epochs {
                 commitment.ciphertext
             ],
         )?;
-        Ok(Epoch { number, key })
+        Ok(())
     }
 
     fn unwrap(&self, row: &Row, number: u32) -> Result<Arc<dyn DataKey>, EpochError> {
@@ -224,8 +243,8 @@ impl From<rusqlite::Error> for EpochError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::custody::Purpose;
     use crate::custody::file::RootKey;
+    use crate::custody::{EpochKeys, Protection, Purpose};
 
     fn epochs() -> Epochs {
         let root = RootKey::new(&mut [1; 32]);
@@ -250,5 +269,64 @@ mod tests {
         let sealed = active.key.seal(b"", b"record").unwrap();
         assert_eq!(active.number, 2);
         assert_eq!(**epochs().open(&db, 2).unwrap().open(b"", &sealed).unwrap(), *b"record");
+    }
+    /// A device that keeps a part of each data key.
+    #[derive(Debug)]
+    struct Device {
+        root: RootKey,
+        keeps: Arc<Mutex<Vec<WrappedKey>>>,
+    }
+
+    impl WrappingKey for Device {
+        fn key_id(&self) -> &str {
+            self.root.key_id()
+        }
+
+        fn scheme(&self) -> &'static str {
+            self.root.scheme()
+        }
+
+        fn protection(&self) -> Protection {
+            self.root.protection()
+        }
+
+        fn generate_data_key(&self, context: &[u8]) -> Result<(WrappedKey, Arc<dyn DataKey>), CustodyError> {
+            let made = self.root.generate_data_key(context)?;
+            self.keeps.lock().unwrap().push(made.0.clone());
+            Ok(made)
+        }
+
+        fn unwrap_data_key(&self, wrapped: &WrappedKey, context: &[u8]) -> Result<Arc<dyn DataKey>, CustodyError> {
+            self.root.unwrap_data_key(wrapped, context)
+        }
+
+        fn epoch_keys(&self) -> Option<&dyn EpochKeys> {
+            Some(self)
+        }
+    }
+
+    impl EpochKeys for Device {
+        fn destroy(&self, wrapped: &WrappedKey) -> Result<bool, CustodyError> {
+            let mut keeps = self.keeps.lock().unwrap();
+            let before = keeps.len();
+            keeps.retain(|kept| kept != wrapped);
+            Ok(keeps.len() < before)
+        }
+    }
+
+    #[test]
+    fn a_rotation_that_fails_leaves_nothing_in_the_device() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(TABLE).unwrap();
+        let (root, keeps) = (RootKey::new(&mut [1; 32]), Arc::<Mutex<Vec<WrappedKey>>>::default());
+        let record = PurposeKey::bind(Purpose::Record, "record", Arc::new(root.record_key())).unwrap();
+        let epochs = Epochs::new("spl_1", Arc::new(Device { root, keeps: keeps.clone() }), record);
+        epochs.rotate(&db, Timestamp::from_millis(0)).unwrap();
+        let kept = keeps.lock().unwrap().clone();
+
+        db.pragma_update(None, "query_only", true).unwrap();
+        epochs.rotate(&db, Timestamp::from_millis(0)).unwrap_err();
+        assert_eq!(*keeps.lock().unwrap(), kept);
+        assert_eq!(kept.len(), 1);
     }
 }

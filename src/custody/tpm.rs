@@ -43,6 +43,7 @@ mod session;
 mod sign_policy;
 mod tcti;
 mod trial;
+mod turn;
 mod worker;
 mod wrapping;
 

@@ -8,7 +8,7 @@ use local_vault::protocol::json::{self, Object};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::custody::commands::{self, OwnDevice};
+use super::custody::commands::{self, Own};
 
 pub(crate) const INSTALLATION: &str = "ins_1";
 /// The key of the published databases in `tests/data`.
@@ -25,7 +25,7 @@ pub(crate) const IDLE: &str = "{\"error\": null, \"eventId\": null, \"sent\": fa
 pub(crate) struct Home {
     folder: TempDir,
     settings: Vec<(String, String)>,
-    device: OwnDevice,
+    device: Own,
 }
 
 /// What a command said.
@@ -40,7 +40,7 @@ impl Home {
     /// With every setting that the drop-in commands need. Nobody listens at the endpoint.
     pub(crate) fn new() -> Self {
         let signing_key = signing_key();
-        let home = Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new(), device: OwnDevice::new() };
+        let home = Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new(), device: Own::new() };
         let home = signing_key.iter().fold(home, |home, (name, value)| home.with(name, value));
         home.with("ENCRYPTION_KEY", ENCRYPTION_KEY)
             .with("KEY_ID", KEY_ID)
@@ -49,10 +49,10 @@ impl Home {
             .with("RELAY_URL", "http://127.0.0.1:9/events")
     }
 
-    /// Where the keys of this run are in a token: the spool's too, as a config file says.
+    /// Where the keys of this run are in a device: the spool's too, as a config file says.
     pub(crate) fn with_the_spool_in_custody(mut self) -> Self {
-        let Some(config) = commands::config_file(self.folder.path(), seed(), KEY_ID) else { return self };
-        self.device = OwnDevice::new();
+        let Some((config, device)) = commands::config_file(self.folder.path(), seed(), KEY_ID) else { return self };
+        self.device = device;
         self.with("CONFIG", config.to_str().unwrap())
     }
 

@@ -1,5 +1,7 @@
 //! A relay that is killed at random moments, while others enqueue.
 
+#![allow(clippy::print_stdout)] // how many, and what brings them back
+
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::process::Stdio;
@@ -19,11 +21,19 @@ fn setting(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
+/// How many kills, and when they fall.
+pub(crate) fn rounds() -> (u64, Random) {
+    let rounds = setting("LOCAL_VAULT_KILL_ROUNDS").unwrap_or(20);
+    let seed = setting("LOCAL_VAULT_KILL_SEED").unwrap_or_else(|| u64::from(std::process::id()) * 0x9e37_79b9 + 1);
+    println!("{rounds} kills with LOCAL_VAULT_KILL_SEED={seed}");
+    (rounds, Random(seed))
+}
+
 /// Numbers that a printed seed brings back (xorshift64).
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -32,14 +42,11 @@ impl Random {
 }
 
 /// What the enqueuing processes were told is spooled: the event ids by source_ref.
-type Acknowledged = HashMap<String, String>;
+pub(crate) type Acknowledged = HashMap<String, String>;
 
 #[tokio::test]
 async fn a_killed_relay_loses_nothing_and_repeats_nothing_differently() {
-    let rounds = setting("LOCAL_VAULT_KILL_ROUNDS").unwrap_or(20);
-    let seed = setting("LOCAL_VAULT_KILL_SEED").unwrap_or_else(|| u64::from(std::process::id()) * 0x9e37_79b9 + 1);
-    println!("{rounds} kills with LOCAL_VAULT_KILL_SEED={seed}");
-    let mut random = Random(seed);
+    let (rounds, mut random) = rounds();
     // Some answers never come, or break off after the event was recorded, so that a kill finds sends in flight.
     let plan = ["--behave", "stall-body:1", "--behave", "ok:3", "--behave", "stall:1", "--behave", "ok:3"];
     let sandbox = sandbox(&plan.repeat(usize::try_from(rounds).unwrap()));
@@ -58,32 +65,37 @@ async fn a_killed_relay_loses_nothing_and_repeats_nothing_differently() {
         mended += usize::from(vault.commands.device.mend());
     }
     sandbox.behave("ok", None).await;
-    let relay = start(&vault);
+    nothing_is_lost(&vault, &sandbox, &acknowledged).await;
+    println!("{mended} tokens mended");
+}
+
+/// What was acknowledged is in the spool, and a relay that nobody kills brings all of it to its receipt.
+pub(crate) async fn nothing_is_lost(vault: &Vault, sandbox: &Sandbox, acknowledged: &Acknowledged) {
+    let relay = start(vault);
     let settled = || vault.events().iter().all(|event| event.state == State::Receipted);
     wait_until(|| settled().then_some(()));
     assert_eq!(relay.terminate().status.code(), Some(0));
 
     let events: HashMap<_, _> = vault.events().into_iter().map(|e| (e.source_ref.clone(), e)).collect();
-    for (source_ref, event_id) in &acknowledged {
+    for (source_ref, event_id) in acknowledged {
         assert_eq!(events[source_ref].event_id.to_string(), *event_id, "an acknowledged event is lost");
     }
-    let (sends, repeated) = check_record(&sandbox, &events.keys().cloned().collect());
+    let (sends, repeated) = check_record(sandbox, &events.keys().cloned().collect());
     assert_eq!(sandbox.count("events").await, i64::try_from(events.len()).unwrap());
     let (acknowledged, spooled) = (acknowledged.len(), events.len());
     println!(
-        "{acknowledged} events acknowledged, {spooled} spooled, {sends} sends, {repeated} of them again; none lost; \
-         {mended} tokens mended"
+        "{acknowledged} events acknowledged, {spooled} spooled, {sends} sends, {repeated} of them again; none lost"
     );
 }
 
-fn start(vault: &Vault) -> Running {
+pub(crate) fn start(vault: &Vault) -> Running {
     let mut command = vault.command(&["drain-loop", "--idle-sleep-seconds", "0.001"]);
     // Nobody reads what it prints, and a full pipe would hold it up.
     Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
 /// Begins to enqueue, each event from a process of its own.
-fn enqueue(vault: &Vault, round: u64) -> Vec<(String, Running)> {
+pub(crate) fn enqueue(vault: &Vault, round: u64) -> Vec<(String, Running)> {
     let spawn = |n: u64| {
         let (stream, source_ref) = (format!("stream-{}", n % 3), format!("{round}/{n}"));
         let file = vault.folder().join(format!("{round}-{n}.json"));
@@ -104,7 +116,7 @@ fn kill(mut relay: Running, delay: Duration) {
 
 /// What the enqueuing processes were told. In every third round one of them is killed too: what it was not told of
 /// may be there or not.
-fn acknowledgements(mut enqueuing: Vec<(String, Running)>, round: u64) -> Acknowledged {
+pub(crate) fn acknowledgements(mut enqueuing: Vec<(String, Running)>, round: u64) -> Acknowledged {
     if round.is_multiple_of(3) {
         enqueuing[5].1.child().kill().unwrap();
     }

@@ -19,6 +19,7 @@ mod memory;
 mod modes;
 mod outage;
 mod place;
+mod power;
 mod process;
 mod revocation;
 mod secrets;

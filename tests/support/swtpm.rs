@@ -56,6 +56,15 @@ impl Swtpm {
         Self::in_folder(folder)
     }
 
+    /// Another one with the same keys and indices, as this one was last written to the disk.
+    pub(crate) fn copy(&self) -> Self {
+        let folder = new_folder();
+        // It is replaced as a whole when it changes.
+        let permanent = "tpm2-00.permall";
+        fs::copy(state(self.folder()).join(permanent), state(folder.path()).join(permanent)).unwrap();
+        Self::in_folder(folder)
+    }
+
     fn in_folder(folder: TempDir) -> Self {
         loop {
             let port = free_pair();
@@ -108,6 +117,13 @@ impl Swtpm {
     /// there is room for three. It takes those of a program that is connected too.
     pub(crate) fn flush(&self) {
         self.tool("tpm2_flushcontext", &["--transient-object"]);
+    }
+
+    /// How many failed tries it counts towards a lockout.
+    pub(crate) fn lockout_counter(&self) -> u32 {
+        let said = self.tool("tpm2_getcap", &["properties-variable"]);
+        let value = said.lines().find_map(|line| line.strip_prefix("TPM2_PT_LOCKOUT_COUNTER: 0x")).unwrap();
+        u32::from_str_radix(value.trim(), 16).unwrap()
     }
 
     /// Extends a PCR with the SHA-256 of a text.

@@ -7,7 +7,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::io::{self, Read, Write as _};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -157,30 +157,19 @@ impl Shared {
         }
     }
 
-    /// Requests and answers of this channel have no common frame: what comes is passed on, either way.
+    /// One request and its answer, which have no frame and come in one piece. Whoever asked may keep the connection:
+    /// what a program starts inherits those of its library, and the TPM serves no other as long as one is open.
     fn relay_control(&self, mut program: TcpStream) -> io::Result<()> {
         let mut tpm = TcpStream::connect((Ipv4Addr::LOCALHOST, self.tpm + 1))?;
-        let (mut from_program, mut to_tpm) = (program.try_clone()?, tpm.try_clone()?);
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                let done = self.pass_on(&mut from_program, &mut to_tpm);
-                to_tpm.shutdown(Shutdown::Write).and(done)
-            });
-            let done = self.pass_on(&mut tpm, &mut program);
-            program.shutdown(Shutdown::Both).and(done)
-        })
+        self.pass_on(&mut program, &mut tpm)?;
+        self.pass_on(&mut tpm, &mut program)
     }
 
     fn pass_on(&self, from: &mut TcpStream, to: &mut TcpStream) -> io::Result<()> {
         let mut buffer = [0; 4096];
-        loop {
-            let length = from.read(&mut buffer)?;
-            if length == 0 {
-                return Ok(());
-            }
-            self.record(&buffer[..length]);
-            to.write_all(&buffer[..length])?;
-        }
+        let length = from.read(&mut buffer)?;
+        self.record(&buffer[..length]);
+        to.write_all(&buffer[..length])
     }
 
     fn alter(&self, command: &[u8], response: &mut Vec<u8>) {

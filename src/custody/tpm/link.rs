@@ -11,6 +11,7 @@ use super::config::TpmConfig;
 use super::fault::{Fault, at};
 use super::memory::Memory;
 use super::policy_file::Approved;
+use super::turn::Turn;
 use super::{error, parent};
 use crate::custody::file::read_secret_file;
 use crate::custody::{CustodyError, ErrorKind};
@@ -31,15 +32,18 @@ pub(super) struct Link {
     /// The key that signed last. A TPM has room for three objects, and ours needs two beside it.
     pub(super) loaded: Option<(u64, KeyHandle)>,
     owner_is_open: bool,
+    /// Given away last, when nothing is loaded any more.
+    _turn: Option<Turn>,
 }
 
 impl Link {
-    /// Connects. Blocks, without end where a simulator serves somebody else.
+    /// Connects. Blocks, without end where it is another process's turn or a simulator serves somebody else.
     pub(super) fn open(config: &Arc<TpmConfig>, memory: &Arc<Memory>) -> Result<Self, CustodyError> {
         let away = |fault: Fault| {
             let advice = "Nothing was signed. Is it there, and may this user reach it (group tss)? It is looked for again by itself.";
             fault.or(ErrorKind::Away, format!("the TPM at {} does not answer", config.tcti), advice)
         };
+        let turn = if config.tcti.is_exclusive() { Turn::wait(&config.folder)? } else { None };
         let context = Context::new(config.tcti.name_conf()?).map_err(at("connect")).map_err(away)?;
         let mut link = Self {
             context,
@@ -51,6 +55,7 @@ impl Link {
             approved: Vec::new(),
             loaded: None,
             owner_is_open: false,
+            _turn: turn,
         };
         link.begin().map_err(away)?;
         Ok(link)

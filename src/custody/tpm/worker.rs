@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_millis(20);
 const HELD: Duration = Duration::from_secs(2);
 
+/// Then somebody who waits is faster than we are.
+const YIELD: Duration = Duration::from_millis(1);
+
 /// For so long nobody looks again for a TPM that was not there, so that a queue of requests does not wait for each of
 /// them in turn.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -102,6 +105,7 @@ impl Worker {
             }
             if exclusive && self.since.elapsed() > HELD {
                 self.link = None;
+                thread::sleep(YIELD);
             }
         }
     }
