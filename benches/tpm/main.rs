@@ -12,7 +12,6 @@ mod swtpm;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use local_vault::custody::SigningKey as _;
 use local_vault::custody::tpm::{Parent, PolicyKey, Tcti, Tpm, TpmConfig};
 use local_vault::facts::Digest;
 use local_vault::protocol::json::Object;
