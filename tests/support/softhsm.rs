@@ -78,14 +78,17 @@ impl SoftHsm {
     }
 
     /// Puts back what a copy of this one has lost, and gives whether it had. At each login SoftHSM empties the file of
-    /// a token and writes it again: whoever is killed in between leaves no token behind. No process may use it now.
+    /// a token and writes it again: whoever is killed in between leaves no token behind, or a part of it. No process may
+    /// use it now.
     pub(crate) fn mend(&self, copy: &Self) -> bool {
         let mut lost = false;
         for token in fs::read_dir(self.folder.path().join("tokens")).unwrap() {
             let token = token.unwrap();
             let copied = copy.folder.path().join("tokens").join(token.file_name()).join("token.object");
-            if fs::metadata(&copied).unwrap().len() == 0 {
-                fs::copy(token.path().join("token.object"), copied).unwrap();
+            let whole = token.path().join("token.object");
+            // A login changes flags in it, and never its length.
+            if fs::metadata(&copied).unwrap().len() != fs::metadata(&whole).unwrap().len() {
+                fs::copy(whole, copied).unwrap();
                 lost = true;
             }
         }

@@ -33,9 +33,10 @@ impl Own {
         self.0.iter().flat_map(|own| own.settings()).collect()
     }
 
-    /// Gives back what the device lost in a kill, as none does but in software. Says whether it had.
-    pub(crate) fn mend(&self) -> bool {
-        self.0.as_ref().is_some_and(|own| own.mend())
+    /// Gives back what the device lost in a kill, as none does but in software. Says whether it had. `folder`: the
+    /// spool's.
+    pub(crate) fn mend(&self, folder: &Path) -> bool {
+        self.0.as_ref().is_some_and(|own| own.mend(folder))
     }
 
     /// The TPM, where it is one.

@@ -70,7 +70,7 @@ pub(crate) trait OwnDevice: Send + Sync {
     }
 
     /// Gives back what the device lost because a process was killed, as none does but in software. Says whether it had.
-    fn mend(&self) -> bool {
+    fn mend(&self, _folder: &Path) -> bool {
         false
     }
 

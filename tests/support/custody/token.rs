@@ -6,6 +6,7 @@ mod test_token;
 use std::collections::HashMap;
 use std::env;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -165,9 +166,18 @@ impl OwnDevice for OwnToken {
         }
     }
 
-    /// SoftHSM loses its token where a login is killed.
-    fn mend(&self) -> bool {
-        self.copy.as_ref().is_some_and(|copy| SoftHsm::of_this_process().mend(copy))
+    /// SoftHSM loses its token where a login is killed, and refuses the right PIN to who reads it meanwhile. That was
+    /// remembered, as it must be.
+    fn mend(&self, folder: &Path) -> bool {
+        let Some(copy) = &self.copy else { return false };
+        let remembered = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with("pkcs11-pin-") && fs::read_to_string(path).is_ok_and(|text| text.contains("refused"))
+        });
+        if let Some(path) = &remembered {
+            fs::remove_file(path).unwrap();
+        }
+        SoftHsm::of_this_process().mend(copy) || remembered.is_some()
     }
 }
 
