@@ -38,7 +38,7 @@ impl Tpm {
     pub fn policies(&self) -> Result<Vec<PolicyState>, CustodyError> {
         self.run(|link| {
             let mut states = Vec::new();
-            for (file, policy) in policy_file::with_paths(link)? {
+            for (file, policy) in policy_file::with_paths(&link.config)? {
                 let wanted = policy.values(Reference::Standing);
                 let now = Selection::of(wanted.keys().copied()).read(&mut link.context)?;
                 let differs = wanted.into_iter().filter(|(pcr, value)| now.get(pcr) != Some(value));

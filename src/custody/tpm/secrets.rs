@@ -29,7 +29,7 @@ fn secret(link: &mut Link, label: &str) -> Result<Arc<LockedKey>, Fault> {
     }
     let file = SealedFile::read(&link.config.folder, label)?;
     let generation = file.secret.generation();
-    let policies = policy_file::in_folder(link)?;
+    let policies = policy_file::in_folder(&link.config)?;
     if policies.iter().any(|policy| policy.generation == generation && policy.application.is_some()) {
         let secrets = release_all(link, &policies)?;
         let secret = secrets.get(label).cloned().ok_or_else(|| came_later(label))?;
