@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use local_vault::custody::ErrorKind;
+use local_vault::custody::tpm::{PolicyKey, Predicted};
 
 use super::place::{ALL, Place, RELAY, SOURCE, WRAPPING, sign};
 use super::process::{Done, killed_after};
@@ -167,6 +169,23 @@ fn a_reseal_that_is_killed_anywhere_loses_nothing_and_can_be_repeated() {
     }
     let key = place.wrapping().unwrap();
     local_vault::custody::WrappingKey::unwrap_data_key(&key, &wrapped, b"context").unwrap();
+}
+
+#[test]
+fn a_secret_that_was_sealed_before_the_connection_broke_keeps_its_policy() {
+    let place = Place::new(&["relay", "wrapping"]);
+    let key = PolicyKey::load(&place.path("policy.pem"), None).unwrap();
+    // Behind the first secret the TPM is another one, which the second try finds out.
+    let (swtpm, first) = (place.swtpm.clone(), AtomicBool::new(true));
+    let progress = move |_: &str| {
+        if first.swap(false, Ordering::SeqCst) {
+            swtpm.wipe();
+        }
+    };
+    place.tpm().reseal(key, vec![Predicted::default()], progress).unwrap_err();
+    assert_eq!(place.sealed(RELAY).get("generation").unwrap().as_i64(), Some(2));
+    assert_eq!(place.sealed(WRAPPING).get("generation").unwrap().as_i64(), Some(1));
+    assert_eq!(place.files("tpm/policies").len(), 2);
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::admin::check_label;
 use super::durable;
+use super::error;
 use super::fault::Fault;
 use super::link::Link;
 use super::nv;
@@ -14,7 +15,7 @@ use super::sealed::SealedSecret;
 use super::sealed_file::{Content, SealedFile};
 use super::sign_policy::{FIRST, Predicted, sign_policy};
 use super::worker::Tpm;
-use crate::custody::CustodyError;
+use crate::custody::{CustodyError, ErrorKind};
 use crate::facts::LockedKey;
 use crate::protocol::PublicKey;
 
@@ -38,8 +39,10 @@ impl Tpm {
             .into_iter()
             .map(|label| Ok((label.clone(), self.secret(&label)?)))
             .collect::<Result<_, CustodyError>>()?;
+        // Over every try: where the first one sealed a secret, the second one must leave its policy there.
+        let mut resealed = 0;
         self.run(move |link| {
-            let (mut installed, mut resealed) = (Vec::new(), 0);
+            let mut installed = Vec::new();
             let mut all = || -> Result<(), Fault> {
                 for state in &states {
                     let policy = sign_policy(link, &key, next, state, link.config.application_pcr)?;
@@ -76,12 +79,24 @@ impl Tpm {
             for label in &labels {
                 let covered = Covered::read(&link.config.folder, label)?;
                 let seed = covered.open(&key)?;
+                refuse_another(link, label, &covered.public_key)?;
                 reseal(link, label, generation, &seed)?;
                 recovered.push((label.clone(), covered.public_key));
             }
             Ok(recovered)
         })
     }
+}
+
+/// What is sealed under a label is replaced by the same key alone: the half of another one would be destroyed.
+fn refuse_another(link: &Link, label: &str, public: &PublicKey) -> Result<(), CustodyError> {
+    let path = SealedFile::path(&link.config.folder, label);
+    if !path.exists() || SealedFile::read(&link.config.folder, label)?.content == Content::Seed(public.clone()) {
+        return Ok(());
+    }
+    let message = format!("{} holds another secret than the covered seed", path.display());
+    let advice = "Nothing was changed. Is LABEL.recovery.json that of this key?";
+    Err(error(ErrorKind::Refused, "recover", message, advice))
 }
 
 /// Seals a secret anew in place of what its file holds. The old half goes once the new file is there.
