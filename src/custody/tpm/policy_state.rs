@@ -55,7 +55,7 @@ impl Tpm {
     pub fn sealed(&self) -> Result<Vec<SealedState>, CustodyError> {
         let folder = &self.config().folder;
         let state = |label: String| {
-            let SealedFile { content, secret } = SealedFile::read(folder, &label)?;
+            let SealedFile { content, secret, .. } = SealedFile::read(folder, &label)?;
             let (generation, nv_index) = (secret.generation(), secret.half().index());
             Ok(SealedState { label, is_seed: matches!(content, Content::Seed(_)), generation, nv_index })
         };

@@ -5,15 +5,13 @@ use super::durable;
 use super::error;
 use super::fault::Fault;
 use super::link::Link;
-use super::nv;
-use super::policy::Reference;
 use super::policy_file;
 use super::policy_key::PolicyKey;
 use super::recovery::{Covered, RecoveryKey};
 use super::released;
 use super::sealed::SealedSecret;
 use super::sealed_file::{Content, SealedFile};
-use super::sign_policy::{FIRST, Predicted, sign_policy};
+use super::sign_policy::{Predicted, sign_policy};
 use super::worker::Tpm;
 use crate::custody::{CustodyError, ErrorKind};
 use crate::facts::LockedKey;
@@ -64,7 +62,6 @@ impl Tpm {
             // Only now does nothing need them.
             before.iter().filter(|path| path.exists()).try_for_each(|path| durable::remove(path))?;
             link.approved.clear();
-            destroy_earlier(link, next)?;
             Ok(next)
         })
     }
@@ -99,7 +96,9 @@ fn refuse_another(link: &Link, label: &str, public: &PublicKey) -> Result<(), Cu
     Err(error(ErrorKind::Refused, "recover", message, advice))
 }
 
-/// Seals a secret anew in place of what its file holds. The old half goes once the new file is there.
+/// Seals a secret anew in place of what its file holds. The old half goes once the new file is there, which names it
+/// until it is gone: whoever is killed in between leaves nothing that a copy of the old file would open with. Other
+/// halves of these generations are not ours to destroy, since one policy key may serve several folders.
 fn reseal(link: &mut Link, label: &str, generation: u32, secret: &LockedKey) -> Result<(), Fault> {
     let path = SealedFile::path(&link.config.folder, label);
     let old = if path.exists() { Some(SealedFile::read(&link.config.folder, label)?) } else { None };
@@ -107,23 +106,16 @@ fn reseal(link: &mut Link, label: &str, generation: u32, secret: &LockedKey) -> 
         Some(old) => old.content.clone(),
         None => Content::Seed(released::public_half(secret)),
     };
+    let replaced = old.map(|old| [old.replaced, vec![old.secret.half()]].concat()).unwrap_or_default();
     let secret = SealedSecret::seal(link, generation, secret.expose())?;
-    let new = SealedFile { content, secret };
+    let new = SealedFile { content, secret, replaced };
     if let Err(e) = durable::make_folder(&link.config.folder).and_then(|()| durable::replace(&path, &new.to_bytes())) {
         let _ = new.secret.destroy(link);
         return Err(e.into());
     }
-    if let Some(old) = old {
-        old.secret.destroy(link)?;
+    if new.replaced.is_empty() {
+        return Ok(());
     }
-    Ok(())
-}
-
-/// Destroys the halves that a re-seal left behind which was cut short: copies of earlier files would open with them.
-fn destroy_earlier(link: &mut Link, next: u32) -> Result<(), Fault> {
-    let earlier: Vec<Reference> = (FIRST..next).map(|generation| Reference::Sealed { generation }).collect();
-    for half in nv::ours(link, &earlier)? {
-        half.destroy(link, &earlier)?;
-    }
-    Ok(())
+    new.destroy_replaced(link)?;
+    Ok(durable::replace(&path, &SealedFile::new(new.content, new.secret).to_bytes())?)
 }
