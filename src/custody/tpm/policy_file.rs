@@ -349,6 +349,11 @@ pub(super) fn read(path: &Path) -> Result<SignedPolicy, CustodyError> {
     })
 }
 
+/// Where the policies of a folder lie.
+pub(super) fn folder(folder: &Path) -> PathBuf {
+    folder.join(FOLDER)
+}
+
 /// Puts a policy into the folder, under a name that tells what it is.
 pub(super) fn install(folder: &Path, policy: &SignedPolicy) -> Result<PathBuf, CustodyError> {
     let folder = folder.join(FOLDER);

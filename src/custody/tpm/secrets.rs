@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::link::Link;
 use super::policy_file::{self, SignedPolicy};
 use super::sealed_file::SealedFile;
+use super::turn::Turn;
 use super::worker::Tpm;
 use super::{error, measure, mismatch};
 use crate::custody::{CustodyError, ErrorKind};
@@ -40,6 +41,8 @@ fn secret(link: &mut Link, label: &str) -> Result<Arc<LockedKey>, Fault> {
 }
 
 fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fault> {
+    // Also where a resource manager stands between: a PCR that is found open is then open by accident.
+    let _alone = Turn::wait(&policy_file::folder(&link.config.folder))?;
     let digest = measure::digest(&link.config, None)?;
     let applications: Vec<_> = policies.iter().filter_map(|policy| policy.application.as_ref()).collect();
     let mut measured = None;
@@ -47,6 +50,10 @@ fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fa
         let now = measure::read(link, application.pcr)?;
         if now == application.base && digest == application.digest {
             measured = Some((*application).clone());
+        }
+        if now == application.measured() {
+            // Who was released everything was killed before the cap, or its connection broke there.
+            measure::extend(link, application.pcr, &measure::CAP)?;
         }
     }
     let Some(application) = measured else {
