@@ -153,6 +153,18 @@ fn what_a_killed_start_left_open_the_next_one_closes() {
 }
 
 #[test]
+fn an_old_copy_beside_the_files_takes_no_key_away() {
+    let place = measured();
+    let old = place.read(format!("tpm/{RELAY}.sealed.json"));
+    place.reseal(&[]);
+    reboot(&place);
+    place.write("tpm/before.sealed.json", old);
+    place.write("tpm/damaged.sealed.json", "{}");
+    place.ok(&["custody", "selftest"]);
+    place.run(&["spool", "rotate"]).fails(77, CAPPED, RESTART);
+}
+
+#[test]
 fn the_pcr_is_not_one_that_policies_are_about() {
     let place = Place::new(&[]);
     place.reconfigure("[custody.tpm]\n", "[custody.tpm]\napplication_pcr = 14\n");

@@ -110,7 +110,10 @@ fn reseal(link: &mut Link, label: &str, generation: u32, secret: &LockedKey) -> 
     let secret = SealedSecret::seal(link, generation, secret.expose())?;
     let new = SealedFile { content, secret, replaced };
     if let Err(e) = durable::make_folder(&link.config.folder).and_then(|()| durable::replace(&path, &new.to_bytes())) {
-        let _ = new.secret.destroy(link);
+        // Where it is there and only not synced yet, it is all that opens.
+        if !SealedFile::read(&link.config.folder, label).is_ok_and(|there| there == new) {
+            let _ = new.secret.destroy(link);
+        }
         return Err(e.into());
     }
     if new.replaced.is_empty() {
