@@ -62,6 +62,13 @@ pub(super) fn read(mut section: Section<'_>, backend: Backend, folder: &Path) ->
     let pcrs = section.parsed("pcrs", "PCRs such as \"sha256:7,11,14\"", |text| text.parse().ok());
     // 16 and 23 are reset by whoever wants to, and 17 to 22 belong to a dynamic launch.
     let application_pcr = section.count("application_pcr", 15);
+    let pcrs: PcrSelection = pcrs.or_else(|| USUAL_PCRS.parse().ok())?;
+    // Behind the cap no policy over it would hold: resident keys and epochs would stop until the next boot.
+    if application_pcr.is_some_and(|pcr| pcrs.indices().any(|bound| usize::from(bound) == pcr)) {
+        section.problem(
+            "names as application_pcr one of its pcrs: take one that nothing else extends, and that is not bound",
+        );
+    }
     let settings = TpmSettings {
         tcti: tcti.or_else(|| Tcti::parse(Tcti::DEFAULT).ok())?,
         folder: section.path("folder", folder).unwrap_or_else(|| folder.join(FOLDER)),
@@ -69,7 +76,7 @@ pub(super) fn read(mut section: Section<'_>, backend: Backend, folder: &Path) ->
         parent_name,
         policy_key,
         recovery_key,
-        pcrs: pcrs.or_else(|| USUAL_PCRS.parse().ok())?,
+        pcrs,
         application_pcr: application_pcr.and_then(|pcr| pcr.try_into().ok()),
         pin: if pin::is_named(&section) { pin::read(&mut section, folder) } else { None },
         event_log: section.path("event_log", folder),

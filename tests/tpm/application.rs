@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use super::place::{ALL, Place, RELAY, WRAPPING};
-use super::process::Done;
+use super::process::{Done, killed_after};
 
 const CAPPED: &str =
     "PCR 12 was extended since the boot by another program, or by another start of this one (tpm: TPM2_PolicyPCR)";
@@ -135,6 +135,40 @@ fn a_start_that_fails_closes_the_pcr_too() {
     place.run(&["spool", "rotate"]).says(65, "the TPM no longer has its half of this secret");
     place.unseal(RELAY, "7,11,12,14").unwrap_err();
     place.run(&["spool", "rotate"]).fails(77, CAPPED, RESTART);
+}
+
+#[test]
+fn what_a_killed_start_left_open_the_next_one_closes() {
+    let place = measured();
+    let mut commands = 1;
+    while place.swtpm.pcr(12) == UNTOUCHED {
+        assert!(killed_after(commands, &place.proxy, &mut place.command(&["custody", "selftest"])));
+        commands += 1;
+    }
+    assert_eq!(place.unseal(RELAY, "7,11,12,14").unwrap().len(), 32);
+    place.run(&["spool", "rotate"]).fails(77, CAPPED, RESTART);
+    place.unseal(RELAY, "7,11,12,14").unwrap_err();
+    reboot(&place);
+    place.ok(&["custody", "selftest"]);
+}
+
+#[test]
+fn an_old_copy_beside_the_files_takes_no_key_away() {
+    let place = measured();
+    let old = place.read(format!("tpm/{RELAY}.sealed.json"));
+    place.reseal(&[]);
+    reboot(&place);
+    place.write("tpm/before.sealed.json", old);
+    place.write("tpm/damaged.sealed.json", "{}");
+    place.ok(&["custody", "selftest"]);
+    place.run(&["spool", "rotate"]).fails(77, CAPPED, RESTART);
+}
+
+#[test]
+fn the_pcr_is_not_one_that_policies_are_about() {
+    let place = Place::new(&[]);
+    place.reconfigure("[custody.tpm]\n", "[custody.tpm]\napplication_pcr = 14\n");
+    place.run(&["config", "check"]).says(78, "custody.tpm names as application_pcr one of its pcrs");
 }
 
 #[test]

@@ -109,6 +109,9 @@ fn no_owner_password_passes_in_the_clear() {
     ALL.iter().for_each(|key| place.generate(key));
     place.attest("a");
     place.reseal(&[]);
+    // The attestation key is put into its place, and taken out of it.
+    place.ok(&["attestation", "self-test"]);
+    place.ok(&["custody", "tpm", "evict", "--attestation-key", "--yes"]);
     has_not_passed(&place, &[("owner password", b"4711-owner-password".to_vec())].into());
     // It is asked for, and a wrong one is told of.
     place.secret("owner", "0000-wrong\n");

@@ -283,6 +283,20 @@ fn a_policy_of_another_generation_is_not_applied() {
 }
 
 #[test]
+fn a_file_that_nobody_signed_does_not_choose_what_is_signed() {
+    let place = Place::new(&["relay"]);
+    let policy = String::from_utf8(fs::read(place.policy()).unwrap()).unwrap();
+    // For a generation to come, the state of now would count after the re-seal that takes it back.
+    place.write("tpm/policies/000009-x.json", policy.replace("\"generation\":1", "\"generation\":9"));
+    let not_signed = "000009-x.json is not signed with the policy key";
+    let predict = [7, 11, 14].map(|pcr| format!("--predict={pcr}={}", place.swtpm.pcr(pcr)));
+    let sign = ["custody", "policy", "sign", "--policy-key", "policy.pem"];
+    place.run(&sign).says(65, not_signed);
+    place.run(&[&sign[..], &predict.each_ref().map(String::as_str)].concat()).says(65, not_signed);
+    place.run(&["custody", "reseal", "--policy-key", "policy.pem"]).says(65, not_signed);
+}
+
+#[test]
 fn the_tpm_itself_refuses_a_policy_that_the_operator_did_not_sign() {
     let place = Place::new(&["relay"]);
     let policy = json::parse(&fs::read(place.policy()).unwrap()).unwrap();

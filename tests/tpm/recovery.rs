@@ -4,7 +4,7 @@ use std::fs;
 
 use local_vault::custody::ErrorKind;
 
-use super::place::{Place, RELAY, files, sign};
+use super::place::{ALL, Place, RELAY, WRAPPING, files, sign};
 use super::process::Loop;
 
 /// A new board in the place of the old one: its folder and config, and another TPM.
@@ -94,6 +94,24 @@ fn another_recovery_key_opens_nothing_and_changes_nothing() {
     assert_eq!(new.files("tpm"), before);
     new.run(&["custody", "tpm", "recover", "--recovery-key", "recovery.key", "other"]).says(78, "other.recovery.json");
     recover("recovery.key").ok();
+}
+
+#[test]
+fn a_recovery_takes_the_place_of_its_own_key_alone() {
+    let place = Place::new(&ALL);
+    place.generate("witness");
+    place.attest("a");
+    let witness = place.read("tpm/local-vault-witness.recovery.json");
+    let before = [RELAY, WRAPPING].map(|label| place.read(format!("tpm/{label}.sealed.json")));
+    for label in [RELAY, WRAPPING] {
+        place.write(format!("tpm/{label}.recovery.json"), &witness);
+        let done = place.run(&["custody", "tpm", "recover", "--recovery-key", "recovery.key", label]);
+        done.says(77, "holds another secret than the covered seed");
+    }
+    assert_eq!([RELAY, WRAPPING].map(|label| place.read(format!("tpm/{label}.sealed.json"))), before);
+    place.ok(&["custody", "selftest"]);
+    place.ok(&["custody", "tpm", "recover", "--recovery-key", "recovery.key", "local-vault-witness"]);
+    place.attest("b");
 }
 
 /// Another key that is one.

@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use local_vault::custody::ErrorKind;
+use local_vault::custody::SigningKey as _;
+use local_vault::custody::tpm::{PolicyKey, Predicted, ReleasedKey, Tpm, TpmConfig};
+use local_vault::protocol::Algorithm;
 
 use super::place::{ALL, Place, RELAY, SOURCE, WRAPPING, sign};
 use super::process::{Done, killed_after};
@@ -146,9 +150,11 @@ fn a_reseal_that_is_killed_anywhere_loses_nothing_and_can_be_repeated() {
     let (wrapped, _) = local_vault::custody::WrappingKey::generate_data_key(&key, b"context").unwrap();
     drop(key);
     let (mut kills, mut commands) = (0, 1);
+    let mut named = Vec::new();
     // Each step begins where another kill has left off.
     while killed_after(commands, &place.proxy, &mut place.command(&words)) {
         kills += 1;
+        named.extend([RELAY, WRAPPING].map(|label| place.sealed(label).get_str("nv_index").unwrap().to_owned()));
         commands += 3;
         // In each state both keys open, and are what they were.
         sign(&place.released(), "x").unwrap();
@@ -161,12 +167,45 @@ fn a_reseal_that_is_killed_anywhere_loses_nothing_and_can_be_repeated() {
     sign(&place.released(), "x").unwrap();
     // What kills left behind in the TPM is shown, and taken away by hand.
     let left = place.other_halves();
+    // No half is among it that a file had named: a copy of that file would open.
+    assert_eq!(left.iter().find(|half| named.contains(half)), None);
     let index = u32::from_be_bytes(wrapped.0[..4].try_into().unwrap());
     for half in left.iter().filter(|half| **half != format!("0x{index:08x}")) {
         place.ok(&["custody", "tpm", "evict", "--nv-index", half, "--yes"]);
     }
     let key = place.wrapping().unwrap();
     local_vault::custody::WrappingKey::unwrap_data_key(&key, &wrapped, b"context").unwrap();
+}
+
+#[test]
+fn a_secret_that_was_sealed_before_the_connection_broke_keeps_its_policy() {
+    let place = Place::new(&["relay", "wrapping"]);
+    let key = PolicyKey::load(&place.path("policy.pem"), None).unwrap();
+    // Behind the first secret the TPM is another one, which the second try finds out.
+    let (swtpm, first) = (place.swtpm.clone(), AtomicBool::new(true));
+    let progress = move |_: &str| {
+        if first.swap(false, Ordering::SeqCst) {
+            swtpm.wipe();
+        }
+    };
+    place.tpm().reseal(key, vec![Predicted::default()], progress).unwrap_err();
+    assert_eq!(place.sealed(RELAY).get("generation").unwrap().as_i64(), Some(2));
+    assert_eq!(place.sealed(WRAPPING).get("generation").unwrap().as_i64(), Some(1));
+    assert_eq!(place.files("tpm/policies").len(), 2);
+}
+
+#[test]
+fn a_reseal_leaves_the_keys_of_another_folder_alone() {
+    let place = Place::new(&["relay"]);
+    let policy_key = || PolicyKey::load(&place.path("policy.pem"), None).unwrap();
+    // As a witness beside it, of the same operator and in the same TPM.
+    let other = Tpm::new(TpmConfig { folder: place.path("other"), ..place.tpm_config() });
+    other.provision(policy_key()).unwrap();
+    let key = other.generate("witness", Algorithm::Ed25519).unwrap();
+    place.reseal(&[]);
+    place.reseal(&[]);
+    ReleasedKey::new(other, "witness", key.public_key().clone()).check().unwrap();
+    sign(&place.released(), "x").unwrap();
 }
 
 #[test]

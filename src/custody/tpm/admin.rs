@@ -76,7 +76,7 @@ impl Tpm {
             free(&ResidentKey::path(&link.config.folder, &own))?;
             let mut made = random::<32>()?;
             let secret = SealedSecret::seal(link, generation, &made)?;
-            keep(link, &path, SealedFile { content: Content::Wrapping, secret })?;
+            keep(link, &path, SealedFile::new(Content::Wrapping, secret))?;
             Ok(Arc::new(LockedKey::new(&mut made)))
         })?;
         if self.opens_freely(generation)? {
@@ -94,7 +94,9 @@ impl Tpm {
             let folder = link.config.folder.clone();
             let mut there = false;
             if SealedFile::path(&folder, &label).exists() {
-                SealedFile::read(&folder, &label)?.secret.destroy(link)?;
+                let sealed = SealedFile::read(&folder, &label)?;
+                sealed.destroy_replaced(link)?;
+                sealed.secret.destroy(link)?;
             }
             let files =
                 [SealedFile::path(&folder, &label), Covered::path(&folder, &label), ResidentKey::path(&folder, &label)];
@@ -157,7 +159,7 @@ fn generate_sealed(link: &mut Link, label: &str, generation: u32) -> Result<Publ
         durable::create(&cover, &covered.to_bytes())?;
     }
     let sealed = SealedSecret::seal(link, generation, &seed)
-        .and_then(|secret| keep(link, &path, SealedFile { content: Content::Seed(public.clone()), secret }));
+        .and_then(|secret| keep(link, &path, SealedFile::new(Content::Seed(public.clone()), secret)));
     if sealed.is_err() && covered.is_some() {
         let _ = durable::remove(&cover);
     }

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use tss_esapi::attributes::NvIndexAttributesBuilder;
 use tss_esapi::constants::CapabilityType;
 use tss_esapi::constants::response_code::Tss2ResponseCodeKind as Code;
@@ -33,6 +35,11 @@ impl Half {
     /// The index with this number, where it is one of the owner's.
     pub(super) fn at(index: u32) -> Option<Self> {
         (FIRST..FIRST + INDICES).contains(&index).then_some(Self(index))
+    }
+
+    /// Reads what it is shown as.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        Self::at(u32::from_str_radix(name.strip_prefix("0x")?, 16).ok()?)
     }
 
     pub(super) const fn index(self) -> u32 {
@@ -111,7 +118,7 @@ impl Half {
         let Some(handle) = self.handle(link)? else { return Ok(false) };
         if !is_read_under(link, handle, &policies)? {
             let _ = link.context.tr_close(&mut handle.into());
-            let message = format!("NV index 0x{:08x} is not what it should be", self.0);
+            let message = format!("NV index {self} is not what it should be");
             let advice = "It belongs to another program, or to another box. Nothing was destroyed.";
             return Err(error(ErrorKind::Refused, "TPM2_NV_UndefineSpace", message, advice).into());
         }
@@ -123,6 +130,12 @@ impl Half {
     fn handle(self, link: &mut Link) -> Result<Option<NvIndexHandle>, Fault> {
         let index = NvIndexTpmHandle::new(self.0).map_err(at("TPM2_NV_ReadPublic"))?;
         Ok(link.find(TpmHandle::NvIndex(index))?.map(NvIndexHandle::from))
+    }
+}
+
+impl fmt::Display for Half {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:08x}", self.0)
     }
 }
 

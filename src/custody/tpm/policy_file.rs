@@ -15,6 +15,7 @@ use tss_esapi::structures::{
 
 use tss_esapi::tss2_esys::TPMT_TK_VERIFIED;
 
+use super::config::TpmConfig;
 use super::fault::{Fault, at};
 use super::firmware_log::{self, Digests};
 use super::link::Link;
@@ -215,7 +216,7 @@ pub(super) fn approve(link: &mut Link, reference: Reference) -> Result<Approved,
     if let Some(approved) = link.approved.iter().find(|approved| approved.reference == reference) {
         return Ok(approved.clone());
     }
-    let policies = in_folder(link)?;
+    let policies = in_folder(&link.config)?;
     let policies: Vec<SignedPolicy> = policies
         .into_iter()
         .filter(|policy| match reference {
@@ -304,19 +305,19 @@ pub(super) fn digest(value: &Value) -> Result<Digest, Fault> {
 }
 
 /// Every policy in the folder, each signed with the policy key.
-pub(super) fn in_folder(link: &Link) -> Result<Vec<SignedPolicy>, CustodyError> {
-    Ok(with_paths(link)?.into_iter().map(|(_, policy)| policy).collect())
+pub(super) fn in_folder(config: &TpmConfig) -> Result<Vec<SignedPolicy>, CustodyError> {
+    Ok(with_paths(config)?.into_iter().map(|(_, policy)| policy).collect())
 }
 
 /// The same, with where each lies.
-pub(super) fn with_paths(link: &Link) -> Result<Vec<(PathBuf, SignedPolicy)>, CustodyError> {
-    let key = policy_key(&link.config.policy_key)?;
+pub(super) fn with_paths(config: &TpmConfig) -> Result<Vec<(PathBuf, SignedPolicy)>, CustodyError> {
+    let key = policy_key(&config.policy_key)?;
     let read = |path: PathBuf| {
         let policy = read(&path)?;
         policy.verify(&key, &path.display().to_string())?;
         Ok((path, policy))
     };
-    paths(&link.config.folder)?.into_iter().map(read).collect()
+    paths(&config.folder)?.into_iter().map(read).collect()
 }
 
 /// The policy files of a folder, in the order of their names.
@@ -346,6 +347,11 @@ pub(super) fn read(path: &Path) -> Result<SignedPolicy, CustodyError> {
         let message = format!("{} is no signed policy", path.display());
         error(ErrorKind::Broken, "policy", message, "Sign one: local-vault custody policy sign")
     })
+}
+
+/// Where the policies of a folder lie.
+pub(super) fn folder(folder: &Path) -> PathBuf {
+    folder.join(FOLDER)
 }
 
 /// Puts a policy into the folder, under a name that tells what it is.

@@ -38,7 +38,7 @@ impl Tpm {
     pub fn policies(&self) -> Result<Vec<PolicyState>, CustodyError> {
         self.run(|link| {
             let mut states = Vec::new();
-            for (file, policy) in policy_file::with_paths(link)? {
+            for (file, policy) in policy_file::with_paths(&link.config)? {
                 let wanted = policy.values(Reference::Standing);
                 let now = Selection::of(wanted.keys().copied()).read(&mut link.context)?;
                 let differs = wanted.into_iter().filter(|(pcr, value)| now.get(pcr) != Some(value));
@@ -55,7 +55,7 @@ impl Tpm {
     pub fn sealed(&self) -> Result<Vec<SealedState>, CustodyError> {
         let folder = &self.config().folder;
         let state = |label: String| {
-            let SealedFile { content, secret } = SealedFile::read(folder, &label)?;
+            let SealedFile { content, secret, .. } = SealedFile::read(folder, &label)?;
             let (generation, nv_index) = (secret.generation(), secret.half().index());
             Ok(SealedState { label, is_seed: matches!(content, Content::Seed(_)), generation, nv_index })
         };

@@ -111,7 +111,6 @@ impl Tpm {
             let persistent = PersistentTpmHandle::new(handle).map_err(at("TPM2_EvictControl"))?;
             let Some(found) = link.find(TpmHandle::Persistent(persistent))? else { return Ok(false) };
             read_attestation_key(link, KeyHandle::from(found), handle)?;
-            link.open_owner()?;
             evict(link, found, persistent)?;
             Ok(true)
         })
@@ -155,7 +154,6 @@ fn new_attestation_key(
     let made = make(link, parent, algorithm);
     link.flush(parent);
     let made = made?;
-    link.open_owner()?;
     let kept = evict(link, made.into(), persistent);
     link.flush(made);
     Ok(KeyHandle::from(kept?))
@@ -174,10 +172,10 @@ fn make(link: &mut Link, parent: KeyHandle, algorithm: QuoteAlgorithm) -> Result
 }
 
 fn evict(link: &mut Link, object: ObjectHandle, at_handle: PersistentTpmHandle) -> Result<ObjectHandle, Fault> {
-    let done = link.context.execute_with_session(Some(AuthSession::Password), |context| {
+    link.open_owner()?;
+    link.as_owner("TPM2_EvictControl", |context| {
         context.evict_control(Provision::Owner, object, Persistent::Persistent(at_handle))
-    });
-    done.map_err(at("TPM2_EvictControl"))
+    })
 }
 
 fn certify(

@@ -2,19 +2,18 @@ use std::sync::Arc;
 
 use super::admin::check_label;
 use super::durable;
+use super::error;
 use super::fault::Fault;
 use super::link::Link;
-use super::nv;
-use super::policy::Reference;
 use super::policy_file;
 use super::policy_key::PolicyKey;
 use super::recovery::{Covered, RecoveryKey};
 use super::released;
 use super::sealed::SealedSecret;
 use super::sealed_file::{Content, SealedFile};
-use super::sign_policy::{FIRST, Predicted, sign_policy};
+use super::sign_policy::{Predicted, sign_policy};
 use super::worker::Tpm;
-use crate::custody::CustodyError;
+use crate::custody::{CustodyError, ErrorKind};
 use crate::facts::LockedKey;
 use crate::protocol::PublicKey;
 
@@ -38,8 +37,10 @@ impl Tpm {
             .into_iter()
             .map(|label| Ok((label.clone(), self.secret(&label)?)))
             .collect::<Result<_, CustodyError>>()?;
+        // Over every try: where the first one sealed a secret, the second one must leave its policy there.
+        let mut resealed = 0;
         self.run(move |link| {
-            let (mut installed, mut resealed) = (Vec::new(), 0);
+            let mut installed = Vec::new();
             let mut all = || -> Result<(), Fault> {
                 for state in &states {
                     let policy = sign_policy(link, &key, next, state, link.config.application_pcr)?;
@@ -61,7 +62,6 @@ impl Tpm {
             // Only now does nothing need them.
             before.iter().filter(|path| path.exists()).try_for_each(|path| durable::remove(path))?;
             link.approved.clear();
-            destroy_earlier(link, next)?;
             Ok(next)
         })
     }
@@ -76,6 +76,7 @@ impl Tpm {
             for label in &labels {
                 let covered = Covered::read(&link.config.folder, label)?;
                 let seed = covered.open(&key)?;
+                refuse_another(link, label, &covered.public_key)?;
                 reseal(link, label, generation, &seed)?;
                 recovered.push((label.clone(), covered.public_key));
             }
@@ -84,7 +85,20 @@ impl Tpm {
     }
 }
 
-/// Seals a secret anew in place of what its file holds. The old half goes once the new file is there.
+/// What is sealed under a label is replaced by the same key alone: the half of another one would be destroyed.
+fn refuse_another(link: &Link, label: &str, public: &PublicKey) -> Result<(), CustodyError> {
+    let path = SealedFile::path(&link.config.folder, label);
+    if !path.exists() || SealedFile::read(&link.config.folder, label)?.content == Content::Seed(public.clone()) {
+        return Ok(());
+    }
+    let message = format!("{} holds another secret than the covered seed", path.display());
+    let advice = "Nothing was changed. Is LABEL.recovery.json that of this key?";
+    Err(error(ErrorKind::Refused, "recover", message, advice))
+}
+
+/// Seals a secret anew in place of what its file holds. The old half goes once the new file is there, which names it
+/// until it is gone: whoever is killed in between leaves nothing that a copy of the old file would open with. Other
+/// halves of these generations are not ours to destroy, since one policy key may serve several folders.
 fn reseal(link: &mut Link, label: &str, generation: u32, secret: &LockedKey) -> Result<(), Fault> {
     let path = SealedFile::path(&link.config.folder, label);
     let old = if path.exists() { Some(SealedFile::read(&link.config.folder, label)?) } else { None };
@@ -92,23 +106,19 @@ fn reseal(link: &mut Link, label: &str, generation: u32, secret: &LockedKey) -> 
         Some(old) => old.content.clone(),
         None => Content::Seed(released::public_half(secret)),
     };
+    let replaced = old.map(|old| [old.replaced, vec![old.secret.half()]].concat()).unwrap_or_default();
     let secret = SealedSecret::seal(link, generation, secret.expose())?;
-    let new = SealedFile { content, secret };
+    let new = SealedFile { content, secret, replaced };
     if let Err(e) = durable::make_folder(&link.config.folder).and_then(|()| durable::replace(&path, &new.to_bytes())) {
-        let _ = new.secret.destroy(link);
+        // Where it is there and only not synced yet, it is all that opens.
+        if !SealedFile::read(&link.config.folder, label).is_ok_and(|there| there == new) {
+            let _ = new.secret.destroy(link);
+        }
         return Err(e.into());
     }
-    if let Some(old) = old {
-        old.secret.destroy(link)?;
+    if new.replaced.is_empty() {
+        return Ok(());
     }
-    Ok(())
-}
-
-/// Destroys the halves that a re-seal left behind which was cut short: copies of earlier files would open with them.
-fn destroy_earlier(link: &mut Link, next: u32) -> Result<(), Fault> {
-    let earlier: Vec<Reference> = (FIRST..next).map(|generation| Reference::Sealed { generation }).collect();
-    for half in nv::ours(link, &earlier)? {
-        half.destroy(link, &earlier)?;
-    }
-    Ok(())
+    new.destroy_replaced(link)?;
+    Ok(durable::replace(&path, &SealedFile::new(new.content, new.secret).to_bytes())?)
 }

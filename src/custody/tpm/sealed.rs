@@ -82,17 +82,16 @@ impl SealedSecret {
     pub(super) fn to_object(&self) -> Object {
         Object::new()
             .with("generation", self.generation)
-            .with("nv_index", format!("0x{:08x}", self.half.index()))
+            .with("nv_index", self.half.to_string())
             .with("public", STANDARD.encode(&self.public))
             .with("private", STANDARD.encode(&self.private))
     }
 
     /// Reads what [`to_object`](Self::to_object) wrote, and nothing else.
     pub(super) fn from_object(object: &Object) -> Option<Self> {
-        let index = u32::from_str_radix(object.get_str("nv_index")?.strip_prefix("0x")?, 16).ok()?;
         let secret = Self {
             generation: object.get("generation")?.as_i64()?.try_into().ok()?,
-            half: Half::at(index)?,
+            half: Half::from_name(object.get_str("nv_index")?)?,
             public: STANDARD.decode(object.get_str("public")?).ok()?,
             private: STANDARD.decode(object.get_str("private")?).ok()?,
         };

@@ -1,6 +1,11 @@
 use std::path::{Path, PathBuf};
 
+use super::fault::Fault;
+use super::link::Link;
+use super::nv::Half;
+use super::policy::Reference;
 use super::sealed::SealedSecret;
+use super::sign_policy::FIRST;
 use super::{durable, error};
 use crate::custody::{CustodyError, ErrorKind};
 use crate::protocol::PublicKey;
@@ -11,6 +16,8 @@ use crate::protocol::json::{self, Object};
 pub(super) struct SealedFile {
     pub(super) content: Content,
     pub(super) secret: SealedSecret,
+    /// Halves of what was sealed before, until they are destroyed: copies of earlier files would open with them.
+    pub(super) replaced: Vec<Half>,
 }
 
 /// What a secret is for.
@@ -39,6 +46,18 @@ impl SealedFile {
         })
     }
 
+    /// A new secret, which takes the place of nothing.
+    pub(super) const fn new(content: Content, secret: SealedSecret) -> Self {
+        Self { content, secret, replaced: Vec::new() }
+    }
+
+    /// Destroys the halves of what was sealed before.
+    pub(super) fn destroy_replaced(&self, link: &mut Link) -> Result<(), Fault> {
+        let earlier: Vec<Reference> =
+            (FIRST..=self.secret.generation()).map(|generation| Reference::Sealed { generation }).collect();
+        self.replaced.iter().try_for_each(|half| half.destroy(link, &earlier).map(drop))
+    }
+
     /// The labels of all sealed secrets in the folder, in order.
     pub(super) fn labels(folder: &Path) -> Result<Vec<String>, CustodyError> {
         let listed = match std::fs::read_dir(folder) {
@@ -62,6 +81,8 @@ impl SealedFile {
 
     fn to_object(&self) -> Object {
         let object = Object::new().with("version", 1u32).with("secret", self.secret.to_object());
+        let replaced: Vec<String> = self.replaced.iter().map(ToString::to_string).collect();
+        let object = if replaced.is_empty() { object } else { object.with("replaced", replaced) };
         match &self.content {
             Content::Seed(public) => object.with("kind", "ed25519-seed").with("public_key", public.to_hex()),
             Content::Wrapping => object.with("kind", "wrapping"),
@@ -74,7 +95,13 @@ impl SealedFile {
             "wrapping" => Content::Wrapping,
             _ => return None,
         };
-        let file = Self { content, secret: SealedSecret::from_object(object.get_object("secret")?)? };
+        let replaced = match object.get("replaced") {
+            None => Vec::new(),
+            Some(halves) => {
+                halves.as_array()?.iter().map(|half| Half::from_name(half.as_str()?)).collect::<Option<_>>()?
+            }
+        };
+        let file = Self { content, secret: SealedSecret::from_object(object.get_object("secret")?)?, replaced };
         (file.to_object() == *object).then_some(file)
     }
 }

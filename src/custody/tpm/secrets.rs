@@ -5,13 +5,15 @@ use super::fault::Fault;
 use super::link::Link;
 use super::policy_file::{self, SignedPolicy};
 use super::sealed_file::SealedFile;
+use super::turn::Turn;
 use super::worker::Tpm;
 use super::{error, measure, mismatch};
 use crate::custody::{CustodyError, ErrorKind};
 use crate::facts::LockedKey;
 
-/// Secrets by the labels of their files.
-pub(super) type Secrets = HashMap<String, Arc<LockedKey>>;
+/// Secrets by the labels of their files, or why one does not open: a file that is damaged, or an old copy, takes none of
+/// the others with it.
+pub(super) type Secrets = HashMap<String, Result<Arc<LockedKey>, CustodyError>>;
 
 impl Tpm {
     /// The secret of this label, released by the TPM. Blocks.
@@ -25,21 +27,26 @@ impl Tpm {
 /// that runs later is given anything.
 fn secret(link: &mut Link, label: &str) -> Result<Arc<LockedKey>, Fault> {
     if let Some(secrets) = link.memory.released() {
-        return Ok(secrets.get(label).cloned().ok_or_else(|| came_later(label))?);
+        return Ok(of(&secrets, label)?);
     }
     let file = SealedFile::read(&link.config.folder, label)?;
     let generation = file.secret.generation();
-    let policies = policy_file::in_folder(link)?;
+    let policies = policy_file::in_folder(&link.config)?;
     if policies.iter().any(|policy| policy.generation == generation && policy.application.is_some()) {
         let secrets = release_all(link, &policies)?;
-        let secret = secrets.get(label).cloned().ok_or_else(|| came_later(label))?;
-        link.memory.keep(secrets);
-        return Ok(secret);
+        link.memory.keep(secrets.clone());
+        return Ok(of(&secrets, label)?);
     }
     open(link, &file)
 }
 
+fn of(secrets: &Secrets, label: &str) -> Result<Arc<LockedKey>, CustodyError> {
+    secrets.get(label).cloned().unwrap_or_else(|| Err(came_later(label)))
+}
+
 fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fault> {
+    // Also where a resource manager stands between: a PCR that is found open is then open by accident.
+    let _alone = Turn::wait(&policy_file::folder(&link.config.folder))?;
     let digest = measure::digest(&link.config, None)?;
     let applications: Vec<_> = policies.iter().filter_map(|policy| policy.application.as_ref()).collect();
     let mut measured = None;
@@ -47,6 +54,10 @@ fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fa
         let now = measure::read(link, application.pcr)?;
         if now == application.base && digest == application.digest {
             measured = Some((*application).clone());
+        }
+        if now == application.measured() {
+            // Who was released everything was killed before the cap, or its connection broke there.
+            measure::extend(link, application.pcr, &measure::CAP)?;
         }
     }
     let Some(application) = measured else {
@@ -56,17 +67,24 @@ fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fa
     link.pin()?;
     let labels = SealedFile::labels(&link.config.folder)?;
     measure::extend(link, application.pcr, &application.digest)?;
-    let released: Result<Secrets, Fault> = labels
+    let released: Result<Secrets, CustodyError> = labels
         .into_iter()
         .map(|label| {
-            let file = SealedFile::read(&link.config.folder, &label)?;
-            Ok((label, open(link, &file)?))
+            let file = SealedFile::read(&link.config.folder, &label);
+            match file.map_err(Fault::from).and_then(|file| open(link, &file)).map_err(Fault::told) {
+                // It is the file's own fault.
+                Err(e) if e.kind == ErrorKind::Broken => {
+                    tracing::warn!(label, error = %e, "a sealed secret does not open");
+                    Ok((label, Err(e)))
+                }
+                opened => opened.map(|secret| (label, Ok(secret))),
+            }
         })
         .collect();
     // Whatever came of it: nobody after us is given anything before the next boot.
     measure::extend(link, application.pcr, &measure::CAP)?;
     link.approved.clear();
-    released
+    Ok(released?)
 }
 
 fn why_not_measured(

@@ -57,18 +57,14 @@ impl Tpm {
 
     /// The generation that secrets are sealed in now.
     pub fn generation(&self) -> Result<u32, CustodyError> {
-        let mut newest = FIRST;
-        for path in policy_file::paths(&self.config().folder)? {
-            newest = newest.max(policy_file::read(&path)?.generation);
-        }
-        Ok(newest)
+        // A file that nobody signed would have the operator sign for a generation that is still to come.
+        let policies = policy_file::in_folder(self.config())?;
+        Ok(policies.iter().map(|policy| policy.generation).fold(FIRST, u32::max))
     }
 
     /// A policy of this generation, which tells what all of it measure.
     fn in_use(&self, generation: u32) -> Result<Option<SignedPolicy>, CustodyError> {
-        let paths = policy_file::paths(&self.config().folder)?;
-        let policies = paths.iter().map(|path| policy_file::read(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(policies.into_iter().find(|policy| policy.generation == generation))
+        Ok(policy_file::in_folder(self.config())?.into_iter().find(|policy| policy.generation == generation))
     }
 
     /// Whether what was sealed may be opened to see that it opens: not where that happens once a boot.
@@ -108,7 +104,7 @@ fn base(link: &mut Link, pcr: u8, predicted: &Predicted) -> Result<Value, Custod
         return Ok(*value);
     }
     let policies = match link.config.policy_key {
-        Some(_) => policy_file::in_folder(link)?,
+        Some(_) => policy_file::in_folder(&link.config)?,
         None => Vec::new(),
     };
     let earlier = policies.iter().rev().filter_map(|policy| policy.application.as_ref()).find(|a| a.pcr == pcr);
