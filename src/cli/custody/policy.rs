@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::vault::Vault;
-use crate::custody::tpm::{PolicyKey, Predicted};
+use crate::custody::tpm::{PolicyKey, Predicted, Tpm, TpmConfig};
 use crate::protocol::json::Object;
 
 #[derive(Debug, Subcommand)]
@@ -92,9 +92,20 @@ struct StateArgs {
 }
 
 impl StateArgs {
-    fn predicted(self) -> Predicted {
-        let pcrs: BTreeMap<u8, [u8; 32]> = self.predict.into_iter().collect();
-        Predicted { pcrs, executable: self.executable }
+    /// A mistyped number would be found after the reboot.
+    fn predicted(self, tpm: &Tpm) -> Result<Predicted, Failure> {
+        let TpmConfig { pcrs: bound, application_pcr, .. } = tpm.config();
+        let mut pcrs = BTreeMap::new();
+        for (pcr, value) in self.predict {
+            if !bound.indices().chain(*application_pcr).any(|bound| bound == pcr) {
+                let advice = format!("Policies are about {bound}.");
+                return Err(Failure::usage(format!("PCR {pcr} is predicted, and no policy is about it"), advice));
+            }
+            if pcrs.insert(pcr, value).is_some() {
+                return Err(Failure::usage(format!("PCR {pcr} is predicted twice"), "It has one value."));
+            }
+        }
+        Ok(Predicted { pcrs, executable: self.executable })
     }
 }
 
@@ -102,7 +113,8 @@ pub(super) fn run(vault: &Vault, command: PolicyCommand) -> Result<u8, Failure> 
     let output = Output::new();
     match command {
         PolicyCommand::Sign(args) => {
-            let policy = vault.tpm()?.sign_policy(args.key.load()?, args.state.predicted())?;
+            let tpm = vault.tpm()?;
+            let policy = tpm.sign_policy(args.key.load()?, args.state.predicted(&tpm)?)?;
             match args.output {
                 Some(path) => write_new(&path, &policy.to_object().to_canonical())?,
                 None => output.json(&policy.to_object())?,
@@ -118,7 +130,7 @@ pub(super) fn run(vault: &Vault, command: PolicyCommand) -> Result<u8, Failure> 
 
 pub(super) fn reseal(vault: &Vault, args: ResealArgs) -> Result<u8, Failure> {
     let (tpm, key) = (vault.tpm()?, args.key.load()?);
-    let predicted = args.state.predicted();
+    let predicted = args.state.predicted(&tpm)?;
     let is_predicted = !predicted.pcrs.is_empty() || predicted.executable.is_some();
     let states = if is_predicted { vec![Predicted::default(), predicted] } else { vec![predicted] };
     let labels: Vec<String> = tpm.sealed()?.into_iter().map(|sealed| sealed.label).collect();

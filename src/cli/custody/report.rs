@@ -17,17 +17,21 @@ struct Reported {
 pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     // Before anybody logs in, which sets the token's count of wrong PINs back.
     let device = Device::of(vault);
-    let mut keys: Vec<Reported> = vault.signing_keys()?.into_iter().map(look_at).collect();
+    // What is released once a boot is not spent on a look.
+    let is_kept_back = vault.releases_once_a_boot()?;
+    let look = |loaded: LoadedKey| look_at(loaded, is_kept_back);
+    let mut keys: Vec<Reported> = vault.signing_keys()?.into_iter().map(look).collect();
     let derives = vault.settings.custody.record.is_none() && !vault.wraps_in_a_device();
     if derives && vault.settings.custody.encryption_key.is_some() {
         let key = vault.derived_record_key(&*vault.root_key()?)?;
         let source = "the encryption key (HKDF)".to_owned();
         keys.push(Reported { loaded: LoadedKey { key, source, kept: Kept::File(Encryption::None) }, failure: None });
     }
-    let (wrapping, wrapping_failure) = match vault.has_wrapping_key().then(|| vault.wrapping_key()).transpose() {
-        Ok(wrapping) => (wrapping, None),
-        Err(failure) => (None, Some(failure)),
-    };
+    let (wrapping, wrapping_failure) =
+        match (vault.has_wrapping_key() && !is_kept_back).then(|| vault.wrapping_key()).transpose() {
+            Ok(wrapping) => (wrapping, None),
+            Err(failure) => (None, Some(failure)),
+        };
     if json {
         let members: Vec<Value> = keys.iter().map(|key| object(key).into()).collect();
         let report = Object::new().with("backend", device.backend).with("keys", members);
@@ -40,6 +44,9 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
         print(&device, &keys, wrapping.as_deref())?;
     }
     // What is wrong is told after everything else.
+    if is_kept_back {
+        Output::new().note("Sealed keys were not opened: what is sealed is released once a boot.");
+    }
     let failures = [device.failure, wrapping_failure].into_iter().chain(keys.into_iter().map(|key| key.failure));
     let mut failures: Vec<Failure> = failures.flatten().collect();
     match failures.len() {
@@ -49,8 +56,8 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     }
 }
 
-fn look_at(loaded: LoadedKey) -> Reported {
-    let failure = loaded.check().err();
+fn look_at(loaded: LoadedKey, is_kept_back: bool) -> Reported {
+    let failure = if is_kept_back && loaded.is_released() { None } else { loaded.check().err() };
     Reported { loaded, failure }
 }
 

@@ -197,7 +197,7 @@ fn status(vault: &Vault, json: bool) -> Result<u8, Failure> {
             "this is not the TPM that was provisioned",
             format!("Pinned is the Name {pinned}. Was the TPM cleared, or the board replaced?"),
         )),
-        Some(_) if status.policies.iter().all(|policy| !policy.differs.is_empty()) => Err(Failure::refused(
+        Some(_) if !status.holds() => Err(Failure::refused(
             "no signed policy holds now",
             "Have this state signed (`local-vault custody policy sign`), or start what ran before.",
         )),
@@ -223,6 +223,12 @@ impl Status {
         Ok(Self { facts, policies, sealed, others })
     }
 
+    /// Whether a policy of the newest generation holds, the only one that sealed keys go by.
+    fn holds(&self) -> bool {
+        let newest = self.policies.iter().map(|policy| policy.generation).max();
+        self.policies.iter().any(|policy| Some(policy.generation) == newest && policy.differs.is_empty())
+    }
+
     fn lines(&self, tpm: &Tpm) -> Vec<String> {
         let mut all = lines(&self.facts);
         all.push(format!("TCTI         {}", tpm.config().tcti));
@@ -235,11 +241,13 @@ impl Status {
         all.push(format!("lockout      {}", told(self.facts.lockout)));
         for policy in &self.policies {
             let measured = policy.application_pcr.map_or_else(String::new, |pcr| format!(", measured into PCR {pcr}"));
-            let holds =
-                if policy.differs.is_empty() { "holds".into() } else { format!("PCR {}", numbers(&policy.differs)) };
-            let differs = if policy.differs.is_empty() { "" } else { " differs" };
+            let holds = match (policy.differs.is_empty(), policy.is_spent) {
+                (true, false) => "holds".to_owned(),
+                (true, true) => "holds; what is sealed was released since the boot, and is not again".to_owned(),
+                (false, _) => format!("PCR {} differs", numbers(&policy.differs)),
+            };
             all.push(format!(
-                "policy       {} (generation {}{measured}): {holds}{differs}",
+                "policy       {} (generation {}{measured}): {holds}",
                 policy.file.display(),
                 policy.generation
             ));
@@ -276,6 +284,7 @@ fn policy_object(policy: &PolicyState) -> Value {
         .with("file", policy.file.display().to_string())
         .with("generation", policy.generation)
         .with("applicationPcr", policy.application_pcr.map(u32::from))
+        .with("spent", policy.is_spent)
         .with("differs", differs)
         .into()
 }

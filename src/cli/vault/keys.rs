@@ -23,6 +23,11 @@ impl LoadedKey {
     pub(in crate::cli) fn check(&self) -> Result<(), Failure> {
         Ok(self.key.check_key()?)
     }
+
+    /// Whether a device releases it to our memory.
+    pub(in crate::cli) fn is_released(&self) -> bool {
+        self.key.protection() == Protection::DeviceReleased
+    }
 }
 
 /// How a private key is kept while it is not used.
@@ -173,6 +178,15 @@ impl Vault {
         #[cfg(feature = "tpm")]
         let wraps = wraps || self.settings.custody.tpm.is_some();
         wraps
+    }
+
+    /// Whether what the device releases it releases once a boot, so that nothing of it is opened only to look.
+    pub(in crate::cli) fn releases_once_a_boot(&self) -> Result<bool, Failure> {
+        #[cfg(feature = "tpm")]
+        if self.settings.custody.tpm.as_ref().is_some_and(|tpm| tpm.policy_key.is_some()) {
+            return Ok(self.tpm()?.releases_once_a_boot()?);
+        }
+        Ok(false)
     }
 
     fn check_minimum(&self, key: &str, has: Protection) -> Result<(), Failure> {

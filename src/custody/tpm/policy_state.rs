@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use super::measure;
 use super::pcr::Selection;
 use super::policy::Reference;
 use super::policy_file::{self, SignedPolicy};
@@ -18,6 +19,8 @@ pub struct PolicyState {
     pub differs: Vec<u8>,
     /// The PCR that what runs is measured into, where it is.
     pub application_pcr: Option<u8>,
+    /// Whether that PCR is past the point where secrets are released: they were, or cannot be before the next boot.
+    pub is_spent: bool,
 }
 
 /// A secret that is sealed here.
@@ -44,11 +47,20 @@ impl Tpm {
                 let differs = wanted.into_iter().filter(|(pcr, value)| now.get(pcr) != Some(value));
                 let differs = differs.map(|(pcr, _)| pcr).collect();
                 let SignedPolicy { generation, application, .. } = policy;
+                let is_spent = match &application {
+                    Some(application) => measure::read(link, application.pcr)? != application.base,
+                    None => false,
+                };
                 let application_pcr = application.map(|application| application.pcr);
-                states.push(PolicyState { file, generation, differs, application_pcr });
+                states.push(PolicyState { file, generation, differs, application_pcr, is_spent });
             }
             Ok(states)
         })
+    }
+
+    /// Whether secrets are released once a boot, so that nothing opens them only to look.
+    pub fn releases_once_a_boot(&self) -> Result<bool, CustodyError> {
+        Ok(!self.opens_freely(self.generation()?)?)
     }
 
     /// Every secret that is sealed in the folder. Touches no TPM.
