@@ -106,7 +106,8 @@ fn reseal(link: &mut Link, label: &str, generation: u32, secret: &LockedKey) -> 
         Some(old) => old.content.clone(),
         None => Content::Seed(released::public_half(secret)),
     };
-    let replaced = old.map(|old| [old.replaced, vec![old.secret.half()]].concat()).unwrap_or_default();
+    let replaced =
+        old.map(|old| [old.replaced, vec![(old.secret.generation(), old.secret.half())]].concat()).unwrap_or_default();
     let secret = SealedSecret::seal(link, generation, secret.expose())?;
     let new = SealedFile { content, secret, replaced };
     if let Err(e) = durable::make_folder(&link.config.folder).and_then(|()| durable::replace(&path, &new.to_bytes())) {

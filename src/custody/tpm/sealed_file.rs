@@ -5,7 +5,6 @@ use super::link::Link;
 use super::nv::Half;
 use super::policy::Reference;
 use super::sealed::SealedSecret;
-use super::sign_policy::FIRST;
 use super::{durable, error};
 use crate::custody::{CustodyError, ErrorKind};
 use crate::protocol::PublicKey;
@@ -16,8 +15,9 @@ use crate::protocol::json::{self, Object};
 pub(super) struct SealedFile {
     pub(super) content: Content,
     pub(super) secret: SealedSecret,
-    /// Halves of what was sealed before, until they are destroyed: copies of earlier files would open with them.
-    pub(super) replaced: Vec<Half>,
+    /// Halves of what was sealed before with the generation of each, until they are destroyed: copies of earlier files
+    /// would open with them.
+    pub(super) replaced: Vec<(u32, Half)>,
 }
 
 /// What a secret is for.
@@ -53,9 +53,10 @@ impl SealedFile {
 
     /// Destroys the halves of what was sealed before.
     pub(super) fn destroy_replaced(&self, link: &mut Link) -> Result<(), Fault> {
-        let earlier: Vec<Reference> =
-            (FIRST..=self.secret.generation()).map(|generation| Reference::Sealed { generation }).collect();
-        self.replaced.iter().try_for_each(|half| half.destroy(link, &earlier).map(drop))
+        let destroy = |(generation, half): &(u32, Half)| {
+            half.destroy(link, &[Reference::Sealed { generation: *generation }]).map(drop)
+        };
+        self.replaced.iter().try_for_each(destroy)
     }
 
     /// The labels of all sealed secrets in the folder, in order.
@@ -81,7 +82,10 @@ impl SealedFile {
 
     fn to_object(&self) -> Object {
         let object = Object::new().with("version", 1u32).with("secret", self.secret.to_object());
-        let replaced: Vec<String> = self.replaced.iter().map(ToString::to_string).collect();
+        let named = |(generation, half): &(u32, Half)| {
+            Object::new().with("generation", *generation).with("nv_index", half.to_string()).into()
+        };
+        let replaced: Vec<json::Value> = self.replaced.iter().map(named).collect();
         let object = if replaced.is_empty() { object } else { object.with("replaced", replaced) };
         match &self.content {
             Content::Seed(public) => object.with("kind", "ed25519-seed").with("public_key", public.to_hex()),
@@ -97,11 +101,14 @@ impl SealedFile {
         };
         let replaced = match object.get("replaced") {
             None => Vec::new(),
-            Some(halves) => {
-                halves.as_array()?.iter().map(|half| Half::from_name(half.as_str()?)).collect::<Option<_>>()?
-            }
+            Some(halves) => halves.as_array()?.iter().map(replaced_half).collect::<Option<_>>()?,
         };
         let file = Self { content, secret: SealedSecret::from_object(object.get_object("secret")?)?, replaced };
         (file.to_object() == *object).then_some(file)
     }
+}
+
+fn replaced_half(half: &json::Value) -> Option<(u32, Half)> {
+    let half = half.as_object()?;
+    Some((half.get("generation")?.as_i64()?.try_into().ok()?, Half::from_name(half.get_str("nv_index")?)?))
 }
