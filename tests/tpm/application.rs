@@ -178,3 +178,20 @@ fn a_bound_pcr_is_named_also_where_what_runs_is_measured() {
     let done = place.run(&["spool", "rotate"]);
     done.says(77, "Error: PCR 7 is not what any signed policy allows (tpm: TPM2_PolicyPCR).");
 }
+
+#[test]
+fn a_look_spends_nothing_and_status_tells_what_was_released() {
+    let place = measured();
+    let spent = || {
+        let status = place.status();
+        let policies = status.get("policies").unwrap().as_array().unwrap();
+        policies[0].as_object().unwrap().get("spent").unwrap().as_bool().unwrap()
+    };
+    place.ok(&["custody", "report"]);
+    assert!(!spent());
+    place.attest("a");
+    assert!(spent());
+    // Whoever was given it goes on: this is no failure.
+    assert!(place.ok(&["custody", "tpm", "status"]).contains("released since the boot"));
+    place.ok(&["custody", "report"]);
+}

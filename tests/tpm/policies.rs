@@ -342,3 +342,21 @@ impl Place {
         self.wrapping().unwrap().generate_data_key(b"context").unwrap();
     }
 }
+
+#[test]
+fn a_prediction_that_no_policy_is_about_is_refused_and_signs_nothing() {
+    let place = Place::new(&["relay"]);
+    let before = place.files("tpm");
+    let value = "11".repeat(32);
+    for (command, what) in
+        [(vec!["12"], "PCR 12 is predicted, and no policy is about it"), (vec!["7", "7"], "PCR 7 is predicted twice")]
+    {
+        let given: Vec<String> =
+            command.iter().flat_map(|pcr| ["--predict".into(), format!("{pcr}={value}")]).collect();
+        let given: Vec<&str> = given.iter().map(String::as_str).collect();
+        for command in [["custody", "policy", "sign"].as_slice(), &["custody", "reseal"]] {
+            place.run(&[command, &["--policy-key", "policy.pem"], &given].concat()).says(64, what);
+        }
+    }
+    assert_eq!(place.files("tpm"), before);
+}
