@@ -64,7 +64,7 @@ impl CustodySettings {
                 .with("recovery_key", tpm.recovery_key.map(hex::encode))
                 .with("pcrs", tpm.pcrs.to_string())
                 .with("application_pcr", tpm.application_pcr.map(u32::from))
-                .with("wrapping", tpm.wrapping.clone())
+                .with("wrapping", tpm.wrapping.as_ref().map(|wrapping| wrapping.key_id.clone()))
                 .with("asks_for_a_pin", tpm.pin.is_some()),
         )
     }

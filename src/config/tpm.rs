@@ -36,8 +36,17 @@ pub struct TpmSettings {
     pub event_log: Option<PathBuf>,
     /// What opens the owner hierarchy.
     pub owner_auth_file: Option<PathBuf>,
-    /// The label of the secret that wraps data keys; `None` as long as there is none.
-    pub wrapping: Option<String>,
+    /// What wraps data keys; `None` as long as there is nothing.
+    pub wrapping: Option<WrappingSecret>,
+}
+
+/// A sealed secret that wraps data keys.
+#[derive(Debug, Clone)]
+pub struct WrappingSecret {
+    /// Its label.
+    pub label: String,
+    /// The id that it must give.
+    pub key_id: String,
 }
 
 const FOLDER: &str = "tpm";
@@ -96,10 +105,14 @@ pub(super) fn read_key(section: &mut Section<'_>) -> Option<KeyPlace> {
     Some(KeyPlace::Tpm { label: label?, public_key: public_key? })
 }
 
-fn wrapping(mut section: Section<'_>) -> Option<String> {
-    let label = section.text("label");
+fn wrapping(mut section: Section<'_>) -> Option<WrappingSecret> {
+    if section.is_empty() {
+        return None;
+    }
+    section.needs(&["label", "key_id"]);
+    let (label, key_id) = (section.text("label"), section.text("key_id"));
     section.end();
-    label
+    Some(WrappingSecret { label: label?, key_id: key_id? })
 }
 
 /// A Name over SHA-256.

@@ -5,6 +5,7 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use local_vault::facts::Digest;
 use local_vault::protocol::PublicKey;
 use local_vault::protocol::json::{self, Object};
 
@@ -73,12 +74,16 @@ impl Place {
         let signature = [&[0, 0x18, 0, 0x0b, 0, 32][..], r, &[0, 32], s].concat();
         self.for_tools("policy.sig", &signature);
         self.for_tools("policy.pub", &self.policy_key_area());
-        self.for_tools("reference", reference.as_bytes());
+        // For this box alone.
+        let parent = self.member("custody.tpm", "parent_name");
+        let reference = Digest::of(&[reference.as_bytes(), &[0], parent.as_bytes()].concat());
+        let reference = reference.as_bytes().as_slice();
+        self.for_tools("reference", reference);
         let _ = self.swtpm.try_tool("tpm2_flushcontext", &["-l"]);
         let _ = self.swtpm.try_tool("tpm2_flushcontext", &["-s"]);
         self.tool("tpm2_startauthsession --policy-session -g sha256 -S policy.session")?;
         self.tool(&format!("tpm2_policypcr -S policy.session -l sha256:{pcrs} -L approved"))?;
-        self.for_tools("signed", &[self.of_tools("approved"), reference.into()].concat());
+        self.for_tools("signed", &[&self.of_tools("approved"), reference].concat());
         self.tool("tpm2_loadexternal -C o -u policy.pub -c policy.ctx -n policy.name")?;
         self.tool("tpm2_verifysignature -c policy.ctx -g sha256 -m signed -s policy.sig -t ticket")?;
         self.tool("tpm2_policyauthorize -S policy.session -i approved -q reference -n policy.name -t ticket")?;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use local_vault::custody::{ErrorKind, WrappingKey as _};
+use local_vault::protocol::json;
 
 use super::place::{ALL, Place, WRAPPING};
 
@@ -74,12 +75,13 @@ fn a_data_key_whose_half_was_destroyed_does_not_unwrap_and_is_destroyed_once() {
 #[test]
 fn a_data_key_unwraps_under_its_context_its_key_and_its_tpm_alone() {
     let (place, other) = (Place::new(&["wrapping"]), Place::new(&["wrapping"]));
-    place.ok(&["custody", "generate", "wrapping", "--label", "second"]);
+    let made = place.ok(&["custody", "generate", "wrapping", "--label", "second", "--json"]);
+    let id = json::parse(made.trim().as_bytes()).unwrap().get_str("key_id").unwrap().to_owned();
     let key = place.wrapping().unwrap();
     let (wrapped, _) = key.generate_data_key(b"context").unwrap();
     let is_refused = |error: local_vault::custody::CustodyError| assert_eq!(error.kind, ErrorKind::Broken, "{error:?}");
     is_refused(key.unwrap_data_key(&wrapped, b"another context").unwrap_err());
-    let second = local_vault::custody::tpm::TpmWrappingKey::open(place.tpm(), "second").unwrap();
+    let second = local_vault::custody::tpm::TpmWrappingKey::open(place.tpm(), "second", &id).unwrap();
     assert_ne!(second.key_id(), key.key_id());
     is_refused(second.unwrap_data_key(&wrapped, b"context").unwrap_err());
     is_refused(other.wrapping().unwrap().unwrap_data_key(&wrapped, b"context").unwrap_err());
@@ -148,6 +150,17 @@ fn an_index_of_somebody_else_is_not_evicted() {
     let index = place.sealed("local-vault-relay").get_str("nv_index").unwrap().to_owned();
     place.run(&["custody", "tpm", "evict", "--nv-index", &index, "--yes"]).says(77, "is the half of a key");
     super::place::sign(&place.released(), "x").unwrap();
+}
+
+#[test]
+fn a_wrapping_secret_that_is_not_the_configured_one_opens_and_wraps_nothing() {
+    let place = Place::new(&["record", "source", "wrapping"]);
+    place.ok(&["custody", "generate", "wrapping", "--label", "another"]);
+    let (ours, other) = (place.path("tpm/local-vault-wrapping.sealed.json"), place.path("tpm/another.sealed.json"));
+    fs::copy(other, ours).unwrap();
+    // Also where no spool would tell.
+    place.try_attest("a").says(78, "and another one is expected");
+    assert!(!place.path("spool.sqlite3").exists());
 }
 
 #[test]

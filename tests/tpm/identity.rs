@@ -74,7 +74,12 @@ fn another_name_than_the_pinned_one_is_refused() {
     let name = place.member("custody.tpm", "parent_name");
     let other = format!("000b{}{}", if name[4..].starts_with('0') { "1" } else { "0" }, &name[5..]);
     place.reconfigure(&name, &other);
-    is_refused(&place);
+    let before = place.files("tpm");
+    place.run(&["attest", "local-vault.toml"]).says(78, OTHER);
+    for words in [&["custody", "generate", "witness"][..], &["custody", "reseal", "--policy-key", "policy.pem"]] {
+        place.run(words).says(65, "is a policy for another box");
+    }
+    assert_eq!(place.files("tpm"), before);
     let done = place.run(&["spool", "rotate"]);
     done.says(78, &format!("has the Name {name} (tpm: parent).\nPinned is {other}. Was the TPM cleared"));
     place.reconfigure(&other, &name);
@@ -89,13 +94,16 @@ fn the_folder_of_one_box_is_of_no_use_on_another() {
     is_refused(&place);
     // Nor with the other's Name: it does not take these blobs, and has none of these halves.
     place.reconfigure(&place.member("custody.tpm", "parent_name"), &other.member("custody.tpm", "parent_name"));
-    place.run(&["spool", "rotate"]).fails(
-        65,
-        "the TPM no longer has its half of this secret (tpm: TPM2_NV_Read)",
-        "It was destroyed in the TPM: by a re-seal, after which this is an old copy, or by hand.",
-    );
+    place.run(&["spool", "rotate"]).says(65, "is a policy for another box (tpm: policy)");
     let done = place.run(&["attest", "local-vault.toml"]);
-    done.says(65, "the TPM does not take this blob (TPM2_Load: TPM_RC_INTEGRITY 0x1df)");
+    done.says(78, "has another policy than that of the configured policy key");
+    // Nor with the other's policies, which the same operator might have signed.
+    fs::remove_file(place.policy()).unwrap();
+    fs::copy(other.policy(), place.path("tpm/policies/000001-other.json")).unwrap();
+    place.reconfigure(&place.member("custody.tpm", "policy_key"), &other.member("custody.tpm", "policy_key"));
+    place.run(&["spool", "rotate"]).says(65, "the TPM no longer has its half of this secret (tpm: TPM2_NV_Read)");
+    let error = sign(&place.resident(), "x").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Misconfigured, "{error:?}");
 }
 
 #[test]

@@ -246,7 +246,7 @@ impl Place {
     }
 
     pub(crate) fn wrapping(&self) -> Result<TpmWrappingKey, CustodyError> {
-        TpmWrappingKey::open(self.tpm(), WRAPPING)
+        TpmWrappingKey::open(self.tpm(), WRAPPING, &self.member("custody.tpm.wrapping", "key_id"))
     }
 }
 

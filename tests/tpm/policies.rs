@@ -223,13 +223,14 @@ fn is_not_applied(place: &Place, file: &str, code: i32, what: &str, advice: &str
     place.ok(&["custody", "selftest"]);
 }
 
+const OTHER_BOX: &str = "Nothing of it is used. It names the parent key of the box that it is for; sign one for this.";
 const NOT_SIGNED: &str = "Nothing of it is used. Sign it with the key whose public half is custody.tpm.policy_key.";
 
 #[test]
 fn a_policy_that_another_key_signed_is_not_applied() {
     let (place, other) = (Place::new(&["source", "wrapping"]), Place::new(&[]));
     place.write("other.json", fs::read(other.policy()).unwrap());
-    is_not_applied(&place, "other.json", 65, "other.json is not signed with the policy key (tpm: policy)", NOT_SIGNED);
+    is_not_applied(&place, "other.json", 65, "other.json is a policy for another box (tpm: policy)", OTHER_BOX);
     // Nor does the box sign one with it.
     let key = other.path("policy.pem");
     let done = place.run(&["custody", "policy", "sign", "--policy-key", key.to_str().unwrap()]);
@@ -238,7 +239,7 @@ fn a_policy_that_another_key_signed_is_not_applied() {
     fs::copy(other.policy(), place.path("tpm/policies/000001-other.json")).unwrap();
     let error = sign(&place.resident(), "x").unwrap_err();
     assert_eq!(error.kind, ErrorKind::Broken);
-    assert!(error.message.ends_with("tpm/policies/000001-other.json is not signed with the policy key"), "{error:?}");
+    assert!(error.message.ends_with("tpm/policies/000001-other.json is a policy for another box"), "{error:?}");
 }
 
 #[test]

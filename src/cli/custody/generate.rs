@@ -73,7 +73,7 @@ pub(super) fn run(vault: &Vault, args: GenerateArgs) -> Result<u8, Failure> {
     };
     output.line("")?;
     output.line(&format!("[{heading}]"))?;
-    for name in ["label", "id", "public_key", "kid"] {
+    for name in ["label", "id", "public_key", "kid", "key_id"] {
         if let Some(value) = made.told.get(name) {
             output.line(&format!("{name} = {}", value.to_python_text()))?;
         }
@@ -101,7 +101,8 @@ fn make(vault: &Vault, args: &GenerateArgs, label: String) -> Result<Made, Failu
     let tpm = vault.tpm()?;
     if args.purpose == NewPurpose::Wrapping {
         let key = tpm.generate_wrapping(&label)?;
-        let told = Object::new().with("label", label).with("keyId", key.key_id()).with("scheme", key.scheme());
+        let told = Object::new().with("label", label).with("key_id", key.key_id());
+        let told = told.with("keyId", key.key_id()).with("scheme", key.scheme());
         return Ok(Made { told, wraps_under: Some("custody.tpm.wrapping") });
     }
     // What the contracts leave open is best kept where it never leaves.

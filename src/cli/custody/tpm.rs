@@ -94,7 +94,8 @@ pub(super) fn run(vault: &Vault, command: TpmCommand) -> Result<u8, Failure> {
 
 fn provision(vault: &Vault, args: ProvisionArgs) -> Result<u8, Failure> {
     let tpm = vault.tpm()?;
-    // Before a key is made: where the TPM is away, nothing is left behind.
+    // Before a key is made: where it is refused or the TPM is away, nothing is left behind.
+    tpm.refuse_provisioned()?;
     tpm.facts()?;
     let policy_key = if args.policy_key.exists() {
         PolicyKey::load(&args.policy_key, args.passphrase_file.as_deref())?

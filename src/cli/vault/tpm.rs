@@ -65,13 +65,13 @@ impl Vault {
     /// What wraps data keys, released by the TPM.
     pub(super) fn tpm_wrapping_key(&self) -> Result<TpmWrappingKey, Failure> {
         let tpm = self.tpm()?;
-        let label = self.settings.custody.tpm.as_ref().and_then(|settings| settings.wrapping.as_deref());
-        let label = label.ok_or_else(|| {
+        let wrapping = self.settings.custody.tpm.as_ref().and_then(|settings| settings.wrapping.as_ref());
+        let wrapping = wrapping.ok_or_else(|| {
             Failure::config(
                 "no wrapping key is configured",
                 "Make one with `local-vault custody generate wrapping`, and name it under [custody.tpm.wrapping].",
             )
         })?;
-        Ok(TpmWrappingKey::open(tpm, label)?)
+        Ok(TpmWrappingKey::open(tpm, &wrapping.label, &wrapping.key_id)?)
     }
 }

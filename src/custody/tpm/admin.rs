@@ -29,16 +29,18 @@ impl Tpm {
     /// [`reseal`](Self::reseal) does that. Blocks.
     pub fn provision(&self, key: PolicyKey) -> Result<String, CustodyError> {
         self.run(move |link| {
-            if !policy_file::paths(&link.config.folder)?.is_empty() {
-                let message = format!("{} was provisioned before", link.config.folder.display());
-                let advice = "Nothing was changed. For another board name another folder as custody.tpm.folder.";
-                return Err(error(ErrorKind::Refused, "provision", message, advice).into());
-            }
+            refuse_provisioned(&link.config.folder)?;
             let (_, name) = parent::find(link)?;
-            let policy = sign_policy(link, &key, FIRST, &Predicted::default(), None)?;
+            let name = hex::encode(name);
+            let policy = sign_policy(link, &key, &name, FIRST, &Predicted::default(), None)?;
             policy_file::install(&link.config.folder, &policy)?;
-            Ok(hex::encode(name))
+            Ok(name)
         })
+    }
+
+    /// Refuses a box that was provisioned before, so that nothing is made for it first. Touches no TPM.
+    pub fn refuse_provisioned(&self) -> Result<(), CustodyError> {
+        refuse_provisioned(&self.config().folder)
     }
 
     /// Makes a signing key: P-256 in the TPM, or an Ed25519 seed that is sealed, and looks whether it can be used; but
@@ -80,7 +82,7 @@ impl Tpm {
             Ok(Arc::new(LockedKey::new(&mut made)))
         })?;
         if self.opens_freely(generation)? {
-            return TpmWrappingKey::open(self.clone(), label);
+            return TpmWrappingKey::find(self.clone(), label);
         }
         Ok(TpmWrappingKey::of(self.clone(), made))
     }
@@ -141,6 +143,15 @@ impl Tpm {
         }
         self.run(move |link| half.destroy(link, &references))
     }
+}
+
+fn refuse_provisioned(folder: &Path) -> Result<(), CustodyError> {
+    if policy_file::paths(folder)?.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} was provisioned before", folder.display());
+    let advice = "Nothing was changed. For another board name another folder as custody.tpm.folder.";
+    Err(error(ErrorKind::Refused, "provision", message, advice))
 }
 
 fn generate_sealed(link: &mut Link, label: &str, generation: u32) -> Result<PublicKey, Fault> {

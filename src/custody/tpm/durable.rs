@@ -5,7 +5,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::error;
@@ -17,10 +17,13 @@ const LONGEST: u64 = 64 * 1024;
 /// Writes a file that is not there yet. One that is there stays as it is, and is an error of the kind `Refused`.
 pub(super) fn create(path: &Path, content: &[u8]) -> Result<(), CustodyError> {
     let new = write_beside(path, content).map_err(|e| failed("write", path, &e))?;
-    // A link is made only where there is nothing yet.
-    let made = fs::hard_link(&new, path);
+    // Not every file system has links, nor every one this flag; each takes a name only where it is free.
+    let made = renameat_with(CWD, &new, CWD, path, RenameFlags::NOREPLACE).or_else(|e| match e {
+        Errno::INVAL | Errno::NOSYS => rustix::fs::link(&new, path),
+        e => Err(e),
+    });
     let _ = fs::remove_file(&new);
-    match made {
+    match made.map_err(io::Error::from) {
         Ok(()) => sync_folder(path).map_err(|e| failed("write", path, &e)),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(taken(path)),
         Err(e) => Err(failed("write", path, &e)),

@@ -11,9 +11,10 @@ use zeroize::Zeroizing;
 
 use super::fault::{Fault, at};
 use super::link::Link;
+use super::object_policy;
 use super::pcr::Value;
-use super::policy::{self, Reference};
-use super::policy_file::{digest, policy_key_name};
+use super::policy::Reference;
+use super::policy_file::digest;
 use super::session::Needs;
 use super::{error, random};
 use crate::custody::{CustodyError, ErrorKind};
@@ -63,7 +64,7 @@ impl Half {
 
     fn define(self, link: &mut Link, reference: Reference, auth: &[u8; 32]) -> Result<NvIndexHandle, Fault> {
         link.open_owner()?;
-        let policy = policy::authorize(&policy_key_name(link)?, reference);
+        let policy = object_policy::signed(link, reference)?;
         let attributes = NvIndexAttributesBuilder::new()
             .with_auth_write(true)
             .with_policy_read(true)
@@ -98,7 +99,12 @@ impl Half {
     /// Reads the half. `None` where there is no such index any more.
     pub(super) fn read(self, link: &mut Link, reference: Reference) -> Result<Option<Zeroizing<[u8; 32]>>, Fault> {
         refuse_other(link)?;
+        let wanted = object_policy::signed(link, reference)?;
         let Some(handle) = self.handle(link)? else { return Ok(None) };
+        if !is_read_under(link, handle, &[wanted])? {
+            let _ = link.context.tr_close(&mut handle.into());
+            return Err(odd("an NV index of ours was made anew by somebody else").into());
+        }
         let needs = Needs { secret_answer: true, ..Needs::default() };
         let read = link.under_policy(reference, needs, "TPM2_NV_Read", |context| {
             context.nv_read(NvAuth::NvIndex(handle), handle, LENGTH, 0)
@@ -159,8 +165,7 @@ pub(super) fn ours(link: &mut Link, references: &[Reference]) -> Result<Vec<Half
 }
 
 fn policies(link: &mut Link, references: &[Reference]) -> Result<Vec<Value>, Fault> {
-    let name = policy_key_name(link)?;
-    Ok(references.iter().map(|&reference| policy::authorize(&name, reference)).collect())
+    references.iter().map(|&reference| object_policy::signed(link, reference)).collect()
 }
 
 fn is_read_under(link: &mut Link, handle: NvIndexHandle, policies: &[Value]) -> Result<bool, Fault> {

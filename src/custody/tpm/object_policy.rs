@@ -2,16 +2,16 @@ use super::fault::Fault;
 use super::link::Link;
 use super::pcr::Value;
 use super::policy::{self, Reference};
-use super::policy_file::policy_key_name;
+use super::policy_file::{parent_name, policy_key_name};
 
 /// The policy of an object that is made now: signed with the configured key, and asking for the PIN where there is one.
 pub(super) fn wanted(link: &mut Link, reference: Reference) -> Result<Value, Fault> {
-    Ok(with_pin(policy::authorize(&policy_key_name(link)?, reference), link.config.pin.is_some()))
+    Ok(with_pin(signed(link, reference)?, link.config.pin.is_some()))
 }
 
 /// Why an object cannot be used under our policies, in words that follow its name; nothing where it has the wanted one.
 pub(super) fn fault_of(link: &mut Link, found: &[u8], reference: Reference) -> Result<Option<&'static str>, Fault> {
-    let signed = policy::authorize(&policy_key_name(link)?, reference);
+    let signed = signed(link, reference)?;
     let asks = link.config.pin.is_some();
     if found == with_pin(signed, asks) {
         return Ok(None);
@@ -24,6 +24,12 @@ pub(super) fn fault_of(link: &mut Link, found: &[u8], reference: Reference) -> R
         }));
     }
     Ok(Some("has another policy than that of the configured policy key"))
+}
+
+/// The policy that the configured key signs for this box.
+pub(super) fn signed(link: &mut Link, reference: Reference) -> Result<Value, Fault> {
+    let key_name = policy_key_name(link)?;
+    Ok(policy::authorize(&key_name, reference, parent_name(&link.config)?))
 }
 
 fn with_pin(policy: Value, asks: bool) -> Value {

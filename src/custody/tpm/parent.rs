@@ -40,16 +40,19 @@ pub(super) fn find(link: &mut Link) -> Result<(KeyHandle, Vec<u8>), Fault> {
 
 /// The parent key, whose Name must be the one that was pinned.
 pub(super) fn open(link: &mut Link) -> Result<KeyHandle, Fault> {
-    let pinned = link.config.parent_name.clone().ok_or_else(|| {
-        let advice = "Run `local-vault custody tpm provision` once, and put what it prints into the config file.";
-        error(ErrorKind::Misconfigured, "parent", "no TPM was provisioned: no parent_name is configured", advice)
-    })?;
+    let pinned = link.config.parent_name.clone().ok_or_else(not_provisioned)?;
     let (handle, name) = find(link)?;
     let found = hex::encode(name);
     if found != pinned {
         return Err(other(link.config.parent, &pinned, &found).into());
     }
     Ok(handle)
+}
+
+/// That there is nothing to compare with yet.
+pub(super) fn not_provisioned() -> CustodyError {
+    let advice = "Run `local-vault custody tpm provision` once, and put what it prints into the config file.";
+    error(ErrorKind::Misconfigured, "parent", "no TPM was provisioned: no parent_name is configured", advice)
 }
 
 fn other(parent: Parent, pinned: &str, found: &str) -> CustodyError {

@@ -15,12 +15,14 @@ pub(super) enum Reference {
 }
 
 impl Reference {
-    /// The bytes that are signed with a policy.
-    pub(super) fn to_bytes(self) -> Vec<u8> {
-        match self {
-            Self::Sealed { generation } => format!("local-vault.sealed.{generation}").into_bytes(),
-            Self::Standing => b"local-vault.standing".to_vec(),
-        }
+    /// The bytes that are signed with a policy: what it is for, and on which box, so that one policy key may serve many.
+    /// A hash, since some TPMs take 32 bytes and no more.
+    pub(super) fn to_bytes(self, parent_name: &str) -> Value {
+        let what = match self {
+            Self::Sealed { generation } => format!("local-vault.sealed.{generation}"),
+            Self::Standing => "local-vault.standing".to_owned(),
+        };
+        Sha256::new_with_prefix(what).chain_update([0]).chain_update(parent_name).finalize().into()
     }
 }
 
@@ -35,11 +37,11 @@ pub(super) fn pcr(values: &Values) -> Value {
     extend(&EMPTY, &[&POLICY_PCR, &selection, &composite(values)])
 }
 
-/// A policy that the key of this Name has signed with this reference.
-pub(super) fn authorize(key_name: &[u8], reference: Reference) -> Value {
+/// A policy that the key of this Name has signed with this reference, for the box whose parent has that Name.
+pub(super) fn authorize(key_name: &[u8], reference: Reference, parent_name: &str) -> Value {
     // Whatever was asserted before is replaced; the reference is hashed in a step of its own.
     let key = extend(&EMPTY, &[&POLICY_AUTHORIZE, key_name]);
-    extend(&key, &[&reference.to_bytes()])
+    extend(&key, &[&reference.to_bytes(parent_name)])
 }
 
 /// And who asks knows the object's secret.
@@ -48,8 +50,8 @@ pub(super) fn auth_value(policy: &Value) -> Value {
 }
 
 /// What the policy key signs so that TPM2_PolicyAuthorize takes `approved` with `reference`.
-pub(super) fn to_sign(approved: &Value, reference: Reference) -> Value {
-    extend(approved, &[&reference.to_bytes()])
+pub(super) fn to_sign(approved: &Value, reference: Reference, parent_name: &str) -> Value {
+    extend(approved, &[&reference.to_bytes(parent_name)])
 }
 
 fn extend(before: &Value, parts: &[&[u8]]) -> Value {

@@ -30,6 +30,8 @@ use crate::protocol::json::{self, Object};
 /// PCR values that the operator allows secrets to be released under, signed with the policy key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedPolicy {
+    /// The Name of the parent key of the box that it is for, in hex.
+    parent_name: String,
     pub(super) generation: u32,
     pub(super) values: Values,
     pub(super) application: Option<Application>,
@@ -57,15 +59,18 @@ impl Application {
 }
 
 impl SignedPolicy {
-    /// Signs a policy for secrets of this generation.
+    /// Signs a policy for secrets of this generation on this box.
     pub(super) fn sign(
         key: &p256::ecdsa::SigningKey,
+        parent_name: &str,
         generation: u32,
         values: Values,
         application: Option<Application>,
         events: Digests,
     ) -> Result<Self, CustodyError> {
-        let mut policy = Self { generation, values, application, events, sealed: [0; 64], standing: [0; 64] };
+        let parent_name = parent_name.to_owned();
+        let (sealed, standing) = ([0; 64], [0; 64]);
+        let mut policy = Self { parent_name, generation, values, application, events, sealed, standing };
         let sign = |reference| -> Result<[u8; 64], CustodyError> {
             let signed: Result<p256::ecdsa::Signature, _> = key.sign_prehash(&policy.to_sign(reference));
             Ok(signed
@@ -78,8 +83,14 @@ impl SignedPolicy {
         Ok(policy)
     }
 
-    /// Refuses a policy that this key did not sign.
-    pub(super) fn verify(&self, key: &PublicKey, name: &str) -> Result<(), CustodyError> {
+    /// Refuses a policy that the configured key did not sign, or not for this box.
+    pub(super) fn verify(&self, config: &TpmConfig, name: &str) -> Result<(), CustodyError> {
+        let key = policy_key(&config.policy_key)?;
+        if self.parent_name != parent_name(config)? {
+            let message = format!("{name} is a policy for another box");
+            let advice = "Nothing of it is used. It names the parent key of the box that it is for; sign one for this.";
+            return Err(error(ErrorKind::Broken, "policy", message, advice));
+        }
         let refused = || {
             let message = format!("{name} is not signed with the policy key");
             error(
@@ -105,6 +116,7 @@ impl SignedPolicy {
         };
         let object = Object::new()
             .with("version", 1u32)
+            .with("parent_name", self.parent_name.as_str())
             .with("generation", self.generation)
             .with("pcrs", values(&self.values))
             .with("sealed_signature", hex::encode(self.sealed))
@@ -138,6 +150,7 @@ impl SignedPolicy {
             }),
         };
         let policy = Self {
+            parent_name: object.get_str("parent_name")?.to_owned(),
             generation: object.get("generation")?.as_i64()?.try_into().ok()?,
             values: values.collect::<Option<_>>()?,
             application,
@@ -165,7 +178,7 @@ impl SignedPolicy {
     }
 
     fn to_sign(&self, reference: Reference) -> Value {
-        policy::to_sign(&policy::pcr(&self.values(reference)), reference)
+        policy::to_sign(&policy::pcr(&self.values(reference)), reference, &self.parent_name)
     }
 
     fn signature(&self, reference: Reference) -> &[u8; 64] {
@@ -203,7 +216,8 @@ impl Approved {
         let selection = Selection::of(self.values.keys().copied()).list()?;
         let composite = digest(&composite(&self.values))?;
         link.context.policy_pcr(session, composite, selection).map_err(at("TPM2_PolicyPCR"))?;
-        let reference = Nonce::try_from(self.reference.to_bytes()).map_err(at("TPM2_PolicyAuthorize"))?;
+        let reference = self.reference.to_bytes(parent_name(&link.config)?);
+        let reference = Nonce::try_from(reference.as_slice()).map_err(at("TPM2_PolicyAuthorize"))?;
         let approved = digest(&policy::pcr(&self.values))?;
         let ticket = VerifiedTicket::try_from(self.ticket).map_err(at("TPM2_PolicyAuthorize"))?;
         let done = link.context.policy_authorize(session, approved, reference, &self.key_name, ticket);
@@ -216,6 +230,8 @@ pub(super) fn approve(link: &mut Link, reference: Reference) -> Result<Approved,
     if let Some(approved) = link.approved.iter().find(|approved| approved.reference == reference) {
         return Ok(approved.clone());
     }
+    // Another TPM is told as that, and not by policies that are not for it.
+    link.parent()?;
     let policies = in_folder(&link.config)?;
     let policies: Vec<SignedPolicy> = policies
         .into_iter()
@@ -269,6 +285,11 @@ fn load_policy_key(link: &mut Link) -> Result<KeyHandle, Fault> {
     loaded.map_err(at("TPM2_LoadExternal"))
 }
 
+/// The Name of the configured parent.
+pub(super) fn parent_name(config: &TpmConfig) -> Result<&str, CustodyError> {
+    config.parent_name.as_deref().ok_or_else(super::parent::not_provisioned)
+}
+
 /// The configured policy key.
 pub(super) fn policy_key(configured: &Option<PublicKey>) -> Result<PublicKey, CustodyError> {
     configured.clone().ok_or_else(|| {
@@ -311,10 +332,10 @@ pub(super) fn in_folder(config: &TpmConfig) -> Result<Vec<SignedPolicy>, Custody
 
 /// The same, with where each lies.
 pub(super) fn with_paths(config: &TpmConfig) -> Result<Vec<(PathBuf, SignedPolicy)>, CustodyError> {
-    let key = policy_key(&config.policy_key)?;
+    policy_key(&config.policy_key)?;
     let read = |path: PathBuf| {
         let policy = read(&path)?;
-        policy.verify(&key, &path.display().to_string())?;
+        policy.verify(config, &path.display().to_string())?;
         Ok((path, policy))
     };
     paths(&config.folder)?.into_iter().map(read).collect()

@@ -29,6 +29,7 @@ impl Tpm {
         key.refuse_other(&self.config().policy_key)?;
         // Two at once would take back each other's policies, and a key that is made meanwhile would be forgotten.
         let _lock = durable::lock_folder(&self.config().folder)?;
+        let parent = policy_file::parent_name(self.config())?.to_owned();
         let next = self.generation()? + 1;
         let labels = SealedFile::labels(&self.config().folder)?;
         let before = policy_file::paths(&self.config().folder)?;
@@ -43,7 +44,7 @@ impl Tpm {
             let mut installed = Vec::new();
             let mut all = || -> Result<(), Fault> {
                 for state in &states {
-                    let policy = sign_policy(link, &key, next, state, link.config.application_pcr)?;
+                    let policy = sign_policy(link, &key, &parent, next, state, link.config.application_pcr)?;
                     installed.push(policy_file::install(&link.config.folder, &policy)?);
                 }
                 for (label, secret) in &secrets {

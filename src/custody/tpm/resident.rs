@@ -115,6 +115,8 @@ pub(super) fn load_apart(link: &mut Link, label: &str, expected: &PublicKey) -> 
         let advice = format!("Expected is the public key {}. Nothing was signed.", expected.to_hex());
         return Err(error(ErrorKind::Misconfigured, "find", message, advice).into());
     }
+    // Another TPM is told as that, and not by a policy that is not for it.
+    link.parent()?;
     let policy_fault = object_policy::fault_of(link, public.auth_policy().value(), Reference::Standing)?;
     refuse_unfit(&path, &public, policy_fault)?;
     let handle = sealed::load(link, &marshalled, &private)?;

@@ -31,6 +31,8 @@ fn secret(link: &mut Link, label: &str) -> Result<Arc<LockedKey>, Fault> {
     }
     let file = SealedFile::read(&link.config.folder, label)?;
     let generation = file.secret.generation();
+    // Another TPM is told as that, and not by policies that are not for it.
+    link.parent()?;
     let policies = policy_file::in_folder(&link.config)?;
     if policies.iter().any(|policy| policy.generation == generation && policy.application.is_some()) {
         let secrets = release_all(link, &policies)?;

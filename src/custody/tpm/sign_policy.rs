@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::error;
 use super::fault::Fault;
 use super::firmware_log::{self, Digests};
 use super::link::Link;
@@ -10,6 +9,7 @@ use super::pcr::{Selection, Value, Values};
 use super::policy_file::{self, Application, SignedPolicy};
 use super::policy_key::PolicyKey;
 use super::worker::Tpm;
+use super::{durable, error};
 use crate::custody::{CustodyError, ErrorKind};
 
 /// The state that a policy is signed for, where it is not the one of now.
@@ -29,6 +29,7 @@ impl Tpm {
     /// are in use, or where there are none the configuration. Installs nothing. Blocks.
     pub fn sign_policy(&self, key: PolicyKey, predicted: Predicted) -> Result<SignedPolicy, CustodyError> {
         key.refuse_other(&self.config().policy_key)?;
+        let parent = policy_file::parent_name(self.config())?.to_owned();
         let generation = self.generation()?;
         let measures = match self.in_use(generation)? {
             None => self.config().application_pcr,
@@ -37,15 +38,16 @@ impl Tpm {
         // All that is asked for is known already: no TPM is needed.
         let given = |pcr: &u8| predicted.pcrs.contains_key(pcr);
         if measures.is_none() && self.config().pcrs.indices().all(|pcr| given(&pcr)) {
-            return SignedPolicy::sign(key.signing_key(), generation, predicted.pcrs, None, Digests::new());
+            return SignedPolicy::sign(key.signing_key(), &parent, generation, predicted.pcrs, None, Digests::new());
         }
-        self.run(move |link| Ok(sign_policy(link, &key, generation, &predicted, measures)?))
+        self.run(move |link| Ok(sign_policy(link, &key, &parent, generation, &predicted, measures)?))
     }
 
     /// Takes a signed policy into use, and gives where it lies.
     pub fn apply_policy(&self, path: &Path) -> Result<PathBuf, CustodyError> {
         let policy = policy_file::read(path)?;
-        policy.verify(&policy_file::policy_key(&self.config().policy_key)?, &path.display().to_string())?;
+        let _lock = durable::lock_folder(&self.config().folder)?;
+        policy.verify(self.config(), &path.display().to_string())?;
         let generation = self.generation()?;
         if policy.generation != generation {
             let message = format!("{} is of generation {}", path.display(), policy.generation);
@@ -77,6 +79,7 @@ impl Tpm {
 pub(super) fn sign_policy(
     link: &mut Link,
     key: &PolicyKey,
+    parent_name: &str,
     generation: u32,
     predicted: &Predicted,
     measures: Option<u8>,
@@ -94,7 +97,7 @@ pub(super) fn sign_policy(
             digest: measure::digest(&link.config, predicted.executable.as_deref())?,
         }),
     };
-    SignedPolicy::sign(key.signing_key(), generation, values, application, events)
+    SignedPolicy::sign(key.signing_key(), parent_name, generation, values, application, events)
 }
 
 /// What the application's PCR holds before anything of ours is measured: as predicted, as an earlier policy has it,

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -65,9 +66,13 @@ impl Tpm {
         work: impl FnMut(&mut Link) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, CustodyError> {
         let (say, said) = mpsc::channel();
+        let given_up = Arc::new(AtomicBool::new(false));
+        let is_given_up = given_up.clone();
         let job: Job = Box::new(move |worker| {
-            // A caller that gave up is told nothing.
-            let _ = say.send(worker.run(work));
+            // For a caller that gave up nothing is begun, and it is told nothing.
+            if !is_given_up.load(Ordering::Acquire) {
+                let _ = say.send(worker.run(work));
+            }
         });
         let queue = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = queue.as_ref().is_some_and(|queue| queue.send(job).is_ok());
@@ -76,7 +81,10 @@ impl Tpm {
         if !sent {
             return Err(silent("its thread has ended"));
         }
-        said.recv_timeout(PATIENCE).map_err(|_| silent("it took longer than a minute; is another program using it?"))?
+        said.recv_timeout(PATIENCE).map_err(|_| {
+            given_up.store(true, Ordering::Release);
+            silent("it took longer than a minute; is another program using it?")
+        })?
     }
 }
 

@@ -36,8 +36,20 @@ const INDEX: usize = 4;
 const NONCE: usize = 12;
 
 impl TpmWrappingKey {
-    /// Has the secret of this label released. Blocks.
-    pub fn open(tpm: Arc<Tpm>, label: &str) -> Result<Self, CustodyError> {
+    /// Has the secret of this label released, which must give this id: who can write to the folder and to the TPM could
+    /// else put one there that he knows. Blocks.
+    pub fn open(tpm: Arc<Tpm>, label: &str, key_id: &str) -> Result<Self, CustodyError> {
+        let key = Self::find(tpm, label)?;
+        if key.key_id != key_id {
+            let message = format!("the sealed secret {label:?} is {}, and another one is expected", key.key_id);
+            let advice = format!("Expected is {key_id}. Nothing was wrapped or opened.");
+            return Err(error(ErrorKind::Misconfigured, "TPM2_Unseal", message, advice));
+        }
+        Ok(key)
+    }
+
+    /// The same, whatever its id.
+    pub(super) fn find(tpm: Arc<Tpm>, label: &str) -> Result<Self, CustodyError> {
         if let Content::Seed(_) = SealedFile::read(&tpm.config().folder, label)?.content {
             let message = format!("the sealed secret {label:?} is a signing seed");
             let advice = "Name one that was made with `custody generate wrapping` under [custody.tpm.wrapping].";
@@ -77,10 +89,15 @@ impl TpmWrappingKey {
         Some((Half::at(u32::from_be_bytes(*index))?, *nonce, sealed))
     }
 
-    fn wrap(&self, half: Half, context: &[u8]) -> Result<WrappedKey, CustodyError> {
+    fn wrap(&self, half: Half, stored: &[u8; 32], context: &[u8]) -> Result<WrappedKey, CustodyError> {
+        let read = self.half(half)?;
+        if *read != *stored {
+            let advice = "Nothing was wrapped. Does another program use the owner's NV indices?";
+            return Err(error(ErrorKind::Broken, "TPM2_NV_Read", "the TPM gave another half than was stored", advice));
+        }
         let (key, nonce) = (random::<32>()?, random::<NONCE>()?);
         let payload = Payload { msg: key.as_slice(), aad: context };
-        let sealed = self.cipher(&*self.half(half)?).encrypt(&Nonce::from(*nonce), payload);
+        let sealed = self.cipher(&read).encrypt(&Nonce::from(*nonce), payload);
         let sealed = sealed.map_err(|_| does_not_unwrap())?;
         Ok(WrappedKey([half.index().to_be_bytes().as_slice(), nonce.as_slice(), &sealed].concat()))
     }
@@ -101,9 +118,10 @@ impl WrappingKey for TpmWrappingKey {
 
     fn generate_data_key(&self, context: &[u8]) -> Result<(WrappedKey, Arc<dyn DataKey>), CustodyError> {
         let stored = random::<32>()?;
+        let kept = stored.clone();
         let half = self.tpm.run(move |link: &mut Link| Half::store(link, Reference::Standing, &stored))?;
-        // The half is read back: what is used is what unwraps.
-        let made = self.wrap(half, context).and_then(|wrapped| {
+        // The half is read back: what is used is what unwraps, and what nobody else put there.
+        let made = self.wrap(half, &kept, context).and_then(|wrapped| {
             let key = self.unwrap_data_key(&wrapped, context)?;
             Ok((wrapped, key))
         });

@@ -115,12 +115,19 @@ impl Device for TpmDevice {
 
     fn wrapping_key(&self, number: u8) -> Named<Arc<dyn WrappingKey>> {
         let label = format!("wrapping-{number}");
+        // What it is known by, for the process that has not made it.
+        let id = self.folder.join(format!("{label}.id"));
         let key = known_or(&self.wrapping, &label, || {
-            let there = has(&self.folder, &format!("{label}.sealed.json"));
-            let open = || TpmWrappingKey::open(self.tpm.clone(), &label);
-            if there { open() } else { self.tpm.generate_wrapping(&label) }.map(Arc::new)
+            if let Ok(known) = fs::read_to_string(&id) {
+                return TpmWrappingKey::open(self.tpm.clone(), &label, &known).map(Arc::new);
+            }
+            let made = self.tpm.generate_wrapping(&label)?;
+            fs::write(&id, made.key_id()).unwrap();
+            Ok(Arc::new(made))
         });
-        Named { key, words: words_of(&label) }
+        let mut words = words_of(&label);
+        words.push(("key_id", key.key_id().to_owned()));
+        Named { key, words }
     }
 
     fn imported_key(&self, seed: [u8; 32]) -> Named<SharedSigningKey> {
