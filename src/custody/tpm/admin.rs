@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::link::Link;
 use super::nv::{self, Half};
 use super::policy::Reference;
-use super::policy_file;
+use super::policy_folder;
 use super::policy_key::PolicyKey;
 use super::recovery::Covered;
 use super::released::{self, ReleasedKey};
@@ -33,7 +33,7 @@ impl Tpm {
             let (_, name) = parent::find(link)?;
             let name = hex::encode(name);
             let policy = sign_policy(link, &key, &name, FIRST, &Predicted::default(), None)?;
-            policy_file::install(&link.config.folder, &policy)?;
+            policy_folder::install(&link.config.folder, &policy)?;
             Ok(name)
         })
     }
@@ -146,7 +146,7 @@ impl Tpm {
 }
 
 fn refuse_provisioned(folder: &Path) -> Result<(), CustodyError> {
-    if policy_file::paths(folder)?.is_empty() {
+    if policy_folder::paths(folder)?.is_empty() {
         return Ok(());
     }
     let message = format!("{} was provisioned before", folder.display());

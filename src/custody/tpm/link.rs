@@ -7,10 +7,10 @@ use tss_esapi::handles::{KeyHandle, ObjectHandle, TpmHandle};
 use tss_esapi::interface_types::session_handles::PolicySession;
 use tss_esapi::structures::{Auth, CapabilityData, Name};
 
+use super::approved::Approved;
 use super::config::TpmConfig;
 use super::fault::{Fault, at};
 use super::memory::Memory;
-use super::policy_file::Approved;
 use super::turn::Turn;
 use super::{error, parent};
 use crate::custody::file::read_secret_file;

@@ -10,12 +10,12 @@ use tss_esapi::interface_types::algorithm::HashingAlgorithm;
 use tss_esapi::interface_types::session_handles::AuthSession;
 use tss_esapi::structures::DigestValues;
 
+use super::approved;
 use super::config::TpmConfig;
 use super::durable;
 use super::fault::{Fault, at};
 use super::link::Link;
 use super::pcr::{Selection, Value};
-use super::policy_file::{self};
 use crate::custody::CustodyError;
 use crate::facts::{Digest, Framed};
 
@@ -44,7 +44,7 @@ pub(super) fn read(link: &mut Link, pcr: u8) -> Result<Value, Fault> {
 pub(super) fn extend(link: &mut Link, pcr: u8, digest: &Value) -> Result<(), Fault> {
     let handle = PcrHandle::try_from(u32::from(pcr)).map_err(at("TPM2_PCR_Extend"))?;
     let mut values = DigestValues::new();
-    values.set(HashingAlgorithm::Sha256, policy_file::digest(digest)?);
+    values.set(HashingAlgorithm::Sha256, approved::digest(digest)?);
     let extended =
         link.context.execute_with_session(Some(AuthSession::Password), |context| context.pcr_extend(handle, values));
     extended.map_err(at("TPM2_PCR_Extend"))

@@ -1,7 +1,7 @@
 use super::firmware_log::{self, Events};
 use super::pcr::Values;
 use super::policy::Reference;
-use super::policy_file::SignedPolicy;
+use super::signed_policy::SignedPolicy;
 use crate::custody::{CustodyError, ErrorKind};
 
 /// That no signed policy holds, and in which PCRs the nearest one differs.

@@ -9,12 +9,12 @@ use tss_esapi::interface_types::resource_handles::{NvAuth, Provision};
 use tss_esapi::structures::{Auth, CapabilityData, MaxNvBuffer, NvPublicBuilder};
 use zeroize::Zeroizing;
 
+use super::approved::digest;
 use super::fault::{Fault, at};
 use super::link::Link;
 use super::object_policy;
 use super::pcr::Value;
 use super::policy::Reference;
-use super::policy_file::digest;
 use super::session::Needs;
 use super::{error, random};
 use crate::custody::{CustodyError, ErrorKind};

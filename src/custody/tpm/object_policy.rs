@@ -1,8 +1,9 @@
+use super::approved::policy_key_name;
 use super::fault::Fault;
 use super::link::Link;
 use super::pcr::Value;
 use super::policy::{self, Reference};
-use super::policy_file::{parent_name, policy_key_name};
+use super::policy_folder::parent_name;
 
 /// The policy of an object that is made now: signed with the configured key, and asking for the PIN where there is one.
 pub(super) fn wanted(link: &mut Link, reference: Reference) -> Result<Value, Fault> {

@@ -59,7 +59,7 @@ impl PolicyKey {
 
     /// Refuses a key that is not the one which is configured.
     pub(super) fn refuse_other(&self, configured: &Option<PublicKey>) -> Result<(), CustodyError> {
-        let configured = super::policy_file::policy_key(configured)?;
+        let configured = super::policy_folder::policy_key(configured)?;
         if configured == self.public {
             return Ok(());
         }

@@ -3,8 +3,9 @@ use std::path::PathBuf;
 use super::measure;
 use super::pcr::Selection;
 use super::policy::Reference;
-use super::policy_file::{self, SignedPolicy};
+use super::policy_folder;
 use super::sealed_file::{Content, SealedFile};
+use super::signed_policy::SignedPolicy;
 use super::worker::Tpm;
 use crate::custody::CustodyError;
 
@@ -41,7 +42,7 @@ impl Tpm {
     pub fn policies(&self) -> Result<Vec<PolicyState>, CustodyError> {
         self.run(|link| {
             let mut states = Vec::new();
-            for (file, policy) in policy_file::with_paths(&link.config)? {
+            for (file, policy) in policy_folder::with_paths(&link.config)? {
                 let wanted = policy.values(Reference::Standing);
                 let now = Selection::of(wanted.keys().copied()).read(&mut link.context)?;
                 let differs = wanted.into_iter().filter(|(pcr, value)| now.get(pcr) != Some(value));

@@ -5,7 +5,7 @@ use super::durable;
 use super::error;
 use super::fault::Fault;
 use super::link::Link;
-use super::policy_file;
+use super::policy_folder;
 use super::policy_key::PolicyKey;
 use super::recovery::{Covered, RecoveryKey};
 use super::released;
@@ -29,10 +29,10 @@ impl Tpm {
         key.refuse_other(&self.config().policy_key)?;
         // Two at once would take back each other's policies, and a key that is made meanwhile would be forgotten.
         let _lock = durable::lock_folder(&self.config().folder)?;
-        let parent = policy_file::parent_name(self.config())?.to_owned();
+        let parent = policy_folder::parent_name(self.config())?.to_owned();
         let next = self.generation()? + 1;
         let labels = SealedFile::labels(&self.config().folder)?;
-        let before = policy_file::paths(&self.config().folder)?;
+        let before = policy_folder::paths(&self.config().folder)?;
         // Opened first: where that is refused, nothing was changed.
         let secrets: Vec<(String, Arc<LockedKey>)> = labels
             .into_iter()
@@ -45,7 +45,7 @@ impl Tpm {
             let mut all = || -> Result<(), Fault> {
                 for state in &states {
                     let policy = sign_policy(link, &key, &parent, next, state, link.config.application_pcr)?;
-                    installed.push(policy_file::install(&link.config.folder, &policy)?);
+                    installed.push(policy_folder::install(&link.config.folder, &policy)?);
                 }
                 for (label, secret) in &secrets {
                     reseal(link, label, next, secret)?;

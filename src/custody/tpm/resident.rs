@@ -15,13 +15,13 @@ use tss_esapi::structures::{
 use tss_esapi::traits::{Marshall as _, UnMarshall as _};
 use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
 
+use super::approved::digest;
 use super::config::Parent;
 use super::fault::{Fault, at};
 use super::key_file::{KeyFile, Kind};
 use super::link::Link;
 use super::object_policy;
 use super::policy::Reference;
-use super::policy_file::digest;
 use super::sealed;
 use super::session::Needs;
 use super::worker::Tpm;

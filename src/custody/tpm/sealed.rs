@@ -10,12 +10,12 @@ use tss_esapi::structures::{
 use tss_esapi::traits::{Marshall as _, UnMarshall as _};
 use zeroize::Zeroizing;
 
+use super::approved::digest;
 use super::fault::{Fault, at};
 use super::link::Link;
 use super::nv::Half;
 use super::object_policy;
 use super::policy::Reference;
-use super::policy_file::digest;
 use super::session::Needs;
 use super::{error, random};
 use crate::custody::{CustodyError, ErrorKind};

@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use super::fault::Fault;
 use super::link::Link;
-use super::policy_file::{self, SignedPolicy};
+use super::policy_folder;
 use super::sealed_file::SealedFile;
+use super::signed_policy::{Application, SignedPolicy};
 use super::turn::Turn;
 use super::worker::Tpm;
 use super::{error, measure, mismatch};
@@ -33,7 +34,7 @@ fn secret(link: &mut Link, label: &str) -> Result<Arc<LockedKey>, Fault> {
     let generation = file.secret.generation();
     // Another TPM is told as that, and not by policies that are not for it.
     link.parent()?;
-    let policies = policy_file::in_folder(&link.config)?;
+    let policies = policy_folder::in_folder(&link.config)?;
     if policies.iter().any(|policy| policy.generation == generation && policy.application.is_some()) {
         let secrets = release_all(link, &policies)?;
         link.memory.keep(secrets.clone());
@@ -48,7 +49,7 @@ fn of(secrets: &Secrets, label: &str) -> Result<Arc<LockedKey>, CustodyError> {
 
 fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fault> {
     // Also where a resource manager stands between: a PCR that is found open is then open by accident.
-    let _alone = Turn::wait(&policy_file::folder(&link.config.folder))?;
+    let _alone = Turn::wait(&policy_folder::folder(&link.config.folder))?;
     let digest = measure::digest(&link.config, None)?;
     let applications: Vec<_> = policies.iter().filter_map(|policy| policy.application.as_ref()).collect();
     let mut measured = None;
@@ -91,7 +92,7 @@ fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fa
 
 fn why_not_measured(
     link: &mut Link,
-    applications: &[&policy_file::Application],
+    applications: &[&Application],
     digest: &super::pcr::Value,
 ) -> Result<CustodyError, Fault> {
     for application in applications {

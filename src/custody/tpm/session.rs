@@ -7,11 +7,11 @@ use tss_esapi::interface_types::algorithm::HashingAlgorithm;
 use tss_esapi::interface_types::session_handles::{AuthSession, PolicySession};
 use tss_esapi::structures::{Auth, SymmetricDefinition};
 
+use super::approved;
 use super::error;
 use super::fault::{Fault, at};
 use super::link::Link;
 use super::policy::Reference;
-use super::policy_file;
 use crate::custody::{CustodyError, ErrorKind};
 
 /// What a command needs besides a policy that holds.
@@ -105,7 +105,7 @@ impl Link {
         operation: &'static str,
         command: impl Fn(&mut Context) -> Result<T, tss_esapi::Error>,
     ) -> Result<T, Fault> {
-        let approved = policy_file::approve(self, reference)?;
+        let approved = approved::approve(self, reference)?;
         let pin_of = needs.pin_of.filter(|_| self.config.pin.is_some());
         let salt = if needs.secret_answer || pin_of.is_some() { Salt::Parent } else { Salt::None };
         let session = self.policy_session(salt)?;

@@ -6,8 +6,9 @@ use super::firmware_log::{self, Digests};
 use super::link::Link;
 use super::measure;
 use super::pcr::{Selection, Value, Values};
-use super::policy_file::{self, Application, SignedPolicy};
+use super::policy_folder;
 use super::policy_key::PolicyKey;
+use super::signed_policy::{Application, SignedPolicy};
 use super::worker::Tpm;
 use super::{durable, error};
 use crate::custody::{CustodyError, ErrorKind};
@@ -29,7 +30,7 @@ impl Tpm {
     /// are in use, or where there are none the configuration. Installs nothing. Blocks.
     pub fn sign_policy(&self, key: PolicyKey, predicted: Predicted) -> Result<SignedPolicy, CustodyError> {
         key.refuse_other(&self.config().policy_key)?;
-        let parent = policy_file::parent_name(self.config())?.to_owned();
+        let parent = policy_folder::parent_name(self.config())?.to_owned();
         let generation = self.generation()?;
         let measures = match self.in_use(generation)? {
             None => self.config().application_pcr,
@@ -45,7 +46,7 @@ impl Tpm {
 
     /// Takes a signed policy into use, and gives where it lies.
     pub fn apply_policy(&self, path: &Path) -> Result<PathBuf, CustodyError> {
-        let policy = policy_file::read(path)?;
+        let policy = policy_folder::read(path)?;
         let _lock = durable::lock_folder(&self.config().folder)?;
         policy.verify(self.config(), &path.display().to_string())?;
         let generation = self.generation()?;
@@ -54,19 +55,19 @@ impl Tpm {
             let advice = format!("What is sealed here is of generation {generation}. Sign it again, on this box.");
             return Err(error(ErrorKind::Refused, "policy", message, advice));
         }
-        policy_file::install(&self.config().folder, &policy)
+        policy_folder::install(&self.config().folder, &policy)
     }
 
     /// The generation that secrets are sealed in now.
     pub fn generation(&self) -> Result<u32, CustodyError> {
         // A file that nobody signed would have the operator sign for a generation that is still to come.
-        let policies = policy_file::in_folder(self.config())?;
+        let policies = policy_folder::in_folder(self.config())?;
         Ok(policies.iter().map(|policy| policy.generation).fold(FIRST, u32::max))
     }
 
     /// A policy of this generation, which tells what all of it measure.
     fn in_use(&self, generation: u32) -> Result<Option<SignedPolicy>, CustodyError> {
-        Ok(policy_file::in_folder(self.config())?.into_iter().find(|policy| policy.generation == generation))
+        Ok(policy_folder::in_folder(self.config())?.into_iter().find(|policy| policy.generation == generation))
     }
 
     /// Whether what was sealed may be opened to see that it opens: not where that happens once a boot.
@@ -107,7 +108,7 @@ fn base(link: &mut Link, pcr: u8, predicted: &Predicted) -> Result<Value, Custod
         return Ok(*value);
     }
     let policies = match link.config.policy_key {
-        Some(_) => policy_file::in_folder(&link.config)?,
+        Some(_) => policy_folder::in_folder(&link.config)?,
         None => Vec::new(),
     };
     let earlier = policies.iter().rev().filter_map(|policy| policy.application.as_ref()).find(|a| a.pcr == pcr);
