@@ -173,7 +173,7 @@ impl Sources<'_> {
     /// A TPM that holds keys quotes too, whether it is said or not: that one, and no other.
     #[cfg(feature = "tpm")]
     fn own_quote(&self, tpm: &TpmSettings, quote: Option<QuoteSettings>) -> QuoteSettings {
-        let (own, quote) = (tpm.tcti.to_string(), quote.unwrap_or_else(|| GivenQuote::default().or_usual()));
+        let (own, quote) = (tpm.device.tcti.to_string(), quote.unwrap_or_else(|| GivenQuote::default().or_usual()));
         if quote.tcti.as_ref().is_some_and(|tcti| *tcti != own) {
             self.problem("attestation.quote.tcti is not custody.tpm.tcti: a TPM that holds keys quotes itself");
         }

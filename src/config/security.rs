@@ -1,6 +1,8 @@
 use std::io;
 
 use super::settings::{CustodySettings, KeyPlace, KeySetting, Settings};
+#[cfg(feature = "tpm")]
+use super::tpm::TpmSettings;
 use crate::facts::Digest;
 #[cfg(feature = "tpm")]
 use crate::protocol::PublicKey;
@@ -56,7 +58,7 @@ impl CustodySettings {
 
     #[cfg(feature = "tpm")]
     fn tpm_object(&self) -> Option<Object> {
-        let tpm = self.tpm.as_ref()?;
+        let TpmSettings { device: tpm, wrapping } = self.tpm.as_ref()?;
         Some(
             Object::new()
                 .with("parent_name", tpm.parent_name.clone())
@@ -64,7 +66,7 @@ impl CustodySettings {
                 .with("recovery_key", tpm.recovery_key.map(hex::encode))
                 .with("pcrs", tpm.pcrs.to_string())
                 .with("application_pcr", tpm.application_pcr.map(u32::from))
-                .with("wrapping", tpm.wrapping.as_ref().map(|wrapping| wrapping.key_id.clone()))
+                .with("wrapping", wrapping.as_ref().map(|wrapping| wrapping.key_id.clone()))
                 .with("asks_for_a_pin", tpm.pin.is_some()),
         )
     }

@@ -1,41 +1,20 @@
 //! `[custody.tpm]`: which TPM, and what is pinned of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::backend::Backend;
 use super::pin;
 use super::reader::Section;
 use super::settings::KeyPlace;
-use crate::custody::PinSource;
-use crate::custody::tpm::{Parent, Tcti, USUAL_PCRS};
+use crate::custody::tpm::{Parent, Tcti, TpmConfig, USUAL_PCRS};
 use crate::protocol::PublicKey;
 use crate::protocol::tpm::PcrSelection;
 
 /// A TPM, and the secret in it that opens the spool.
 #[derive(Debug, Clone)]
 pub struct TpmSettings {
-    /// The way to it.
-    pub tcti: Tcti,
-    /// Where its blobs and policies lie.
-    pub folder: PathBuf,
-    /// The key that everything is under.
-    pub parent: Parent,
-    /// Its Name, in hex; `None` as long as the TPM was not provisioned.
-    pub parent_name: Option<String>,
-    /// The public half of the key that signs policies, with the same exception.
-    pub policy_key: Option<PublicKey>,
-    /// The public half of the key that signing seeds are covered by.
-    pub recovery_key: Option<[u8; 32]>,
-    /// What a new policy is about.
-    pub pcrs: PcrSelection,
-    /// Where what runs is measured.
-    pub application_pcr: Option<u8>,
-    /// Asked for besides.
-    pub pin: Option<PinSource>,
-    /// What firmware noted of its measurements.
-    pub event_log: Option<PathBuf>,
-    /// What opens the owner hierarchy.
-    pub owner_auth_file: Option<PathBuf>,
+    /// Which TPM, and what is pinned of it. What is measured of the configuration is known once all of it is read.
+    pub device: TpmConfig,
     /// What wraps data keys; `None` as long as there is nothing.
     pub wrapping: Option<WrappingSecret>,
 }
@@ -78,20 +57,20 @@ pub(super) fn read(mut section: Section<'_>, backend: Backend, folder: &Path) ->
             "names as application_pcr one of its pcrs: take one that nothing else extends, and that is not bound",
         );
     }
-    let settings = TpmSettings {
-        tcti: tcti.or_else(|| Tcti::parse(Tcti::DEFAULT).ok())?,
+    let tcti = tcti.or_else(|| Tcti::parse(Tcti::DEFAULT).ok())?;
+    let device = TpmConfig {
         folder: section.path("folder", folder).unwrap_or_else(|| folder.join(FOLDER)),
         parent: parent.unwrap_or_default(),
         parent_name,
         policy_key,
         recovery_key,
-        pcrs,
         application_pcr: application_pcr.and_then(|pcr| pcr.try_into().ok()),
         pin: if pin::is_named(&section) { pin::read(&mut section, folder) } else { None },
         event_log: section.path("event_log", folder),
         owner_auth_file: section.path("owner_auth_file", folder),
-        wrapping: wrapping(section.section("wrapping")),
+        ..TpmConfig::without_keys(tcti, pcrs)
     };
+    let settings = TpmSettings { device, wrapping: wrapping(section.section("wrapping")) };
     section.end();
     Some(settings)
 }

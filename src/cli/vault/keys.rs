@@ -183,7 +183,7 @@ impl Vault {
     /// Whether what the device releases it releases once a boot, so that nothing of it is opened only to look.
     pub(in crate::cli) fn releases_once_a_boot(&self) -> Result<bool, Failure> {
         #[cfg(feature = "tpm")]
-        if self.settings.custody.tpm.as_ref().is_some_and(|tpm| tpm.policy_key.is_some()) {
+        if self.settings.custody.tpm.as_ref().is_some_and(|tpm| tpm.device.policy_key.is_some()) {
             return Ok(self.tpm()?.releases_once_a_boot()?);
         }
         Ok(false)

@@ -42,7 +42,7 @@ impl Vault {
             return Ok(Some((self.tpm()?, settings)));
         }
         let tcti = Tcti::parse(settings.tcti.as_deref().unwrap_or(Tcti::DEFAULT))?;
-        Ok(Some((Tpm::new(TpmConfig::for_quotes(tcti, settings.pcrs.clone())), settings)))
+        Ok(Some((Tpm::new(TpmConfig::without_keys(tcti, settings.pcrs.clone())), settings)))
     }
 
     /// What a record says of the TPM that releases the relay key.

@@ -14,24 +14,12 @@ impl Vault {
         if let Some(tpm) = self.tpm.get() {
             return Ok(tpm.clone());
         }
-        let settings = self.settings.custody.tpm.clone().ok_or_else(|| {
+        let settings = self.settings.custody.tpm.as_ref().ok_or_else(|| {
             Failure::config("no TPM is configured", "Set custody.backend to \"tpm\" in the config file.")
         })?;
         let security_digest = self.settings.security_digest();
-        let tpm = Tpm::new(TpmConfig {
-            tcti: settings.tcti,
-            folder: settings.folder,
-            parent: settings.parent,
-            parent_name: settings.parent_name,
-            policy_key: settings.policy_key,
-            recovery_key: settings.recovery_key,
-            pcrs: settings.pcrs,
-            application_pcr: settings.application_pcr,
-            security_digest: security_digest.map_err(|e| Failure::io("cannot read what the config file names", &e))?,
-            pin: settings.pin,
-            event_log: settings.event_log,
-            owner_auth_file: settings.owner_auth_file,
-        });
+        let security_digest = security_digest.map_err(|e| Failure::io("cannot read what the config file names", &e))?;
+        let tpm = Tpm::new(TpmConfig { security_digest, ..settings.device.clone() });
         Ok(self.tpm.get_or_init(|| tpm).clone())
     }
 

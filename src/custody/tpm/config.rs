@@ -48,8 +48,8 @@ pub enum Parent {
 }
 
 impl TpmConfig {
-    /// A TPM that quotes, and holds no key of ours but the one that it quotes with.
-    pub fn for_quotes(tcti: Tcti, pcrs: PcrSelection) -> Self {
+    /// A TPM that holds no key of ours, but for the one that it quotes with.
+    pub fn without_keys(tcti: Tcti, pcrs: PcrSelection) -> Self {
         Self {
             tcti,
             folder: PathBuf::new(),

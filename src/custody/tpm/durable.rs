@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -38,6 +38,17 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), CustodyError> {
         sync_folder(path)
     };
     replace().map_err(|e| failed("write", path, &e))
+}
+
+/// The paths of what lies in a folder, in order; nothing where there is no folder.
+pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, CustodyError> {
+    let listed = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()),
+    };
+    let mut paths = listed.map_err(|e| failed("read", folder, &e))?;
+    paths.sort();
+    Ok(paths)
 }
 
 /// Reads a file.
@@ -96,7 +107,7 @@ pub(super) fn failed(what: &'static str, path: &Path, why: &io::Error) -> Custod
     error(kind, what, format!("cannot {what} {}: {why}", path.display()), advice)
 }
 
-fn write_beside(path: &Path, content: &[u8]) -> io::Result<std::path::PathBuf> {
+fn write_beside(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);

@@ -1,4 +1,3 @@
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::config::TpmConfig;
@@ -26,20 +25,8 @@ pub(super) fn with_paths(config: &TpmConfig) -> Result<Vec<(PathBuf, SignedPolic
 
 /// The policy files of a folder, in the order of their names.
 pub(super) fn paths(folder: &Path) -> Result<Vec<PathBuf>, CustodyError> {
-    let folder = folder.join(FOLDER);
-    let listed = match fs::read_dir(&folder) {
-        Ok(listed) => listed,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(durable::failed("read", &folder, &e)),
-    };
-    let mut paths = Vec::new();
-    for entry in listed {
-        let path = entry.map_err(|e| durable::failed("read", &folder, &e))?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
+    let mut paths = durable::list(&folder.join(FOLDER))?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     Ok(paths)
 }
 

@@ -90,9 +90,10 @@ impl Quoter for TpmQuoter {
     fn certified_keys(&self, qualifying: &[u8; 32]) -> Result<Vec<CertifiedKey>, CustodyError> {
         let (handle, algorithm, qualifying, keys) = (self.handle, self.algorithm, *qualifying, self.keys.clone());
         self.tpm.run(move |link| {
+            let (attestation_key, _) = attestation_key(link, handle, algorithm)?;
             let mut certified = Vec::new();
             for (purpose, label, public_key) in &keys {
-                let certification = certify(link, handle, algorithm, label, public_key, &qualifying)?;
+                let certification = certify(link, attestation_key, label, public_key, &qualifying)?;
                 certified.push(CertifiedKey {
                     purpose: purpose.clone(),
                     public_key: public_key.clone(),
@@ -180,13 +181,11 @@ fn evict(link: &mut Link, object: ObjectHandle, at_handle: PersistentTpmHandle) 
 
 fn certify(
     link: &mut Link,
-    handle: u32,
-    algorithm: QuoteAlgorithm,
+    attestation_key: KeyHandle,
     label: &str,
     public_key: &PublicKey,
     qualifying: &[u8; 32],
 ) -> Result<Certification, Fault> {
-    let (attestation_key, _) = attestation_key(link, handle, algorithm)?;
     let (key, public) = resident::load_apart(link, label, public_key)?;
     let certified = (|| {
         let auth = link.pin()?;

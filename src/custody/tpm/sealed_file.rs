@@ -61,17 +61,10 @@ impl SealedFile {
 
     /// The labels of all sealed secrets in the folder, in order.
     pub(super) fn labels(folder: &Path) -> Result<Vec<String>, CustodyError> {
-        let listed = match std::fs::read_dir(folder) {
-            Ok(listed) => listed,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(durable::failed("read", folder, &e)),
-        };
-        let mut labels = Vec::new();
-        for entry in listed {
-            let name = entry.map_err(|e| durable::failed("read", folder, &e))?.file_name();
-            let label = name.to_str().and_then(|name| name.strip_suffix(EXTENSION)?.strip_suffix('.'));
-            labels.extend(label.map(str::to_owned));
-        }
+        let paths = durable::list(folder)?;
+        let label =
+            |path: &PathBuf| Some(path.file_name()?.to_str()?.strip_suffix(EXTENSION)?.strip_suffix('.')?.to_owned());
+        let mut labels: Vec<String> = paths.iter().filter_map(label).collect();
         labels.sort();
         Ok(labels)
     }

@@ -52,11 +52,12 @@ fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fa
     let _alone = Turn::wait(&policy_folder::folder(&link.config.folder))?;
     let digest = measure::digest(&link.config, None)?;
     let applications: Vec<_> = policies.iter().filter_map(|policy| policy.application.as_ref()).collect();
-    let mut measured = None;
-    for application in &applications {
+    let (mut measured, mut is_untouched) = (None, false);
+    for &application in &applications {
         let now = measure::read(link, application.pcr)?;
+        is_untouched |= now == application.base;
         if now == application.base && digest == application.digest {
-            measured = Some((*application).clone());
+            measured = Some(application);
         }
         if now == application.measured() {
             // Who was released everything was killed before the cap, or its connection broke there.
@@ -64,7 +65,7 @@ fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fa
         }
     }
     let Some(application) = measured else {
-        return Err(why_not_measured(link, &applications, &digest)?.into());
+        return Err(why_not_measured(is_untouched, &applications).into());
     };
     // Asked for now: a person may take a while, and the PCR stays open for as long.
     link.pin()?;
@@ -90,21 +91,14 @@ fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fa
     Ok(released?)
 }
 
-fn why_not_measured(
-    link: &mut Link,
-    applications: &[&Application],
-    digest: &super::pcr::Value,
-) -> Result<CustodyError, Fault> {
-    for application in applications {
-        if measure::read(link, application.pcr)? == application.base {
-            debug_assert_ne!(application.digest, *digest);
-            let message = "this executable or its configuration is not the one that was signed".to_owned();
-            let advice = "Have this one signed: local-vault custody policy sign; or start the one that was.";
-            return Ok(error(ErrorKind::Refused, "TPM2_PCR_Extend", message, advice));
-        }
+/// `is_untouched`: a PCR that a policy names is as the boot left it, so that it is we who are not named.
+fn why_not_measured(is_untouched: bool, applications: &[&Application]) -> CustodyError {
+    if is_untouched {
+        let message = "this executable or its configuration is not the one that was signed";
+        let advice = "Have this one signed: local-vault custody policy sign; or start the one that was.";
+        return error(ErrorKind::Refused, "TPM2_PCR_Extend", message, advice);
     }
-    let pcr = applications.first().map_or(0, |application| application.pcr);
-    Ok(mismatch::capped(pcr))
+    mismatch::capped(applications.first().map_or(0, |application| application.pcr))
 }
 
 fn open(link: &mut Link, file: &SealedFile) -> Result<Arc<LockedKey>, Fault> {
