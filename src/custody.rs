@@ -10,6 +10,7 @@ mod error;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 mod pin;
 mod purpose;
+mod recorder;
 mod scratch;
 mod signer;
 mod wrapping;
@@ -26,6 +27,7 @@ pub use error::{CustodyError, ErrorKind};
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 pub use pin::PinSource;
 pub use purpose::{Purpose, PurposeKey, SharedKey, one_key_one_purpose};
+pub use recorder::{KeyUse, RecordedWrappingKey, Recorder, Recording};
 pub use scratch::ScratchKey;
 pub use signer::{SignError, Signer, SignerConfig};
 pub use wrapping::{EpochKeys, WrappedKey, WrappingKey};

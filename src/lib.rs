@@ -14,6 +14,7 @@ pub mod protocol;
 pub mod custody;
 
 // ---- 3 durable: what must outlive a crash
+pub mod audit;
 pub mod epochs;
 pub mod spool;
 pub mod store;

@@ -4,6 +4,7 @@
 
 pub mod ack;
 pub mod attestation;
+pub mod audit;
 pub mod bundle;
 pub mod envelope;
 pub mod epoch_record;

@@ -22,7 +22,7 @@ const fn room(name: &'static str, layer: u8, beside: &'static [&'static str]) ->
     Room { name, layer, beside }
 }
 
-const HOUSE: [Room; 12] = [
+const HOUSE: [Room; 13] = [
     // 5 shell: everything, and the only place with exit codes
     room("cli", 5, &["config"]),
     room("config", 5, &[]),
@@ -33,6 +33,7 @@ const HOUSE: [Room; 12] = [
     room("witness", 4, &[]),
     // 3 durable
     room("spool", 3, &["epochs", "store"]),
+    room("audit", 3, &[]),
     room("epochs", 3, &["store"]),
     room("store", 3, &[]),
     // 2 custody

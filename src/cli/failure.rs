@@ -160,7 +160,7 @@ impl From<CustodyError> for Failure {
 impl From<SignError> for Failure {
     fn from(error: SignError) -> Self {
         match error {
-            SignError::Custody(e) => e.into(),
+            SignError::Custody(e) | SignError::Unrecorded(e) => e.into(),
             e @ (SignError::Busy | SignError::Deadline) => {
                 Self::unavailable(e.to_string(), "Nothing was sent. Try again.")
             }

@@ -22,6 +22,22 @@ pub enum ErrorKind {
     Unsupported,
 }
 
+impl ErrorKind {
+    /// The name as the audit log writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Away => "away",
+            Self::Broken => "broken",
+            Self::Disk => "disk",
+            Self::DiskFull => "disk-full",
+            Self::Misconfigured => "misconfigured",
+            Self::NotFound => "not-found",
+            Self::Refused => "refused",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
 /// A failure in custody: what to do (the kind), where (backend and operation), and two lines for the operator.
 ///
 /// Neither line contains a secret, also not in part.

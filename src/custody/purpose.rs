@@ -1,12 +1,13 @@
 use std::fmt;
+use std::sync::Arc;
 
-use super::{CustodyError, ErrorKind, Protection, SharedSigningKey};
+use super::{CustodyError, ErrorKind, KeyUse, Protection, Recorder, SharedSigningKey};
 use crate::protocol::{Algorithm, Domain, Preimage, PublicKey, Signature};
 
 /// What a key may sign. One key, one purpose (I2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Our own records: epochs, and what comes after them.
+    /// Our own records: epochs, heads of the audit log.
     Record,
     /// The relay envelope, and the record of this key's custody.
     Relay,
@@ -30,7 +31,7 @@ impl Purpose {
     const fn covers(self, domain: Domain) -> bool {
         matches!(
             (self, domain),
-            (Self::Record, Domain::Epoch)
+            (Self::Record, Domain::Audit | Domain::Epoch)
                 | (Self::Relay, Domain::Relay | Domain::Attestation)
                 | (Self::Source, Domain::Source)
                 | (Self::Witness, Domain::Witness | Domain::Fork)
@@ -49,6 +50,7 @@ pub struct PurposeKey {
     purpose: Purpose,
     kid: String,
     key: SharedSigningKey,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl PurposeKey {
@@ -61,7 +63,13 @@ impl PurposeKey {
             let advice = "Use an Ed25519 key for relay and witness; P-256 serves source attestations.";
             return Err(failure(ErrorKind::Unsupported, "bind", message, advice));
         }
-        Ok(Self { purpose, kid: kid.to_owned(), key })
+        Ok(Self { purpose, kid: kid.to_owned(), key, recorder: None })
+    }
+
+    /// From now on each signature is written down before it is made.
+    #[must_use]
+    pub fn recorded(self, recorder: Arc<dyn Recorder>) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 
     /// What the key may sign.
@@ -91,9 +99,32 @@ impl PurposeKey {
 
     /// Signs, and verifies what a device made (I3). Blocks for as long as the device takes.
     pub fn sign(&self, preimage: &Preimage) -> Result<Signature, CustodyError> {
-        let signature = self.sign_unchecked(preimage)?;
-        self.check(preimage, &signature)?;
-        Ok(signature)
+        if let Some(recorder) = &self.recorder {
+            recorder.record_blocking(&self.used(preimage, None))?;
+        }
+        let signed = self.sign_unchecked(preimage);
+        let signed = signed.and_then(|signature| self.check(preimage, &signature).map(|()| signature));
+        signed.inspect_err(|e| self.note_failed(None, e))
+    }
+
+    /// Writes down that `preimage` is about to be signed for a request, where somebody keeps a record.
+    pub(super) async fn record(&self, preimage: &Preimage, request: &str) -> Result<(), CustodyError> {
+        match &self.recorder {
+            Some(recorder) => recorder.record(&self.used(preimage, Some(request))).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Notes that the key did not sign, where somebody keeps a record.
+    pub(super) fn note_failed(&self, request: Option<&str>, error: &CustodyError) {
+        if let Some(recorder) = &self.recorder {
+            recorder.failed(self.purpose.name(), request, error);
+        }
+    }
+
+    fn used<'a>(&'a self, preimage: &Preimage, request: Option<&'a str>) -> KeyUse<'a> {
+        let (purpose, domain, kid) = (self.purpose, preimage.domain(), self.kid.as_str());
+        KeyUse::Sign { purpose, domain, kid, hash: preimage.hash(), request }
     }
 
     /// Signs without verifying, for a caller that verifies elsewhere.

@@ -55,8 +55,18 @@ impl Signer {
         Self { key, deadline: config.deadline, queue }
     }
 
-    /// Signs `preimage` and hands it back. What a device made was verified in the caller's task (I3).
-    pub async fn sign(&self, preimage: Preimage) -> Result<(Preimage, Signature), SignError> {
+    /// Signs `preimage` on behalf of a request and hands it back. Where a record is kept, it is on the disk before the
+    /// key is asked (I9). What a device made was verified in the caller's task (I3).
+    pub async fn sign(&self, preimage: Preimage, request: &str) -> Result<(Preimage, Signature), SignError> {
+        self.key.record(&preimage, request).await.map_err(SignError::Unrecorded)?;
+        let signed = self.ask(preimage).await;
+        if let Err(SignError::Custody(e)) = &signed {
+            self.key.note_failed(Some(request), e);
+        }
+        signed
+    }
+
+    async fn ask(&self, preimage: Preimage) -> Result<(Preimage, Signature), SignError> {
         let deadline = Instant::now() + self.deadline;
         let (reply, answer) = oneshot::channel();
         let sent = timeout_at(deadline, self.queue.send(Request { preimage, reply })).await;
@@ -107,4 +117,7 @@ pub enum SignError {
     /// The signing thread has ended.
     #[error("the signing thread has ended")]
     Gone,
+    /// It could not be written down, so that it was not asked for (I9).
+    #[error(transparent)]
+    Unrecorded(CustodyError),
 }

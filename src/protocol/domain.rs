@@ -16,6 +16,8 @@ pub enum Domain {
     Fork,
     /// The source attestation, ours.
     Source,
+    /// How far the audit log had come, ours.
+    Audit,
     /// The record of an epoch's data key, ours.
     Epoch,
     /// What a key signs to show that it works, ours. Says nothing.
@@ -31,6 +33,7 @@ impl Domain {
             Self::Witness => "attesto.v2.witness",
             Self::Fork => "attesto.v2.fork",
             Self::Source => "local-vault.source.v1",
+            Self::Audit => "local-vault.audit.v1",
             Self::Epoch => "local-vault.epoch.v1",
             Self::SelfTest => "local-vault.self-test.v1",
         }

@@ -1,0 +1,245 @@
+use crate::custody::{CustodyError, ErrorKind, KeyUse};
+use crate::facts::{Digest, EventId, Timestamp};
+use crate::protocol::audit::SignedHead;
+use crate::protocol::json::{Object, Value};
+
+/// Something that happened or is about to: names, numbers and hashes, and never a value. `docs/audit.md` lists them all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    kind: &'static str,
+    is_privileged: bool,
+    object: Object,
+}
+
+/// How much an entry matters to whoever watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The course of things.
+    Info,
+    /// An operator did something, or keys changed.
+    Notice,
+    /// Something was refused or failed.
+    Warning,
+    /// Somebody has to look at it.
+    Alert,
+}
+
+/// The kinds that the log itself reads.
+pub(super) const BLOB_WRITTEN: &str = "BlobWritten";
+pub(super) const FILE_BEGUN: &str = "FileBegun";
+pub(super) const FILE_ENDED: &str = "FileEnded";
+pub(super) const HEAD_SIGNED: &str = "HeadSigned";
+pub(super) const LOG_BEGUN: &str = "LogBegun";
+pub(super) const LOG_PRUNED: &str = "LogPruned";
+/// The member of a file's first entry that says what it follows on.
+pub(super) const PREVIOUS_HASH: &str = "previous_hash";
+
+/// How much an entry of this kind matters.
+pub fn severity(kind: &str) -> Severity {
+    match kind {
+        "CommandBegun" | "CommandEnded" | "EpochDestroyed" | "EpochRotated" | "Imported" | "KeyMade" | LOG_BEGUN
+        | LOG_PRUNED => Severity::Notice,
+        "CommandFailed" | "KeyFailed" | "Parked" | "RecordsLost" | "Refused" | "TornLineCut" => Severity::Warning,
+        "Fork" | "Incident" | "PinRefused" | "Revoked" => Severity::Alert,
+        _ => Severity::Info,
+    }
+}
+
+impl Event {
+    /// A command that somebody gave: by its words, without its arguments. Everything after it with the same process
+    /// number is its doing.
+    pub fn command_begun(command: &str, uid: u32, login_uid: Option<u32>) -> Self {
+        Self::privileged("CommandBegun")
+            .with("command", command)
+            .with("uid", uid)
+            .with("login_uid", login_uid)
+            .with("version", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// It ended with this code; another than 0 is a failure.
+    pub fn command_ended(command: &str, code: u8) -> Self {
+        let kind = if code == 0 { "CommandEnded" } else { "CommandFailed" };
+        Self::routine(kind).with("command", command).with("code", u32::from(code))
+    }
+
+    /// A key is about to be used.
+    pub fn key_used(used: &KeyUse<'_>) -> Self {
+        match used {
+            KeyUse::Sign { purpose, domain, kid, hash, request } => Self::routine("KeyUsed")
+                .with("operation", "sign")
+                .with("purpose", purpose.name())
+                .with("domain", domain.name())
+                .with("kid", *kid)
+                .with("hash", hash.to_string())
+                .with("request", *request),
+            KeyUse::MakeDataKey { key_id, scheme, context } => {
+                Self::data_key(Self::privileged("KeyUsed"), "make-data-key", key_id, scheme, context)
+            }
+            KeyUse::OpenDataKey { key_id, scheme, context } => {
+                Self::data_key(Self::routine("KeyUsed"), "open-data-key", key_id, scheme, context)
+            }
+            KeyUse::DestroyDataKey { key_id, wrapped } => Self::privileged("KeyUsed")
+                .with("operation", "destroy-data-key")
+                .with("purpose", "wrapping")
+                .with("key_id", *key_id)
+                .with("wrapped_sha256", wrapped.to_string()),
+        }
+    }
+
+    fn data_key(event: Self, operation: &'static str, key_id: &str, scheme: &str, context: &Digest) -> Self {
+        event
+            .with("operation", operation)
+            .with("purpose", "wrapping")
+            .with("key_id", key_id)
+            .with("scheme", scheme)
+            .with("context_sha256", context.to_string())
+    }
+
+    /// A key did not do what it was asked for. A refused PIN has a kind of its own.
+    pub fn key_failed(key: &str, request: Option<&str>, error: &CustodyError) -> Self {
+        let kind = if error.kind == ErrorKind::Refused { "PinRefused" } else { "KeyFailed" };
+        let event = if error.kind == ErrorKind::Refused { Self::privileged(kind) } else { Self::routine(kind) };
+        event
+            .with("key", key)
+            .with("backend", error.backend)
+            .with("operation", error.operation)
+            .with("code", error.code.clone())
+            .with("why", error.kind.name())
+            .with("request", request)
+    }
+
+    /// A key was made.
+    pub fn key_made(purpose: &str, backend: &str, public_key: Option<String>) -> Self {
+        Self::privileged("KeyMade").with("purpose", purpose).with("backend", backend).with("public_key_hex", public_key)
+    }
+
+    /// Events were sealed under an epoch and are on the disk.
+    pub fn blob_written(request: Option<&str>, epoch: u32, event_id: EventId) -> Self {
+        Self::routine(BLOB_WRITTEN)
+            .with("epoch", epoch)
+            .with("blobs", 1_u32)
+            .with("first", event_id.to_string())
+            .with("last", event_id.to_string())
+            .with("request", request)
+    }
+
+    /// A spool seals under a new epoch from now on.
+    pub fn epoch_rotated(epoch: u32) -> Self {
+        Self::privileged("EpochRotated").with("epoch", epoch)
+    }
+
+    /// The device keeps nothing any more of the data key that was wrapped so: no copy of it opens.
+    pub(super) fn epoch_destroyed(key_id: &str, wrapped: &Digest) -> Self {
+        Self::privileged("EpochDestroyed").with("key_id", key_id).with("wrapped_sha256", wrapped.to_string())
+    }
+
+    /// The receiver acknowledged an event with a matching receipt.
+    pub fn receipted(request: &str, hash: &Digest, status: u16) -> Self {
+        Self::routine("Receipted").with("request", request).with("hash", hash.to_string()).with("status", u32::from(status))
+    }
+
+    /// An event was refused: by the receiver (`conflict`, `dead`, `queued` where it is tried again), or by us.
+    pub fn refused(request: &str, state: &str, error: &str, status: Option<u16>) -> Self {
+        Self::routine("Refused")
+            .with("request", request)
+            .with("state", state)
+            .with("error", error)
+            .with("status", status.map(u32::from))
+    }
+
+    /// The receiver was not reached, or did not judge: nothing but a probe is sent until then.
+    pub fn parked(request: &str, error: &str, until: Timestamp) -> Self {
+        Self::routine("Parked").with("request", request).with("error", error).with("until", until.to_string())
+    }
+
+    /// The receiver has revoked the installation, and said so twice.
+    pub fn revoked(request: &str, installation_id: &str) -> Self {
+        Self::privileged("Revoked").with("request", request).with("installation_id", installation_id)
+    }
+
+    /// A witness decided about a checkpoint: `accepted`, `replayed` or `forked`.
+    pub fn checkpoint(verdict: &str, tenant_id: &str, stream_id: &str, seq_no: i64) -> Self {
+        let event = if verdict == "forked" { Self::privileged("Fork") } else { Self::routine("Checkpoint") };
+        let event = event.with("verdict", verdict).with("tenant_id", tenant_id);
+        event.with("stream_id", stream_id).with("checkpoint_seq_no", seq_no)
+    }
+
+    /// A database of the published package was taken over.
+    pub fn imported(what: &str) -> Self {
+        Self::privileged("Imported").with("what", what)
+    }
+
+    /// Something that should not be: a damaged record, an epoch that is not trusted.
+    pub fn incident(what: &str, about: &str) -> Self {
+        Self::privileged("Incident").with("what", what).with("about", about)
+    }
+
+    pub(super) fn log_begun(log_id: &str, after: Option<Object>) -> Self {
+        Self::routine(LOG_BEGUN).with("log_id", log_id).with("format", 1_u32).with("after", after)
+    }
+
+    pub(super) fn file_begun(previous: &Digest) -> Self {
+        Self::routine(FILE_BEGUN).with(PREVIOUS_HASH, previous.to_string())
+    }
+
+    pub(super) fn file_ended(next: u32) -> Self {
+        Self::routine(FILE_ENDED).with("next", next)
+    }
+
+    pub(super) fn head_signed(head: &SignedHead) -> Self {
+        Self { kind: HEAD_SIGNED, is_privileged: false, object: head.to_object() }
+    }
+
+    pub(super) fn pruned(through: u64, hash: &Digest) -> Self {
+        Self::privileged(LOG_PRUNED).with("through", through).with("hash", hash.to_string())
+    }
+
+    pub(super) fn records_lost(lost: u64) -> Self {
+        Self::privileged("RecordsLost").with("lost", lost)
+    }
+
+    pub(super) fn torn_line_cut(bytes: u64) -> Self {
+        Self::routine("TornLineCut").with("bytes", bytes)
+    }
+
+    /// Whether a signed head follows it.
+    pub(super) const fn is_privileged(&self) -> bool {
+        self.is_privileged
+    }
+
+    /// Whether it is a signed head, which needs none itself.
+    pub(super) fn is_head(&self) -> bool {
+        self.kind == HEAD_SIGNED
+    }
+
+    /// Takes in what was written behind this, where both are told best as one.
+    pub(super) fn absorb(&mut self, next: &Self) -> bool {
+        let same = |member| self.object.get(member) == next.object.get(member);
+        if self.kind != BLOB_WRITTEN || next.kind != BLOB_WRITTEN || !same("epoch") || !same("request") {
+            return false;
+        }
+        let blobs = |event: &Self| event.object.get("blobs").and_then(Value::as_i64).unwrap_or(0);
+        let last = next.object.get("last").cloned();
+        let all = blobs(self) + blobs(next);
+        self.object.insert("blobs".into(), all.into());
+        self.object.insert("last".into(), last.into());
+        true
+    }
+
+    /// The entry, as it goes into the log.
+    pub(super) fn entry(&self, seq: u64, now: &str, pid: u32) -> Object {
+        self.object.clone().with("kind", self.kind).with("seq", seq).with("time", now).with("pid", pid)
+    }
+
+    fn routine(kind: &'static str) -> Self {
+        Self { kind, is_privileged: false, object: Object::new() }
+    }
+
+    fn privileged(kind: &'static str) -> Self {
+        Self { kind, is_privileged: true, object: Object::new() }
+    }
+
+    fn with(self, member: &str, value: impl Into<Value>) -> Self {
+        Self { object: self.object.with(member, value), ..self }
+    }
+}

@@ -1,0 +1,240 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::AuditError;
+use super::end::End;
+use super::event::{Event, FILE_ENDED};
+use super::folder::{Folder, Turn};
+use super::note::{Note, Standing};
+use crate::facts::{Clock, Digest, Timestamp, random_id};
+use crate::protocol::audit::{Entry, write_line};
+use crate::protocol::json::Object;
+
+/// A log that is open to be appended to. Other processes may append to it too: each takes its turn, and reads first what
+/// the others wrote. Blocking.
+#[derive(Debug)]
+pub(super) struct Log {
+    folder: Folder,
+    clock: Arc<dyn Clock>,
+    log_id: String,
+    note: Note,
+    head_at: Option<Timestamp>,
+    end: End,
+    file: File,
+    path: PathBuf,
+    longest_file: u64,
+    /// Whether the next entry belongs into the next file.
+    is_ended: bool,
+    pid: u32,
+}
+
+impl Log {
+    /// Opens the log in a folder, and begins one where there never was any.
+    pub(super) fn open(path: &Path, clock: Arc<dyn Clock>, longest_file: u64) -> Result<Self, AuditError> {
+        let folder = Folder::new(path);
+        let turn = folder.turn()?;
+        let (end, begun) = match End::find(&folder)? {
+            Some(end) => (end, None),
+            None => begin(&folder, &*clock, None)?,
+        };
+        let log_id = match (begun, folder.log_id()?) {
+            (Some(log_id), _) | (None, Some(log_id)) => log_id,
+            (None, None) => {
+                // Whoever began it died before it was noted.
+                let log_id = begun_as(&folder)?;
+                folder.note_log_id(&log_id)?;
+                log_id
+            }
+        };
+        let standing = Standing::read(folder.path())?;
+        if let Some(noted) = standing.as_ref().filter(|noted| noted.seq > end.seq) {
+            let what = format!("it ends with entry {}, and had come to {}", end.seq, noted.seq);
+            return Err(AuditError::damaged(folder.file(end.file), what));
+        }
+        let head_at = standing.and_then(|standing| standing.head_at);
+        let note = Note::open(folder.path())?;
+        let (file, path) = open_file(&folder, end.file)?;
+        let pid = std::process::id();
+        let mut log = Self { folder, clock, log_id, note, head_at, end, file, path, longest_file, is_ended: false, pid };
+        log.mend(&turn)?;
+        Ok(log)
+    }
+
+    /// Which log this is.
+    pub(super) fn log_id(&self) -> &str {
+        &self.log_id
+    }
+
+    /// The number and hash of the last entry that is known here.
+    pub(super) const fn head(&self) -> (u64, Digest) {
+        (self.end.seq, self.end.hash)
+    }
+
+    /// Appends entries. Where this fails none of them is there; they are on the disk after [`sync`](Self::sync).
+    pub(super) fn append(&mut self, events: &[Event]) -> Result<(), AuditError> {
+        let turn = self.folder.turn()?;
+        self.catch_up(&turn)?;
+        if self.end.length >= self.longest_file {
+            self.next_file(&turn)?;
+        }
+        self.write(events)
+    }
+
+    /// What was appended is on the disk when this returns.
+    pub(super) fn sync(&self) -> Result<(), AuditError> {
+        self.file.sync_data().map_err(|e| AuditError::io(&self.path, &e))?;
+        let (seq, hash) = self.head();
+        self.note.write(&Standing { log_id: self.log_id.clone(), seq, hash, head_at: self.head_at });
+        Ok(())
+    }
+
+    /// Notes when a head was signed last.
+    pub(super) const fn note_head(&mut self, at: Timestamp) {
+        self.head_at = Some(at);
+    }
+
+    fn write(&mut self, events: &[Event]) -> Result<(), AuditError> {
+        let now = self.clock.now().to_string();
+        let (mut lines, mut seq, mut hash) = (Vec::with_capacity(events.len() * 400), self.end.seq, self.end.hash);
+        for event in events {
+            seq += 1;
+            hash = write_line(&mut lines, &hash, &event.entry(seq, &now, self.pid));
+        }
+        if let Err(e) = self.file.write_all(&lines) {
+            // No part of a line stays behind that nobody answers for. Where this fails too, the next turn cuts it off.
+            let _ = self.file.set_len(self.end.length);
+            return Err(AuditError::io(&self.path, &e));
+        }
+        self.end = End { length: self.end.length + lines.len() as u64, seq, hash, ..self.end };
+        Ok(())
+    }
+
+    /// Reads what other processes wrote since, and sees that nothing else happened to the files: one that was deleted,
+    /// moved or cut is noticed before anything is written to it.
+    fn catch_up(&mut self, turn: &Turn) -> Result<(), AuditError> {
+        loop {
+            if self.is_ended {
+                self.open_next()?;
+            }
+            let size = self.size()?;
+            if size < self.end.length {
+                return Err(AuditError::damaged(&self.path, "it is shorter than it was"));
+            }
+            if size > self.end.length {
+                self.read_on(size)?;
+            }
+            if !self.is_ended {
+                return self.mend(turn);
+            }
+        }
+    }
+
+    /// The size of the file, which must still be the one at its path.
+    fn size(&self) -> Result<u64, AuditError> {
+        let here = self.file.metadata().map_err(|e| AuditError::io(&self.path, &e))?;
+        match fs::metadata(&self.path) {
+            Ok(there) if (there.dev(), there.ino()) == (here.dev(), here.ino()) => Ok(here.len()),
+            Ok(_) => Err(AuditError::damaged(&self.path, "another file was put in its place")),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(AuditError::damaged(&self.path, "it is gone")),
+            Err(e) => Err(AuditError::io(&self.path, &e)),
+        }
+    }
+
+    /// Reads the lines up to `size`.
+    fn read_on(&mut self, size: u64) -> Result<(), AuditError> {
+        let mut bytes = Vec::new();
+        let read = self.file.seek(SeekFrom::Start(self.end.length));
+        let read = read.and_then(|_| (&self.file).take(size - self.end.length).read_to_end(&mut bytes));
+        read.map_err(|e| AuditError::io(&self.path, &e))?;
+        let mut lines = bytes.as_slice();
+        while let Some(at) = lines.iter().position(|&c| c == b'\n') {
+            let entry = Entry::follow(&lines[..at], &self.end.hash, self.end.seq + 1)
+                .map_err(|e| AuditError::damaged(&self.path, format!("entry {}: {e}", self.end.seq + 1)))?;
+            (self.end.seq, self.end.hash) = (entry.seq, entry.hash);
+            self.end.length += at as u64 + 1;
+            self.is_ended = entry.kind == FILE_ENDED;
+            lines = &lines[at + 1..];
+        }
+        self.end.torn = lines.len() as u64;
+        if self.is_ended && self.end.torn > 0 {
+            return Err(AuditError::damaged(&self.path, "something stands behind its end"));
+        }
+        Ok(())
+    }
+
+    /// Cuts off what a crash left behind the last line, and writes down that it did; begins a file that nobody has.
+    fn mend(&mut self, _: &Turn) -> Result<(), AuditError> {
+        let torn = std::mem::take(&mut self.end.torn);
+        if torn > 0 {
+            let cut = self.file.set_len(self.end.length).and_then(|()| self.file.sync_data());
+            cut.map_err(|e| AuditError::io(&self.path, &e))?;
+        }
+        if self.end.length == 0 {
+            // Says what it follows on, so that it can be verified without the file before.
+            self.write(&[Event::file_begun(&self.end.hash)])?;
+        }
+        if torn > 0 { self.write(&[Event::torn_line_cut(torn)]) } else { Ok(()) }
+    }
+
+    /// Ends this file and goes on in the next. That one is there before anything says so.
+    fn next_file(&mut self, turn: &Turn) -> Result<(), AuditError> {
+        let next = self.end.file + 1;
+        self.folder.make(next)?;
+        self.write(&[Event::file_ended(next)])?;
+        self.is_ended = true;
+        self.sync()?;
+        self.catch_up(turn)
+    }
+
+    fn open_next(&mut self) -> Result<(), AuditError> {
+        let next = self.end.file + 1;
+        (self.file, self.path) = open_file(&self.folder, next)?;
+        self.end = End { file: next, length: 0, ..self.end };
+        self.is_ended = false;
+        Ok(())
+    }
+}
+
+/// Begins a log, in a folder where none ever was. `after` tells which one it takes the place of.
+pub(super) fn begin(
+    folder: &Folder,
+    clock: &dyn Clock,
+    after: Option<Object>,
+) -> Result<(End, Option<String>), AuditError> {
+    if let Some(log_id) = folder.log_id()? {
+        return Err(AuditError::damaged(folder.path(), format!("the log {log_id} is gone")));
+    }
+    let log_id = random_id("log_");
+    let mut line = Vec::new();
+    let event = Event::log_begun(&log_id, after).entry(1, &clock.now().to_string(), std::process::id());
+    let hash = write_line(&mut line, &crate::protocol::audit::START, &event);
+    // Beside its place first: the first line is there whole, or there is no log.
+    let (draft, path) = (folder.make_draft()?, folder.file(1));
+    let written = OpenOptions::new().write(true).truncate(true).open(&draft).and_then(|mut file| {
+        file.write_all(&line)?;
+        file.sync_all()?;
+        fs::rename(&draft, &path)?;
+        folder.sync()
+    });
+    written.map_err(|e| AuditError::io(&path, &e))?;
+    folder.note_log_id(&log_id)?;
+    Ok((End { file: 1, length: line.len() as u64, seq: 1, hash, torn: 0 }, Some(log_id)))
+}
+
+/// What the log calls itself in its first line.
+fn begun_as(folder: &Folder) -> Result<String, AuditError> {
+    let path = folder.file(1);
+    let text = fs::read(&path).map_err(|e| AuditError::io(&path, &e))?;
+    let first = text.split(|&c| c == b'\n').next().unwrap_or_default();
+    let log_id = Entry::read(first).ok().and_then(|entry| entry.object.get_str("log_id").map(str::to_owned));
+    log_id.ok_or_else(|| AuditError::damaged(&path, "its first entry does not name the log"))
+}
+
+fn open_file(folder: &Folder, number: u32) -> Result<(File, PathBuf), AuditError> {
+    let path = folder.file(number);
+    let file = OpenOptions::new().read(true).append(true).open(&path).map_err(|e| AuditError::io(&path, &e))?;
+    Ok((file, path))
+}

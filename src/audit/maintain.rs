@@ -1,0 +1,91 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::end::{End, last_entry};
+use super::folder::Folder;
+use super::log::begin;
+use super::verify::{VerifyError, verify_held};
+use super::{Audit, AuditError, Event};
+use crate::facts::{Clock, Digest, Timestamp};
+use crate::protocol::json::Object;
+
+/// What pruning would take away, or took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// The number of the last entry in them.
+    pub through: u64,
+    /// Its hash.
+    pub hash: Digest,
+}
+
+/// What a log was begun anew beside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Where the damaged one lies now, as it was.
+    pub kept: PathBuf,
+    /// The new one.
+    pub log_id: String,
+}
+
+/// The files of a log whose last entry is older than `before`. The one that is written to is never among them. `None`
+/// where there is none. Blocking.
+pub fn prunable(folder: &Path, before: Timestamp) -> Result<Option<Pruned>, AuditError> {
+    let folder = Folder::new(folder);
+    let mut files = folder.files()?;
+    files.pop();
+    let mut pruned: Option<Pruned> = None;
+    for file in files {
+        let last = last_entry(&file)?;
+        if last.time >= before {
+            break;
+        }
+        let mut files = pruned.map(|pruned| pruned.files).unwrap_or_default();
+        files.push(file.path);
+        pruned = Some(Pruned { files, through: last.seq, hash: last.hash });
+    }
+    Ok(pruned)
+}
+
+/// Takes files away, after an entry that says so and a signed head over that are on the disk. Blocking.
+pub fn prune(audit: &Audit, folder: &Path, pruned: &Pruned) -> Result<(), AuditError> {
+    audit.record_blocking(vec![Event::pruned(pruned.through, &pruned.hash)])?;
+    if !audit.sign_head_blocking() {
+        let what = "no head was signed over it, so nothing was taken away".into();
+        return Err(AuditError::Io { path: folder.to_owned(), what });
+    }
+    for file in &pruned.files {
+        fs::remove_file(file).map_err(|e| AuditError::io(file, &e))?;
+    }
+    Folder::new(folder).sync().map_err(|e| AuditError::io(folder, &e))
+}
+
+/// Moves a damaged log aside, whole and unchanged, and begins a new one that names it. A log that is not damaged is
+/// refused: `None`. Blocking.
+pub fn recover(path: &Path, reason: &str, clock: &dyn Clock) -> Result<Option<Recovered>, AuditError> {
+    let folder = Folder::new(path);
+    let _turn = folder.turn()?;
+    let found = match verify_held(&folder, &[], &[], &mut |_| ()) {
+        Ok(_) => return Ok(None),
+        Err(VerifyError::Unread(e)) => return Err(e),
+        Err(VerifyError::Found(found)) => found,
+    };
+    let kept = path.join(format!("damaged-{}", clock.now().as_millis()));
+    fs::create_dir(&kept).map_err(|e| AuditError::io(&kept, &e))?;
+    let after = Object::new()
+        .with("log_id", folder.log_id()?)
+        .with("found", found.to_string())
+        .with("found_seq", found.seq)
+        .with("last_seq", End::find(&folder).ok().flatten().map(|end| end.seq))
+        .with("reason", reason);
+    // The name goes last: as long as it is there, no log is begun by itself.
+    let names = folder.files()?.into_iter().map(|file| file.path).chain([path.join("end"), path.join("log-id")]);
+    for from in names.filter(|path| path.exists()) {
+        let to = kept.join(from.file_name().unwrap_or_default());
+        fs::rename(&from, &to).map_err(|e| AuditError::io(&from, &e))?;
+    }
+    folder.sync().map_err(|e| AuditError::io(path, &e))?;
+    let (_, log_id) = begin(&folder, clock, Some(after))?;
+    Ok(Some(Recovered { kept, log_id: log_id.unwrap_or_default() }))
+}
