@@ -12,6 +12,7 @@ mod import;
 mod output;
 mod published;
 mod receipt;
+mod recorded;
 mod relay;
 mod spool;
 mod stop;
@@ -26,6 +27,8 @@ use clap::error::ErrorKind;
 use args::{Cli, Command};
 use failure::Failure;
 use output::Output;
+use recorded::Recorded;
+use crate::config::Flags;
 use vault::Vault;
 
 /// Runs the command line of this process, and ends it.
@@ -50,12 +53,26 @@ fn run(cli: Cli) -> Result<u8, Failure> {
 async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let Cli { global, command, .. } = cli;
     let flags = command.flags(&global);
-    let vault = || Vault::load(&flags);
+    let Some(recording) = command.recording() else { return perform(command, || Vault::load(&flags), &flags).await };
+    let vault = Vault::load(&flags)?;
+    let recorded = Recorded::begin(&vault, recording).await?;
+    let done = perform(command, || Ok(vault), &flags).await;
+    if let Some(recorded) = recorded {
+        recorded.end(&done);
+    }
+    done
+}
+
+async fn perform(
+    command: Command,
+    vault: impl FnOnce() -> Result<Vault, Failure>,
+    flags: &Flags,
+) -> Result<u8, Failure> {
     match command {
         Command::Attest(args) => attest::run(vault()?, args).await,
         Command::Attestation(command) => attestation::run(&vault()?, command).await,
         Command::Completions(args) => completions::run(args, Cli::command()),
-        Command::Config(command) => config::run(command, &flags),
+        Command::Config(command) => config::run(command, flags),
         Command::Custody(command) => custody::run(&vault()?, command),
         Command::DrainLoop(args) => published::drain::run_loop(vault()?, args).await,
         Command::DrainOnce(args) => published::drain::run_once(vault()?, args).await,

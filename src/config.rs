@@ -4,6 +4,7 @@
 //! that contradicts it is an error and never an override. Without one, the published package's variables are enough.
 
 mod attestation;
+mod audit;
 mod backend;
 mod file;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
@@ -19,6 +20,7 @@ mod token;
 mod tpm;
 
 pub use attestation::{AkAlgorithm, AttestationSettings, QuoteSettings};
+pub use audit::AuditSettings;
 pub use file::EXAMPLE;
 pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};
 #[cfg(feature = "pkcs11")]

@@ -102,14 +102,15 @@ impl Ingest {
         Ok(self.spool.enqueue(event).await?)
     }
 
-    /// Attests bytes by their hash, ready to be spooled. What is attested already is the same event, and nothing is
-    /// signed for it.
+    /// Attests bytes by their hash on behalf of a request, ready to be spooled. What is attested already is the same
+    /// event, and nothing is signed for it.
     pub async fn attest(
         &self,
         attestor: &Attestor,
         stream_id: &str,
         source_ref: &str,
         payload_hash: Digest,
+        request: &str,
     ) -> Result<Attested, IngestError> {
         check_id("stream_id", stream_id)?;
         check_id("source_ref", source_ref)?;
@@ -132,7 +133,7 @@ impl Ingest {
             producer_uid: None,
             claimed: false,
         };
-        let (_, signature) = attestor.signer.sign(attestation.preimage()).await?;
+        let (_, signature) = attestor.signer.sign(attestation.preimage(), request).await?;
         Ok(Attested::New(NewEvent {
             stream_id: stream_id.to_owned(),
             source_ref: source_ref.to_owned(),

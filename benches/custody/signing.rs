@@ -82,7 +82,7 @@ async fn rate(signer: &Signer, message: &Preimage, threads: usize, count: usize)
             let (signer, mut message) = (signer.clone(), message.clone());
             tokio::spawn(async move {
                 for _ in 0..count / CALLERS {
-                    message = signer.sign(message).await.unwrap().0;
+                    message = signer.sign(message, "req_1").await.unwrap().0;
                 }
             })
         })

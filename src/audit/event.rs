@@ -56,10 +56,18 @@ impl Event {
             .with("version", env!("CARGO_PKG_VERSION"))
     }
 
-    /// It ended with this code; another than 0 is a failure.
-    pub fn command_ended(command: &str, code: u8) -> Self {
+    /// It ended with this exit code, and failed where that is another than 0; where a device or a key was why, with that.
+    pub fn command_ended(command: &str, code: u8, cause: Option<&CustodyError>) -> Self {
         let kind = if code == 0 { "CommandEnded" } else { "CommandFailed" };
-        Self::routine(kind).with("command", command).with("code", u32::from(code))
+        let ended = Self::routine(kind).with("command", command).with("code", u32::from(code));
+        match cause {
+            None => ended,
+            Some(cause) => ended
+                .with("backend", cause.backend)
+                .with("operation", cause.operation)
+                .with("device_code", cause.code.clone())
+                .with("why", cause.kind.name()),
+        }
     }
 
     /// A key is about to be used.
@@ -103,7 +111,7 @@ impl Event {
             .with("key", key)
             .with("backend", error.backend)
             .with("operation", error.operation)
-            .with("code", error.code.clone())
+            .with("device_code", error.code.clone())
             .with("why", error.kind.name())
             .with("request", request)
     }
@@ -114,7 +122,7 @@ impl Event {
     }
 
     /// Events were sealed under an epoch and are on the disk.
-    pub fn blob_written(request: Option<&str>, epoch: u32, event_id: EventId) -> Self {
+    pub fn blob_written(request: &str, epoch: u32, event_id: EventId) -> Self {
         Self::routine(BLOB_WRITTEN)
             .with("epoch", epoch)
             .with("blobs", 1_u32)
@@ -134,8 +142,8 @@ impl Event {
     }
 
     /// The receiver acknowledged an event with a matching receipt.
-    pub fn receipted(request: &str, hash: &Digest, status: u16) -> Self {
-        Self::routine("Receipted").with("request", request).with("hash", hash.to_string()).with("status", u32::from(status))
+    pub fn receipted(request: &str, status: Option<u16>) -> Self {
+        Self::routine("Receipted").with("request", request).with("status", status.map(u32::from))
     }
 
     /// An event was refused: by the receiver (`conflict`, `dead`, `queued` where it is tried again), or by us.

@@ -1,11 +1,11 @@
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Gid, Uid, flock};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
 
 use super::AuditError;
@@ -38,6 +38,16 @@ const STEP: Duration = Duration::from_millis(1);
 impl Folder {
     pub(super) fn new(path: &Path) -> Self {
         Self { path: path.to_owned() }
+    }
+
+    /// Makes the folder itself, where it is not there. Whatever is above it must be: a missing disk is not made up for.
+    pub(super) fn make_folder(&self) -> Result<(), AuditError> {
+        let made = match DirBuilder::new().mode(0o700).create(&self.path) {
+            Ok(()) => as_its_folder(&self.path),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(e) => Err(e),
+        };
+        made.map_err(|e| AuditError::io(&self.path, &e))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -94,7 +104,7 @@ impl Folder {
 
     /// The name of the log, where one was begun here.
     pub(super) fn log_id(&self) -> Result<Option<String>, AuditError> {
-        let path = self.path.join("log-id");
+        let path = self.id_file();
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text.trim_end().to_owned())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -104,15 +114,23 @@ impl Folder {
 
     /// Notes that a log was begun, so that one that is gone is missed.
     pub(super) fn note_log_id(&self, log_id: &str) -> Result<(), AuditError> {
-        let (path, draft) = (self.path.join("log-id"), self.path.join("log-id.draft"));
+        let (path, draft) = (self.id_file(), self.path.join("log-id.draft"));
         let written = open(&draft).and_then(|mut file| {
             file.set_len(0)?;
             writeln!(file, "{log_id}")?;
             file.sync_all()?;
             fs::rename(&draft, &path)?;
-            self.sync()
+            let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            File::open(beside.unwrap_or(Path::new(".")))?.sync_all()
         });
         written.map_err(|e| AuditError::io(&path, &e))
+    }
+
+    /// Beside the folder and not in it: a folder that is gone as a whole is missed too.
+    pub(super) fn id_file(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".id");
+        path.into()
     }
 
     /// What was made or renamed in the folder is on the disk from now on.
@@ -131,12 +149,20 @@ fn open(path: &Path) -> io::Result<File> {
 pub(super) fn open_file(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let is_new = !path.exists();
     let file = options.open(path)?;
-    if is_new && geteuid().is_root() {
-        let folder = fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
-        let (owner, group) = (Uid::from_raw(folder.uid()), Gid::from_raw(folder.gid()));
-        rustix::fs::fchown(&file, Some(owner), Some(group))?;
+    if is_new {
+        as_its_folder(path)?;
     }
     Ok(file)
+}
+
+/// Gives what root made to whom the folder around it belongs to.
+fn as_its_folder(path: &Path) -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let around = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let around = fs::metadata(around)?;
+    std::os::unix::fs::chown(path, Some(around.uid()), Some(around.gid()))
 }
 
 fn number(name: &str) -> Option<u32> {

@@ -35,6 +35,7 @@ impl Log {
     /// Opens the log in a folder, and begins one where there never was any.
     pub(super) fn open(path: &Path, clock: Arc<dyn Clock>, longest_file: u64) -> Result<Self, AuditError> {
         let folder = Folder::new(path);
+        folder.make_folder()?;
         let turn = folder.turn()?;
         let (end, begun) = match End::find(&folder)? {
             Some(end) => (end, None),

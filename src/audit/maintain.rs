@@ -80,7 +80,7 @@ pub fn recover(path: &Path, reason: &str, clock: &dyn Clock) -> Result<Option<Re
         .with("last_seq", End::find(&folder).ok().flatten().map(|end| end.seq))
         .with("reason", reason);
     // The name goes last: as long as it is there, no log is begun by itself.
-    let names = folder.files()?.into_iter().map(|file| file.path).chain([path.join("end"), path.join("log-id")]);
+    let names = folder.files()?.into_iter().map(|file| file.path).chain([path.join("end"), folder.id_file()]);
     for from in names.filter(|path| path.exists()) {
         let to = kept.join(from.file_name().unwrap_or_default());
         fs::rename(&from, &to).map_err(|e| AuditError::io(&from, &e))?;

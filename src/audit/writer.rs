@@ -18,7 +18,7 @@ use crate::protocol::audit::{Head, SignedHead};
 /// How a log is written.
 #[derive(Debug)]
 pub struct AuditConfig {
-    /// Its folder, which is there.
+    /// Its folder. It is made where it is not there, and nothing above it.
     pub folder: PathBuf,
     /// The length from which on a file is followed by another, in bytes.
     pub longest_file: u64,

@@ -1,6 +1,7 @@
 use std::io;
 
 use super::output::printable;
+use crate::audit::AuditError;
 use crate::config::ConfigError;
 use crate::custody::{CustodyError, ErrorKind, SignError};
 use crate::epochs::EpochError;
@@ -30,11 +31,12 @@ pub(super) struct Failure {
     details: Vec<String>,
     advice: String,
     broken_pipe: bool,
+    custody: Option<Box<CustodyError>>,
 }
 
 impl Failure {
     fn new(code: u8, message: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: Vec::new(), advice: advice.into(), broken_pipe: false }
+        Self { code, message: message.into(), details: Vec::new(), advice: advice.into(), broken_pipe: false, custody: None }
     }
 
     /// Something that a person gave is wrong.
@@ -122,6 +124,11 @@ impl Failure {
         self.broken_pipe
     }
 
+    /// What a key or a device said, where that was why.
+    pub(super) fn custody(&self) -> Option<&CustodyError> {
+        self.custody.as_deref()
+    }
+
     /// What happened, without a full stop.
     pub(super) fn message(&self) -> &str {
         &self.message
@@ -153,7 +160,29 @@ impl From<CustodyError> for Failure {
             ErrorKind::Misconfigured | ErrorKind::NotFound | ErrorKind::Unsupported => CONFIG,
             ErrorKind::Refused => REFUSED,
         };
-        Self::new(code, error.to_string(), error.advice)
+        let failure = Self::new(code, error.to_string(), error.advice.as_str());
+        Self { custody: Some(Box::new(error)), ..failure }
+    }
+}
+
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
+        let message = error.to_string();
+        match error {
+            AuditError::Busy(_) => Self::new(TEMPORARY, message, "Nothing was done. Try again."),
+            AuditError::Closed => Self::software(message),
+            AuditError::Damaged { .. } => Self::data(
+                message,
+                "Nothing was done. `local-vault audit verify` names what is wrong; once you know why, \
+                 `local-vault audit recover --reason TEXT` keeps it aside and begins a new log.",
+            ),
+            AuditError::Full(_) => {
+                Self::new(TEMPORARY, message, "Nothing was done, and nothing is lost. Make room and try again.")
+            }
+            AuditError::Io { .. } => {
+                Self::new(IO, message, "Nothing was done. Check the disk, and whose the folder is; then try again.")
+            }
+        }
     }
 }
 

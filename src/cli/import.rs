@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::output::{Output, printable};
+use crate::audit::{Audit, Event};
 use crate::custody::file::RootKey;
 use crate::spool::Spool;
 use crate::spool::import::{OpenPublished, check_published};
@@ -16,22 +17,31 @@ pub(super) fn check_spool(ours: &Path, source: &Path, root: Arc<RootKey>) -> Res
 }
 
 /// Imports the published spool at `source` into ours, and tells of it where anything was new.
-pub(super) async fn spool(spool: &Spool, ours: &Path, source: &Path, root: Arc<RootKey>) -> Result<(), Failure> {
+pub(super) async fn spool(
+    spool: &Spool,
+    ours: &Path,
+    source: &Path,
+    root: Arc<RootKey>,
+    audit: &Audit,
+) -> Result<(), Failure> {
     let open: OpenPublished = Arc::new(move |token| root.open_published(token));
     let imported = spool.import(source, ours, open).await?;
     if let Some(imported) = imported.filter(|imported| imported.new_events() > 0) {
         let what = format!("{} queued, {} delivered, {} dead", imported.queued, imported.delivered, imported.dead);
+        audit.note(Event::imported(&format!("spool: {what}")));
         tell(source, ours, &what);
     }
     Ok(())
 }
 
 /// Imports the published witness database at `source` into ours, and tells of it where anything was new.
-pub(super) fn witness(witness: &mut Witness, ours: &Path, source: &Path) -> Result<(), Failure> {
+pub(super) fn witness(witness: &mut Witness, ours: &Path, source: &Path, audit: &Audit) -> Result<(), Failure> {
     let imported = witness.import(source, ours)?;
     if imported.heads + imported.receipts + imported.forks > 0 {
         let (heads, receipts, forks) = (imported.heads, imported.receipts, imported.forks);
-        tell(source, ours, &format!("{heads} heads, {receipts} receipts, {forks} fork evidence"));
+        let what = format!("{heads} heads, {receipts} receipts, {forks} fork evidence");
+        audit.note(Event::imported(&format!("witness: {what}")));
+        tell(source, ours, &what);
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ pub(super) struct ShowArgs {
     json: bool,
     /// With the payload; needs the encryption key
     #[arg(long, requires = "json")]
-    payload: bool,
+    pub(super) payload: bool,
 }
 
 const EXAMPLES: &str = "\

@@ -7,6 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use super::failure::Failure;
 use super::output::{Output, printable};
 use super::vault::Vault;
+use crate::audit;
 use crate::facts::EventId;
 use crate::protocol::json::{self, Object, Value};
 use crate::spool::import::ImportError;
@@ -102,6 +103,7 @@ pub(super) async fn run(vault: &Vault, command: SpoolCommand) -> Result<u8, Fail
         SpoolCommand::Stats { json } => stats(&vault.reader()?, json),
         SpoolCommand::Rotate => {
             let epoch = vault.spool().await?.rotate().await?;
+            vault.audit()?.note(audit::Event::epoch_rotated(epoch));
             Output::new().line(&format!("epoch {epoch} began; earlier ones stay for what lies under them"))?;
             Ok(0)
         }

@@ -1,4 +1,5 @@
 mod attestation;
+mod audit;
 mod keys;
 mod measurement;
 mod quoter;
@@ -10,18 +11,18 @@ mod tpm;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-#[cfg(any(feature = "pkcs11", feature = "tpm"))]
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+
 
 use super::failure::Failure;
 use super::import;
+use crate::audit::{Audit, Event};
 use crate::config::{Flags, Settings};
 #[cfg(feature = "pkcs11")]
 use crate::custody::pkcs11::Token;
 #[cfg(feature = "tpm")]
 use crate::custody::tpm::Tpm;
-use crate::custody::{Purpose, ScratchKey};
+use crate::custody::{Purpose, PurposeKey, RecordedWrappingKey, ScratchKey, WrappingKey};
 use crate::facts::{Clock, SystemClock};
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
 use crate::spool::import::is_published_spool;
@@ -36,6 +37,8 @@ pub(super) use keys::{Kept, LoadedKey};
 pub(super) struct Vault {
     pub(super) settings: Settings,
     pub(super) clock: Arc<dyn Clock>,
+    audit: OnceLock<Arc<Audit>>,
+    record: OnceLock<PurposeKey>,
     #[cfg(feature = "pkcs11")]
     token: OnceLock<Arc<Token>>,
     #[cfg(feature = "tpm")]
@@ -58,6 +61,8 @@ impl Vault {
         Ok(Self {
             settings: Settings::load(flags, &environment)?,
             clock: Arc::new(SystemClock),
+            audit: OnceLock::new(),
+            record: OnceLock::new(),
             #[cfg(feature = "pkcs11")]
             token: OnceLock::new(),
             #[cfg(feature = "tpm")]
@@ -84,7 +89,7 @@ impl Vault {
         }
         let spool = self.spool_at(&resolved.path)?;
         if let Some(published) = resolved.published {
-            import::spool(&spool, &resolved.path, &published, self.root_key()?).await?;
+            import::spool(&spool, &resolved.path, &published, self.root_key()?, &*self.audit()?).await?;
         }
         Ok((Arc::new(spool), resolved.path))
     }
@@ -96,19 +101,31 @@ impl Vault {
             import::check_spool(&path, source, root.clone())?;
         }
         let spool = self.spool().await?;
-        import::spool(&spool, &path, source, root).await
+        import::spool(&spool, &path, source, root, &*self.audit()?).await
     }
 
     /// A spool at a path of its own, with the configured keys.
     pub(super) fn spool_at(&self, path: &Path) -> Result<Spool, Failure> {
-        let keys = SpoolKeys { record: self.record_key()?, wrapping: self.wrapping_key()? };
-        Ok(Spool::open(path, keys, self.clock.clone())?)
+        self.open_spool(path, self.recorded_wrapping_key()?)
     }
 
     /// A spool that does not last: the device forgets what it keeps for it once it is closed.
     pub(super) fn scratch_spool_at(&self, path: &Path) -> Result<Spool, Failure> {
-        let wrapping = Arc::new(ScratchKey::new(self.wrapping_key()?));
-        Ok(Spool::open(path, SpoolKeys { record: self.record_key()?, wrapping }, self.clock.clone())?)
+        self.open_spool(path, Arc::new(ScratchKey::new(self.recorded_wrapping_key()?)))
+    }
+
+    fn open_spool(&self, path: &Path, wrapping: Arc<dyn WrappingKey>) -> Result<Spool, Failure> {
+        let (audit, is_new) = (self.audit()?, !path.exists());
+        let record = self.record_key()?.recorded(audit.clone());
+        let spool = Spool::open(path, SpoolKeys { record, wrapping }, self.clock.clone())?;
+        if is_new {
+            audit.note(Event::epoch_rotated(1));
+        }
+        Ok(spool)
+    }
+
+    fn recorded_wrapping_key(&self) -> Result<Arc<dyn WrappingKey>, Failure> {
+        Ok(Arc::new(RecordedWrappingKey::new(self.wrapping_key()?, self.audit()?)))
     }
 
     /// Where the spool lies.
@@ -143,14 +160,14 @@ impl Vault {
         self.make_folder(&resolved.path)?;
         let mut witness = Witness::open(&resolved.path)?;
         if let Some(published) = resolved.published {
-            import::witness(&mut witness, &resolved.path, &published)?;
+            import::witness(&mut witness, &resolved.path, &published, &*self.audit()?)?;
         }
         Ok(witness)
     }
 
     /// Imports the published witness database at `source` into the open one.
     pub(super) fn import_witness(&self, witness: &mut Witness, source: &Path) -> Result<(), Failure> {
-        import::witness(witness, &self.witness_path()?, source)
+        import::witness(witness, &self.witness_path()?, source, &*self.audit()?)
     }
 
     /// Whether a published witness database lies at the configured path.
@@ -207,8 +224,10 @@ impl Vault {
         let installation_id = self.installation_id()?.to_owned();
         let signer = self.signer(Purpose::Relay)?;
         let client = self.client(installation_in_url.then_some(installation_id.as_str()))?;
-        let config = DrainConfig { installation_id, parallel: self.settings.relay.parallel, count_every_failure };
+        let (parallel, audit) = (self.settings.relay.parallel, self.audit()?);
+        let config = DrainConfig { installation_id, parallel, count_every_failure, audit };
         let (spool, path) = self.spool_and_path().await?;
+        self.attest_heads(&spool).await?;
         Ok(Drain::start(&path, spool, signer, client, self.clock.clone(), config).await?)
     }
 }

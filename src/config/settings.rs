@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::attestation::AttestationSettings;
+use super::audit::AuditSettings;
 use super::backend::Backend;
 use super::file::{FileConfig, FileCustody};
 use super::reader::Problems;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub custody: CustodySettings,
     /// What has to be shown of the relay key's custody, and to whom.
     pub attestation: AttestationSettings,
+    /// Where all of it is written down.
+    pub audit: AuditSettings,
 }
 
 /// How to reach the receiver.
@@ -195,6 +198,8 @@ impl Sources<'_> {
             }
         }
         self.enough_is_asked_for(config_file.is_some(), file.custody.backend);
+        let spool = self.agreed("SPOOL_DB", "spool.path", &given.spool_db, file.spool);
+        let witness = self.agreed("WITNESS_DB", "witness.path", &given.witness_db, file.witness);
         Settings {
             installation_id: self.agreed(
                 "INSTALLATION_ID",
@@ -204,10 +209,9 @@ impl Sources<'_> {
             ),
             witness_id: self.agreed("WITNESS_ID", "installation.id", &given.witness_id, witness_id),
             stream_id: self.variable("STREAM_ID").or(file.stream_id),
-            spool: self.agreed("SPOOL_DB", "spool.path", &given.spool_db, file.spool).unwrap_or_else(|| SPOOL.into()),
-            witness: self
-                .agreed("WITNESS_DB", "witness.path", &given.witness_db, file.witness)
-                .unwrap_or_else(|| WITNESS.into()),
+            audit: file.audit.settle(spool.as_deref(), witness.as_deref(), Path::new(SPOOL)),
+            spool: spool.unwrap_or_else(|| SPOOL.into()),
+            witness: witness.unwrap_or_else(|| WITNESS.into()),
             relay: RelaySettings {
                 endpoint: self.agreed("RELAY_URL", "relay.endpoint", &given.endpoint_url, file.endpoint),
                 ca_file: self.agreed("CA_FILE", "relay.ca_file", &None, file.ca_file),

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::Client;
 use super::exchange::{Ended, Exchange, Outcome};
+use crate::audit::{self, Audit};
 use crate::custody::Signer;
 use crate::facts::{Clock, Timestamp};
 use crate::spool::{Event, Gate, PAYLOAD_DRIFT, Spool, SpoolError, State};
@@ -22,6 +23,8 @@ pub struct DrainConfig {
     pub parallel: usize,
     /// Whether an outage counts against the event, as the published package counts it.
     pub count_every_failure: bool,
+    /// Where it is written down what was sent and what came back.
+    pub audit: Arc<Audit>,
 }
 
 /// Drains the spool: order within a stream, streams in parallel, every state change on the disk before it matters.
@@ -78,6 +81,7 @@ impl Drain {
             clock,
             installation_id: config.installation_id,
             count_every_failure: config.count_every_failure,
+            audit: config.audit,
         };
         Ok(Self {
             spool,
@@ -127,7 +131,7 @@ impl Drain {
         let lease = self.spool.turn(settlements, room).await?;
         // Told of only now that it is on the disk.
         self.outcomes = outcomes;
-        self.outcomes.extend(lease.damaged.into_iter().map(set_aside));
+        self.outcomes.extend(lease.damaged.into_iter().map(|event| set_aside(event, &self.exchange.audit)));
         for leased in lease.leased {
             let exchange = self.exchange.clone();
             self.in_flight.spawn(async move { exchange.run(leased, lease.probes_failed).await });
@@ -169,7 +173,8 @@ impl Drain {
     }
 }
 
-fn set_aside(event: Event) -> Outcome {
+fn set_aside(event: Event, audit: &Audit) -> Outcome {
+    audit.note(audit::Event::incident("a damaged record was set aside", &event.event_id.to_string()));
     tracing::error!(event = %event.event_id, "the record is damaged; it was set aside and nothing of it was sent");
     Outcome {
         event_id: event.event_id,

@@ -4,7 +4,8 @@ use std::time::Duration;
 use super::judge::{Verdict, judge};
 use super::retry::{DEAD_AFTER, event_delay, probe_delay};
 use super::{Answer, Client};
-use crate::custody::Signer;
+use crate::audit::{Audit, Event};
+use crate::custody::{SignError, Signer};
 use crate::facts::{Clock, EventId, Timestamp};
 use crate::protocol::envelope::{Envelope, request_body};
 use crate::spool::{self, Leased, Park, Settlement, SignedEnvelope, State};
@@ -16,6 +17,7 @@ pub(super) struct Exchange {
     pub(super) signer: Signer,
     pub(super) installation_id: String,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) audit: Arc<Audit>,
     /// Counts outages against the event, as the published package does.
     pub(super) count_every_failure: bool,
 }
@@ -67,8 +69,15 @@ struct Exchanged {
 impl Exchange {
     /// Signs, posts and judges one event. Writes nothing: the caller settles what comes back.
     pub(super) async fn run(&self, leased: Leased, probes_failed: u32) -> Ended {
-        let (settlement, status, error) = match self.exchange(&leased).await {
+        let request = leased.event.request_id();
+        let (settlement, status, error) = match self.exchange(&leased, &request).await {
             Ok(done) => self.settle(&leased, done, probes_failed),
+            Err(Failed::Sign(SignError::Unrecorded(e))) => {
+                tracing::error!(error = %e, "nothing is signed that is not in the audit log");
+                let park = Park::NotAsked(self.after(event_delay(1, random())));
+                let error = "audit-log-unavailable".to_owned();
+                (Settlement::Unjudged { error: error.clone(), park }, None, Some(error))
+            }
             Err(Failed::Sign(e)) => {
                 tracing::warn!(event = %leased.event.event_id, error = %e, "no signature");
                 let park = Park::NotAsked(self.after(event_delay(1, random())));
@@ -82,6 +91,7 @@ impl Exchange {
                 (settlement, None, Some(error))
             }
         };
+        self.note(&request, &settlement, status, error.as_deref());
         let outcome = Outcome {
             event_id: leased.event.event_id,
             attempt: leased.event.attempt,
@@ -95,10 +105,22 @@ impl Exchange {
         Ended { seq: leased.event.seq, settlement, outcome }
     }
 
-    async fn exchange(&self, leased: &Leased) -> Result<Exchanged, Failed> {
+    /// Writes down how a send ended. It stands in the log before it is settled, and nobody waits for that: the spool
+    /// keeps the answer itself.
+    fn note(&self, request: &str, settlement: &Settlement, status: Option<u16>, error: Option<&str>) {
+        let refused = |state: State| Event::refused(request, state.name(), error.unwrap_or_default(), status);
+        self.audit.note(match settlement {
+            Settlement::Receipted(_) => Event::receipted(request, status),
+            Settlement::Unjudged { park: Park::Revoked, .. } => Event::revoked(request, &self.installation_id),
+            Settlement::Unjudged { park: Park::Until(until), error } => Event::parked(request, error, *until),
+            settlement => refused(state_after(settlement)),
+        });
+    }
+
+    async fn exchange(&self, leased: &Leased, request: &str) -> Result<Exchanged, Failed> {
         let signed_at = self.clock.now();
         let envelope = leased.event.envelope(&self.installation_id, leased.event.attempt, signed_at);
-        let (preimage, signature) = self.signer.sign(envelope.preimage()).await.map_err(Failed::Sign)?;
+        let (preimage, signature) = self.signer.sign(envelope.preimage(), request).await.map_err(Failed::Sign)?;
         let hash = preimage.hash();
         let body = || request_body(&envelope, &leased.payload);
         let key = self.signer.public_key();

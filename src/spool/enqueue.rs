@@ -38,6 +38,8 @@ pub struct Enqueued {
     pub event_id: EventId,
     /// Its state; `None` where it was settled and has been purged since.
     pub state: Option<State>,
+    /// The epoch that it was sealed under just now; `None` where it was there before.
+    pub epoch: Option<u32>,
     /// Whether it was there before.
     pub known: bool,
 }
@@ -94,8 +96,8 @@ fn enqueue(db: &Connection, inner: &Inner, new: &NewEvent) -> Result<Enqueued, S
     let now = inner.clock.now();
     let arrival =
         Arrival { event_id: EventId::new(now), created_at: now, state: State::Queued, attempt: 0, last_error: None };
-    insert(db, inner, new, &arrival)?;
-    Ok(Enqueued { event_id: arrival.event_id, state: Some(State::Queued), known: false })
+    let epoch = insert(db, inner, new, &arrival)?;
+    Ok(Enqueued { event_id: arrival.event_id, state: Some(State::Queued), epoch: Some(epoch), known: false })
 }
 
 /// What an imported event brings along and a new one is given.
@@ -107,8 +109,8 @@ pub(super) struct Arrival {
     pub(super) last_error: Option<String>,
 }
 
-/// Seals and writes an event whose reference is free.
-pub(super) fn insert(db: &Connection, inner: &Inner, new: &NewEvent, arrival: &Arrival) -> Result<(), SpoolError> {
+/// Seals and writes an event whose reference is free. Gives the epoch that it is sealed under.
+pub(super) fn insert(db: &Connection, inner: &Inner, new: &NewEvent, arrival: &Arrival) -> Result<u32, SpoolError> {
     let epoch = inner.epochs.active(db)?;
     let event = Event {
         seq: 0, // given by the table
@@ -151,7 +153,7 @@ pub(super) fn insert(db: &Connection, inner: &Inner, new: &NewEvent, arrival: &A
     if event.state == State::Queued {
         wake(db, stream, seq, inner.clock.now())?;
     }
-    Ok(())
+    Ok(event.epoch)
 }
 
 /// Makes a stream ready where the event at `seq` is its head. Behind another, the head's own turn wakes it.
@@ -178,5 +180,5 @@ fn known(db: &Connection, event_id: EventId) -> Result<Enqueued, SpoolError> {
     let mut statement = db.prepare_cached("SELECT state FROM events WHERE event_id = ?1")?;
     let state = statement.query_row([event_id.as_bytes()], |row| row.get(0)).optional()?;
     let state = state.map(State::from_number).transpose()?;
-    Ok(Enqueued { event_id, state, known: true })
+    Ok(Enqueued { event_id, state, epoch: None, known: true })
 }

@@ -106,6 +106,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// What names its send of now in logs: no attempt is ever made twice.
+    pub fn request_id(&self) -> String {
+        format!("{}.{}", self.event_id, self.attempt)
+    }
+
     /// The envelope of one of its sends.
     pub fn envelope(&self, installation_id: &str, attempt: u32, signed_at: Timestamp) -> Envelope {
         Envelope {

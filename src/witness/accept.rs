@@ -118,7 +118,7 @@ impl Witness {
         if statement.key_epoch != signer.kid() {
             return Err(WitnessError::OtherKey(statement.key_epoch));
         }
-        let (_, signature) = signer.sign(statement.preimage()).await?;
+        let (_, signature) = signer.sign(statement.preimage(), &committed.id).await?;
         let receipt = receipt(&committed.id, &statement, signer.public_key(), &signature);
         let sql = "UPDATE receipts SET receipt = ?2 WHERE receipt_id = ?1";
         self.db.execute(sql, params![committed.id, receipt.to_canonical()])?;
@@ -131,7 +131,7 @@ impl Witness {
         if let Some(sealed) = committed.signed {
             return stored(&sealed, &evidence, verify_fork_evidence);
         }
-        let (_, signature) = signer.sign(evidence.preimage()).await?;
+        let (_, signature) = signer.sign(evidence.preimage(), &committed.id).await?;
         let sealed = sealed_fork_evidence(&committed.id, &evidence, signer.kid(), signer.public_key(), &signature);
         let sql = "UPDATE forks SET sealed = ?2 WHERE evidence_id = ?1";
         self.db.execute(sql, params![committed.id, sealed.to_canonical()])?;

@@ -43,7 +43,7 @@ async fn many_callers(signer: &Signer) {
             let signer = signer.clone();
             tokio::spawn(async move {
                 let asked = preimage(Domain::Relay, &i.to_string());
-                let (returned, signature) = signer.sign(asked.clone()).await.unwrap();
+                let (returned, signature) = signer.sign(asked.clone(), "req_1").await.unwrap();
                 assert_eq!(returned, asked);
                 assert_eq!(signer.public_key().verify(&asked, &signature), Ok(()));
             })
@@ -61,8 +61,8 @@ async fn another_domain_and_a_lying_device_are_refused_here_too() {
         let honest = signer(key.clone(), NEVER, 1);
         let liar = signer(Arc::new(Liar(key)), NEVER, 1);
         let kinds = [
-            honest.sign(preimage(Domain::Witness, "a")).await.map_err(kind),
-            liar.sign(preimage(Domain::Relay, "a")).await.map_err(kind),
+            honest.sign(preimage(Domain::Witness, "a"), "req_1").await.map_err(kind),
+            liar.sign(preimage(Domain::Relay, "a"), "req_1").await.map_err(kind),
         ];
         assert_eq!(kinds, [Err(ErrorKind::Unsupported), Err(ErrorKind::Broken)], "{}", backend.name);
     }
@@ -79,13 +79,13 @@ async fn a_full_queue_is_busy_and_a_slow_key_misses_the_deadline() {
         let Some(key) = backend.ed25519() else { continue };
         let (key, gate) = held(key);
         let signer = signer(key, SOON, 1);
-        let mut at_the_key = Box::pin(signer.sign(preimage(Domain::Relay, "first")));
+        let mut at_the_key = Box::pin(signer.sign(preimage(Domain::Relay, "first"), "req_1"));
         start(&mut at_the_key).await;
         gate.entered.recv().unwrap();
-        let mut queued = Box::pin(signer.sign(preimage(Domain::Relay, "second")));
+        let mut queued = Box::pin(signer.sign(preimage(Domain::Relay, "second"), "req_1"));
         start(&mut queued).await;
 
-        let third = signer.sign(preimage(Domain::Relay, "third")).await;
+        let third = signer.sign(preimage(Domain::Relay, "third"), "req_1").await;
         assert_eq!(third.unwrap_err(), SignError::Busy, "{}", backend.name);
         assert_eq!(at_the_key.await.unwrap_err(), SignError::Deadline, "{}", backend.name);
         assert_eq!(queued.await.unwrap_err(), SignError::Deadline, "{}", backend.name);
@@ -98,10 +98,10 @@ async fn nothing_is_signed_for_a_caller_that_has_gone() {
         let Some(key) = backend.ed25519() else { continue };
         let (key, gate) = held(key);
         let signer = signer(key, NEVER, 2);
-        let mut first = Box::pin(signer.sign(preimage(Domain::Relay, "first")));
+        let mut first = Box::pin(signer.sign(preimage(Domain::Relay, "first"), "req_1"));
         start(&mut first).await;
         gate.entered.recv().unwrap();
-        let mut gone = Box::pin(signer.sign(preimage(Domain::Relay, "gone")));
+        let mut gone = Box::pin(signer.sign(preimage(Domain::Relay, "gone"), "req_1"));
         start(&mut gone).await;
         drop(gone);
 
@@ -109,7 +109,7 @@ async fn nothing_is_signed_for_a_caller_that_has_gone() {
             gate.pass.send(()).unwrap();
         }
         first.await.unwrap();
-        signer.sign(preimage(Domain::Relay, "last")).await.unwrap();
+        signer.sign(preimage(Domain::Relay, "last"), "req_1").await.unwrap();
         let asked = gate.asked.lock().unwrap().clone();
         let expected = ["first", "last"].map(|text| preimage(Domain::Relay, text));
         assert_eq!(asked, expected, "{}", backend.name);
@@ -124,7 +124,7 @@ async fn the_thread_and_its_key_go_with_the_last_clone() {
         let signer = signer(key, NEVER, 1);
         drop(signer.clone());
         gate.pass.send(()).unwrap();
-        signer.sign(preimage(Domain::Relay, "a")).await.unwrap();
+        signer.sign(preimage(Domain::Relay, "a"), "req_1").await.unwrap();
         gate.entered.recv().unwrap();
         drop(signer);
         // Ends when the key is dropped, and with it the sending half.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use local_vault::audit::{Audit, AuditConfig};
 use local_vault::custody::{Purpose, PurposeKey, Signer, SignerConfig};
 use local_vault::facts::{Clock, Timestamp};
 use local_vault::ingest::Ingest;
@@ -96,7 +97,12 @@ impl Place {
     async fn start(&self, client: Client, installation: &str, count: bool) -> Result<Drain, SpoolError> {
         let key = PurposeKey::bind(Purpose::Relay, "k1", custody::signing_key(SIGNING)).unwrap();
         let signer = Signer::spawn(key, SignerConfig::default());
-        let config = DrainConfig { installation_id: installation.into(), parallel: 8, count_every_failure: count };
+        let folder = self.folder.path().join("audit");
+        let longest_file = AuditConfig::LONGEST_FILE;
+        let audit = AuditConfig { folder, longest_file, record: None, clock: self.clock.clone() };
+        let audit = Arc::new(Audit::open(audit).unwrap());
+        let installation_id = installation.into();
+        let config = DrainConfig { installation_id, parallel: 8, count_every_failure: count, audit };
         Drain::start(&self.path(), self.spool(), signer, client, self.clock.clone(), config).await
     }
 

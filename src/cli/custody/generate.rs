@@ -1,5 +1,6 @@
 use clap::{Args, ValueEnum};
 
+use crate::audit::Event;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::vault::Vault;
@@ -62,6 +63,8 @@ pub(super) fn run(vault: &Vault, args: GenerateArgs) -> Result<u8, Failure> {
     let label = args.label.clone().unwrap_or_else(|| format!("local-vault-{purpose}"));
     check_label(&label)?;
     let made = make(vault, &args, label)?;
+    let public_key = made.told.get_str("public_key").map(str::to_owned);
+    vault.audit()?.note(Event::key_made(&purpose, vault.settings.custody.backend(), public_key));
     let output = Output::new();
     if args.json {
         output.json(&made.told)?;

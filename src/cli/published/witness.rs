@@ -1,6 +1,7 @@
 use clap::Args;
 
 use super::integer::integer;
+use crate::audit::Event;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::vault::{Vault, required};
@@ -58,6 +59,16 @@ pub(in crate::cli) async fn checkpoint(vault: Vault, args: CheckpointArgs) -> Re
         tracing::warn!("one key signs for relay and witness; a config file can name a key for each");
     }
     let verdict = vault.witness()?.accept(&submission, &signer, vault.clock.now()).await?;
+    vault.audit()?.note(Event::checkpoint(
+        match &verdict {
+            Verdict::Accepted(_) => "accepted",
+            Verdict::Replayed(_) => "replayed",
+            Verdict::Forked(_) => "forked",
+        },
+        &submission.tenant_id,
+        &submission.stream_id,
+        submission.checkpoint_seq_no,
+    ));
     let (accepted, replayed) = (!matches!(verdict, Verdict::Forked(_)), matches!(verdict, Verdict::Replayed(_)));
     let (receipt, evidence) = match verdict {
         Verdict::Accepted(receipt) | Verdict::Replayed(receipt) => (receipt.into(), Value::Null),

@@ -28,7 +28,7 @@ pub(super) async fn run(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
         Object::new().with("event_type", "local_vault.relay.test").with("sent_at", vault.clock.now().to_string());
     Ingest::new(spool.clone()).payload(stream_id, &source_ref, &marked.to_canonical(), true).await?;
     let client = vault.client(Some(&installation_id))?;
-    let config = DrainConfig { installation_id, parallel: 1, count_every_failure: false };
+    let config = DrainConfig { installation_id, parallel: 1, count_every_failure: false, audit: vault.audit()? };
     let signer = vault.signer(Purpose::Relay)?;
     let mut drain = Drain::start(&path, spool, signer, client, vault.clock.clone(), config).await?;
     match drain.next(1).await? {

@@ -111,7 +111,7 @@ impl Vault {
         Ok(quoter.map(|quoter| custody::quote(&*quoter, measurement)).transpose()?)
     }
 
-    /// The key that was configured for this purpose, which has a name.
+    /// The key that was configured for this purpose, which has a name. What it signs is written down first.
     pub(super) fn key_for(&self, purpose: Purpose) -> Result<LoadedKey, Failure> {
         let loaded = self.signing_keys()?.into_iter().find(|loaded| loaded.key.purpose() == purpose);
         let loaded = loaded.ok_or_else(|| {
@@ -126,7 +126,7 @@ impl Vault {
         if loaded.key.kid().is_empty() {
             return Err(missing("key id", "KEY_ID", &format!("custody.keys.{}.kid", purpose.name())));
         }
-        Ok(loaded)
+        Ok(LoadedKey { key: loaded.key.recorded(self.audit()?), ..loaded })
     }
 }
 

@@ -202,6 +202,14 @@ impl Vault {
 
     /// The key of our own records: the one that is named, or one derived from the root key.
     pub(in crate::cli) fn record_key(&self) -> Result<PurposeKey, Failure> {
+        if let Some(key) = self.record.get() {
+            return Ok(key.clone());
+        }
+        let key = self.load_record_key()?;
+        Ok(self.record.get_or_init(|| key).clone())
+    }
+
+    fn load_record_key(&self) -> Result<PurposeKey, Failure> {
         match &self.settings.custody.record {
             // A spool signs with this key and no other, so that nobody else would see that it serves two purposes. The
             // public halves of a token's keys are pinned: to load them all touches nothing.
