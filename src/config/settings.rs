@@ -198,16 +198,14 @@ impl Sources<'_> {
             }
         }
         self.enough_is_asked_for(config_file.is_some(), file.custody.backend);
+        let installation_id =
+            self.agreed("INSTALLATION_ID", "installation.id", &given.installation_id, file.installation_id);
+        let witness_id = self.agreed("WITNESS_ID", "installation.id", &given.witness_id, witness_id);
         let spool = self.agreed("SPOOL_DB", "spool.path", &given.spool_db, file.spool);
         let witness = self.agreed("WITNESS_DB", "witness.path", &given.witness_db, file.witness);
         Settings {
-            installation_id: self.agreed(
-                "INSTALLATION_ID",
-                "installation.id",
-                &given.installation_id,
-                file.installation_id,
-            ),
-            witness_id: self.agreed("WITNESS_ID", "installation.id", &given.witness_id, witness_id),
+            installation_id,
+            witness_id,
             stream_id: self.variable("STREAM_ID").or(file.stream_id),
             audit: file.audit.settle(spool.as_deref(), witness.as_deref(), Path::new(SPOOL)),
             spool: spool.unwrap_or_else(|| SPOOL.into()),
