@@ -3,6 +3,7 @@
 mod args;
 mod attest;
 mod attestation;
+mod audit;
 mod completions;
 mod config;
 mod custody;
@@ -24,11 +25,11 @@ use std::ffi::OsString;
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
+use crate::config::Flags;
 use args::{Cli, Command};
 use failure::Failure;
 use output::Output;
 use recorded::Recorded;
-use crate::config::Flags;
 use vault::Vault;
 
 /// Runs the command line of this process, and ends it.
@@ -71,6 +72,7 @@ async fn perform(
     match command {
         Command::Attest(args) => attest::run(vault()?, args).await,
         Command::Attestation(command) => attestation::run(&vault()?, command).await,
+        Command::Audit(command) => audit::run(vault, command).await,
         Command::Completions(args) => completions::run(args, Cli::command()),
         Command::Config(command) => config::run(command, flags),
         Command::Custody(command) => custody::run(&vault()?, command),

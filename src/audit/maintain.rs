@@ -65,6 +65,10 @@ pub fn prune(audit: &Audit, folder: &Path, pruned: &Pruned) -> Result<(), AuditE
 /// refused: `None`. Blocking.
 pub fn recover(path: &Path, reason: &str, clock: &dyn Clock) -> Result<Option<Recovered>, AuditError> {
     let folder = Folder::new(path);
+    if folder.log_id()?.is_some() {
+        // It may be gone as a whole, which is damage too.
+        folder.make_folder()?;
+    }
     let _turn = folder.turn()?;
     let found = match verify_held(&folder, &[], &[], &mut |_| ()) {
         Ok(_) => return Ok(None),

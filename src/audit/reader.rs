@@ -40,6 +40,13 @@ impl Reader {
         Ok(reader)
     }
 
+    /// The log in this folder, from the first entry of this file on.
+    pub fn open_at(folder: &Path, file: &LogFile) -> Result<Self, AuditError> {
+        let mut reader = Self { folder: Folder::new(folder), since: None, at: None };
+        reader.begin(file.clone())?;
+        Ok(reader)
+    }
+
     /// The next entry, with its line as it stands in the file; `None` where there is none yet.
     pub fn next_entry(&mut self) -> Result<Option<(Entry, String)>, AuditError> {
         loop {

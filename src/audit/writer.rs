@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, oneshot};
 use tokio::sync::mpsc as channel;
+use tokio::sync::{Semaphore, oneshot};
 
+use super::AuditError;
 use super::event::Event;
 use super::log::Log;
-use super::AuditError;
 use crate::custody::PurposeKey;
 use crate::facts::Clock;
 use crate::protocol::audit::{Head, SignedHead};

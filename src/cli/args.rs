@@ -6,6 +6,7 @@ use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcomma
 
 use super::attest::AttestArgs;
 use super::attestation::AttestationCommand;
+use super::audit::AuditCommand;
 use super::completions::CompletionsArgs;
 use super::config::ConfigCommand;
 use super::custody::CustodyCommand;
@@ -117,6 +118,9 @@ pub(super) enum Command {
     /// Show what keeps the relay key: make a record, look at it, register it
     #[command(subcommand)]
     Attestation(AttestationCommand),
+    /// Verify and show the audit log: who asked for what, and what keys were used for
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Check the configuration, or print an example
     #[command(subcommand)]
     Config(ConfigCommand),

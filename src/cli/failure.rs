@@ -36,7 +36,14 @@ pub(super) struct Failure {
 
 impl Failure {
     fn new(code: u8, message: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: Vec::new(), advice: advice.into(), broken_pipe: false, custody: None }
+        Self {
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            advice: advice.into(),
+            broken_pipe: false,
+            custody: None,
+        }
     }
 
     /// Something that a person gave is wrong.
@@ -109,6 +116,11 @@ impl Failure {
     /// Names what it is about.
     pub(super) fn about(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
+    /// The same with other advice.
+    pub(super) fn advising(self, advice: impl Into<String>) -> Self {
+        Self { advice: advice.into(), ..self }
     }
 
     /// The code as the published package has it: 1 for everything.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::args::Command;
 use super::attestation::AttestationCommand;
+use super::audit::AuditCommand;
 use super::custody::CustodyCommand;
 use super::failure::Failure;
 use super::receipt::ReceiptCommand;
@@ -28,6 +29,7 @@ impl Command {
             Self::Attest(_) => Required("attest"),
             Self::Attestation(AttestationCommand::Register { .. }) => Required("attestation register"),
             Self::Attestation(AttestationCommand::SelfTest { .. }) => Required("attestation self-test"),
+            Self::Audit(AuditCommand::Prune { .. }) => Required("audit prune"),
             Self::Custody(command) => return command.recording(),
             Self::DrainLoop(_) => Required("drain-loop"),
             Self::DrainOnce(_) => Required("drain-once"),

@@ -3,8 +3,10 @@ use std::sync::Arc;
 use super::Vault;
 use crate::audit::{Audit, AuditConfig};
 use crate::cli::failure::Failure;
+use crate::config::KeyPlace;
 use crate::custody::PurposeKey;
 use crate::ingest::Ingest;
+use crate::protocol::PublicKey;
 use crate::protocol::audit::SignedHead;
 use crate::spool::Spool;
 
@@ -32,6 +34,17 @@ impl Vault {
         let config = AuditConfig { folder, longest_file: AuditConfig::LONGEST_FILE, record, clock };
         let audit = Arc::new(Audit::open(config)?);
         Ok(self.audit.get_or_init(|| audit).clone())
+    }
+
+    /// The public half of the key that signs heads, where no device need be asked for it.
+    pub(in crate::cli) fn record_public_key(&self) -> Option<PublicKey> {
+        match self.settings.custody.record.as_ref().map(|setting| &setting.place) {
+            #[cfg(feature = "pkcs11")]
+            Some(KeyPlace::Token { public_key, .. }) => public_key.clone(),
+            #[cfg(feature = "tpm")]
+            Some(KeyPlace::Tpm { public_key, .. }) => Some(public_key.clone()),
+            Some(KeyPlace::File { .. }) | None => self.record_key().ok().map(|key| key.public_key().clone()),
+        }
     }
 
     /// Spools how far the log has come, and each head that is signed later, where the configuration names a stream.
