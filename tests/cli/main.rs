@@ -6,6 +6,7 @@
 mod support;
 
 mod attest;
+mod audit;
 mod bad_input;
 mod bad_spool;
 mod config;
@@ -15,6 +16,7 @@ mod process;
 mod receipts;
 mod secrets;
 mod shell;
+mod small_disk;
 mod spool;
 mod vault;
 mod verify;

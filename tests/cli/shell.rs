@@ -2,8 +2,15 @@ use std::process::{Command, Stdio};
 
 use super::vault::{Done, Vault};
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 31] = [
     "attest",
+    "audit export",
+    "audit follow",
+    "audit head",
+    "audit prune",
+    "audit recover",
+    "audit show",
+    "audit verify",
     "completions",
     "config check",
     "config example",
@@ -41,7 +48,7 @@ fn every_command_has_help() {
 #[test]
 fn every_command_and_every_group_has_examples() {
     let vault = Vault::new();
-    for command in COMMANDS.into_iter().chain(["config", "custody", "receipt", "relay", "spool"]) {
+    for command in COMMANDS.into_iter().chain(["audit", "config", "custody", "receipt", "relay", "spool"]) {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = Done::of(&mut vault.without_config(&words)).ok();
         let (_, examples) = help.split_once("\nExample").unwrap_or_else(|| panic!("{command}: {help}"));

@@ -164,7 +164,7 @@ impl Answer {
                 Some((seq, at)) => format!("signed     up to entry {seq}, at {at}; {heads} signed heads in all"),
                 None => "signed     not at all: there is no signed head in it".into(),
             },
-            format!("unsigned   {} entries behind that", self.unsigned()),
+            format!("unsigned   {} behind that; a head's own entry counts", self.unsigned()),
         ];
         lines.extend(keys.iter().map(|key| format!("key        {}", key.to_hex())));
         lines.push(format!("held       {known} heads that others hold are in it as they say"));
