@@ -62,13 +62,14 @@ pub fn prune(audit: &Audit, folder: &Path, pruned: &Pruned) -> Result<(), AuditE
 }
 
 /// Moves a damaged log aside, whole and unchanged, and begins a new one that names it. A log that is not damaged is
-/// refused: `None`. Blocking.
+/// refused: `None`, and so is a place where there never was any. Blocking.
 pub fn recover(path: &Path, reason: &str, clock: &dyn Clock) -> Result<Option<Recovered>, AuditError> {
     let folder = Folder::new(path);
-    if folder.log_id()?.is_some() {
-        // It may be gone as a whole, which is damage too.
-        folder.make_folder()?;
+    if folder.log_id()?.is_none() && (!path.exists() || folder.files()?.is_empty()) {
+        return Ok(None);
     }
+    // All of it may be gone, and only its name left.
+    folder.make_folder()?;
     let _turn = folder.turn()?;
     let found = match verify_held(&folder, &[], &[], &mut |_| ()) {
         Ok(_) => return Ok(None),

@@ -13,7 +13,7 @@ use clap::Subcommand;
 use super::failure::Failure;
 use super::recorded::{Recorded, Recording};
 use super::vault::Vault;
-use crate::audit::{self, LogFile};
+use crate::audit::{self, AuditError, LogFile};
 use moment::Moment;
 use show::{ExportArgs, FollowArgs, ShowArgs};
 use verify::VerifyArgs;
@@ -121,9 +121,14 @@ fn changed(message: &str) -> Failure {
     )
 }
 
-/// A log that cannot be read.
-fn unread(error: audit::AuditError) -> Failure {
-    Failure::from(error).advising(
-        "The log could not be read, which says nothing about whether anybody changed it. Check disk and access.",
-    )
+/// A log that cannot be read, and says nothing, or whose form says that it was changed.
+fn unread(error: AuditError) -> Failure {
+    match error {
+        AuditError::Damaged { path, what } => {
+            changed(&format!("the audit log was changed: {}: {what}", path.display()))
+        }
+        other => Failure::from(other).advising(
+            "The log could not be read, which says nothing about whether anybody changed it. Check disk and access.",
+        ),
+    }
 }
