@@ -59,7 +59,8 @@ impl Log {
         let note = Note::open(folder.path())?;
         let (file, path) = open_file(&folder, end.file)?;
         let pid = std::process::id();
-        let mut log = Self { folder, clock, log_id, note, head_at, end, file, path, longest_file, is_ended: false, pid };
+        let mut log =
+            Self { folder, clock, log_id, note, head_at, end, file, path, longest_file, is_ended: false, pid };
         log.mend(&turn)?;
         Ok(log)
     }
