@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
+use tracing::{Instrument as _, Span};
 use zeroize::Zeroizing;
 
 use crate::custody::{SignError, Signer};
-use crate::facts::{Clock, Digest};
+use crate::facts::{Clock, Digest, random_id};
 use crate::protocol::json::{self, JsonError};
 use crate::protocol::source::{PayloadHashOf, SourceAttestation};
 use crate::spool::{ContentId, Enqueued, NewEvent, Spool, SpoolError};
@@ -44,8 +45,8 @@ pub struct Attestor {
 pub enum Attested {
     /// It was before, as this event.
     Known(Enqueued),
-    /// It is now, and waits to be spooled.
-    New(NewEvent),
+    /// It is now, and waits to be spooled. The span is its request's.
+    New(NewEvent, Span),
 }
 
 /// Why nothing was spooled, by what the caller does about it.
@@ -99,7 +100,10 @@ impl Ingest {
             content,
             allow_ref_reuse,
         };
-        Ok(self.spool.enqueue(event).await?)
+        let span = span();
+        let enqueued = self.spool.enqueue(event).instrument(span.clone()).await?;
+        tell(&span, &enqueued);
+        Ok(enqueued)
     }
 
     /// Attests bytes by their hash, ready to be spooled. What is attested already is the same event, and nothing is
@@ -115,8 +119,12 @@ impl Ingest {
         check_id("source_ref", source_ref)?;
         let payload_hash_of = PayloadHashOf::Bytes;
         let content = ContentId::attested(payload_hash, payload_hash_of);
+        let span = span();
         match self.spool.find(stream_id, source_ref, content).await? {
-            Some((known, true)) => return Ok(Attested::Known(known)),
+            Some((known, true)) => {
+                tell(&span, &known);
+                return Ok(Attested::Known(known));
+            }
             Some((other, false)) => return Err(SpoolError::Conflict { event_id: other.event_id }.into()),
             None => {}
         }
@@ -132,30 +140,51 @@ impl Ingest {
             producer_uid: None,
             claimed: false,
         };
-        let (_, signature) = attestor.signer.sign(attestation.preimage()).await?;
-        Ok(Attested::New(NewEvent {
+        let (_, signature) = attestor.signer.sign(attestation.preimage()).instrument(span.clone()).await?;
+        let event = NewEvent {
             stream_id: stream_id.to_owned(),
             source_ref: source_ref.to_owned(),
             payload: Zeroizing::new(attestation.sealed(&signature).to_canonical()),
             content,
             allow_ref_reuse: false,
-        }))
+        };
+        Ok(Attested::New(event, span))
     }
 
     /// Spools attestations in this order in one transaction. One that is refused keeps no other back.
     pub async fn spool_all(&self, attested: Vec<Attested>) -> Result<Vec<Result<Enqueued, SpoolError>>, IngestError> {
-        let mut new = Vec::with_capacity(attested.len());
+        let (mut new, mut spans) = (Vec::with_capacity(attested.len()), Vec::with_capacity(attested.len()));
         let mut sort = |attested| match attested {
             Attested::Known(enqueued) => Some(Ok(enqueued)),
-            Attested::New(event) => {
+            Attested::New(event, span) => {
                 new.push(event);
+                spans.push(span);
                 None
             }
         };
         let known: Vec<Option<_>> = attested.into_iter().map(&mut sort).collect();
-        let mut spooled = self.spool.enqueue_all(new).await?.into_iter();
+        let spooled = self.spool.enqueue_all(new).await?;
+        for (span, enqueued) in spans.iter().zip(&spooled) {
+            enqueued.iter().for_each(|enqueued| tell(span, enqueued));
+        }
+        let mut spooled = spooled.into_iter();
         Ok(known.into_iter().filter_map(|known| known.or_else(|| spooled.next())).collect())
     }
+}
+
+/// The span of one request; its event is known once it is spooled.
+fn span() -> Span {
+    // At error, so that a warning within it names the request whatever the level.
+    tracing::error_span!("ingest", request = random_id("req_"), event = tracing::field::Empty)
+}
+
+/// Says what became of a request, once it is on the disk.
+fn tell(span: &Span, enqueued: &Enqueued) {
+    span.record("event", tracing::field::display(enqueued.event_id));
+    span.in_scope(|| match enqueued.known {
+        true => tracing::debug!("known before"),
+        false => tracing::info!("spooled"),
+    });
 }
 
 /// Refuses an id that is empty or too long.

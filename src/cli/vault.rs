@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 
 use super::failure::Failure;
 use super::import;
+use super::log::Log;
 use crate::config::{Flags, Settings};
 #[cfg(feature = "pkcs11")]
 use crate::custody::pkcs11::Token;
@@ -36,6 +37,7 @@ pub(super) use keys::{Kept, LoadedKey};
 pub(super) struct Vault {
     pub(super) settings: Settings,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) log: Log,
     #[cfg(feature = "pkcs11")]
     token: OnceLock<Arc<Token>>,
     #[cfg(feature = "tpm")]
@@ -55,8 +57,10 @@ impl Vault {
             Err(std::env::VarError::NotPresent) => Ok(None),
             Err(std::env::VarError::NotUnicode(_)) => Err(()),
         };
+        let settings = Settings::load(flags, &environment)?;
         Ok(Self {
-            settings: Settings::load(flags, &environment)?,
+            log: Log::start(settings.log)?,
+            settings,
             clock: Arc::new(SystemClock),
             #[cfg(feature = "pkcs11")]
             token: OnceLock::new(),

@@ -42,6 +42,14 @@ pub struct CustodyError {
 }
 
 impl CustodyError {
+    /// Where it failed and what the device said, without a name of a key or a file: for the log.
+    pub fn origin(&self) -> String {
+        match &self.code {
+            Some(code) => format!("{}: {code}", self.operation),
+            None => format!("{}: {}", self.backend, self.operation),
+        }
+    }
+
     /// A failure that no device told of.
     pub fn new(
         kind: ErrorKind,
@@ -56,10 +64,7 @@ impl CustodyError {
 
 impl fmt::Display for CustodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.code {
-            Some(code) => write!(f, "{} ({}: {code})", self.message, self.operation),
-            None => write!(f, "{} ({}: {})", self.message, self.backend, self.operation),
-        }
+        write!(f, "{} ({})", self.message, self.origin())
     }
 }
 
