@@ -181,10 +181,12 @@ fn span() -> Span {
 /// Says what became of a request, once it is on the disk.
 fn tell(span: &Span, enqueued: &Enqueued) {
     span.record("event", tracing::field::display(enqueued.event_id));
-    span.in_scope(|| match enqueued.known {
-        true => tracing::debug!("known before"),
-        false => tracing::info!("spooled"),
-    });
+    let _inside = span.enter();
+    if enqueued.known {
+        tracing::debug!("known before");
+    } else {
+        tracing::info!("spooled");
+    }
 }
 
 /// Refuses an id that is empty or too long.

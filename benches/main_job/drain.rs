@@ -1,7 +1,7 @@
 //! Drains a spool over TLS on loopback into the sandbox, each in a process of its own: events a second with the
 //! receiver included, the peak of the relay's memory, and the time from start to the first relayed event.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -32,6 +32,41 @@ pub(crate) fn run() {
     println!("enqueue, 64 at once, one fsync a batch: {enqueued:.0} events/s");
     println!("drain over TLS, {STREAMS} streams, receiver included: {rate:.0} events/s (target 1,500)");
     println!("peak memory of the relay while draining 100,000 events: {peak} KiB (target under 40,960)");
+    let (warn, info) = logged(&sandbox, 10_000, 7);
+    println!("drain, nothing logged: {warn:.0} events/s; each event at info as JSON to a file: {info:.0} events/s");
+    println!("what the log costs: {:.1} % (target under 3)", (1.0 - info / warn) * 100.0);
+}
+
+/// Events relayed a second without a line of log and with one for each, the medians of `rounds` in turns.
+fn logged(sandbox: &Sandbox, events: usize, rounds: usize) -> (f64, f64) {
+    let round = |level: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool.sqlite3");
+        fill(&path, events);
+        let log = folder.path().join("log");
+        let start = Instant::now();
+        let count = events.to_string();
+        let words = ["--log", level, "--log-format", "json", "drain-loop", "--max-iterations", &count];
+        let mut child = relay(sandbox, &path, &words, File::create(&log).unwrap().into());
+        assert_eq!(sent(&mut child), events);
+        let rate = events as f64 / start.elapsed().as_secs_f64();
+        child.wait().unwrap();
+        let lines = fs::read_to_string(&log).unwrap().lines().count();
+        assert_eq!(lines, if level == "info" { events } else { 0 });
+        rate
+    };
+    let rates: (Vec<f64>, Vec<f64>) = (0..rounds)
+        .map(|turn| {
+            // Whoever goes second finds the machine as the first left it.
+            if turn % 2 == 0 {
+                (round("warn"), round("info"))
+            } else {
+                let info = round("info");
+                (round("warn"), info)
+            }
+        })
+        .unzip();
+    (median(rates.0), median(rates.1))
 }
 
 /// Milliseconds from the start of the process to the line of its first event.
@@ -40,7 +75,7 @@ fn first_event(sandbox: &Sandbox) -> f64 {
     let path = folder.path().join("spool.sqlite3");
     fill(&path, 1);
     let start = Instant::now();
-    let mut child = relay(sandbox, &path, &["drain-once"]);
+    let mut child = relay(sandbox, &path, &["drain-once"], Stdio::inherit());
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let time = start.elapsed();
@@ -58,7 +93,7 @@ fn drain(sandbox: &Sandbox, events: usize) -> (f64, f64, u64) {
     let enqueued = events as f64 / start.elapsed().as_secs_f64();
 
     let start = Instant::now();
-    let mut child = relay(sandbox, &path, &["drain-loop", "--max-iterations", &events.to_string()]);
+    let mut child = relay(sandbox, &path, &["drain-loop", "--max-iterations", &events.to_string()], Stdio::inherit());
     let status = format!("/proc/{}/status", child.id());
     let peak = thread::spawn(move || {
         let mut peak = 0;
@@ -70,17 +105,20 @@ fn drain(sandbox: &Sandbox, events: usize) -> (f64, f64, u64) {
         }
         peak
     });
-    let sent = BufReader::new(child.stdout.take().unwrap())
-        .lines()
-        .filter(|line| line.as_ref().is_ok_and(|line| line.contains("\"sent\": true")));
-    let sent = sent.count();
+    let sent = sent(&mut child);
     let rate = sent as f64 / start.elapsed().as_secs_f64();
     child.wait().unwrap();
     assert_eq!(sent, events);
     (enqueued, rate, peak.join().unwrap())
 }
 
-fn relay(sandbox: &Sandbox, spool: &Path, arguments: &[&str]) -> Child {
+/// Events that a relay prints as sent, until it ends.
+fn sent(child: &mut Child) -> usize {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.filter(|line| line.as_ref().is_ok_and(|line| line.contains("\"sent\": true"))).count()
+}
+
+fn relay(sandbox: &Sandbox, spool: &Path, arguments: &[&str], log: Stdio) -> Child {
     Command::new(env!("CARGO_BIN_EXE_local-vault"))
         .env_clear()
         .env("HOME", sandbox.folder.path())
@@ -94,6 +132,7 @@ fn relay(sandbox: &Sandbox, spool: &Path, arguments: &[&str]) -> Child {
         .arg(spool)
         .args(arguments)
         .stdout(Stdio::piped())
+        .stderr(log)
         .spawn()
         .unwrap()
 }
