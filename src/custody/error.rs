@@ -22,6 +22,21 @@ pub enum ErrorKind {
     Unsupported,
 }
 
+impl ErrorKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Away => "away",
+            Self::Broken => "broken",
+            Self::Disk => "the disk fails",
+            Self::DiskFull => "the disk is full",
+            Self::Misconfigured => "misconfigured",
+            Self::NotFound => "not found",
+            Self::Refused => "refused",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
 /// A failure in custody: what to do (the kind), where (backend and operation), and two lines for the operator.
 ///
 /// Neither line contains a secret, also not in part.
@@ -42,8 +57,12 @@ pub struct CustodyError {
 }
 
 impl CustodyError {
-    /// Where it failed and what the device said, without a name of a key or a file: for the log.
+    /// The kind, where it failed and what the device said, without a name of a key or a file: for the log.
     pub fn origin(&self) -> String {
+        format!("{} ({})", self.kind.name(), self.place())
+    }
+
+    fn place(&self) -> String {
         match &self.code {
             Some(code) => format!("{}: {code}", self.operation),
             None => format!("{}: {}", self.backend, self.operation),
@@ -64,7 +83,7 @@ impl CustodyError {
 
 impl fmt::Display for CustodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.origin())
+        write!(f, "{} ({})", self.message, self.place())
     }
 }
 
