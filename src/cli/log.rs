@@ -48,7 +48,7 @@ impl Log {
             while asked.recv().await.is_some() {
                 let before = now;
                 now = if now == configured { LevelFilter::DEBUG } else { configured };
-                // It is told of while it is seen: below the first of them, and above the second.
+                // Said while the more talkative of the two holds, so that it is seen whatever was configured.
                 let say = || tracing::info!(%now, "the log level changed");
                 if now < before {
                     say();
