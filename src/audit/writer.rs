@@ -387,9 +387,9 @@ impl Writer {
             Err(e) => {
                 // A command that is done has told of what it found; a service has nobody else to tell it.
                 if self.is_ending {
-                    tracing::info!(error = %e, "no signature for the last head of the audit log");
+                    tracing::info!(error = e.origin(), "no signature for the last head of the audit log");
                 } else {
-                    tracing::warn!(error = %e, "no signature for the head of the audit log");
+                    tracing::warn!(error = e.origin(), "no signature for the head of the audit log");
                 }
                 self.unsigned = self.unsigned.map(|_| Instant::now());
                 if e.kind != ErrorKind::Away
