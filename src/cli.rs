@@ -10,6 +10,7 @@ mod custody;
 mod failure;
 mod hardening;
 mod import;
+mod log;
 mod output;
 mod published;
 mod receipt;
@@ -43,7 +44,6 @@ pub fn main() -> ! {
 }
 
 fn run(cli: Cli) -> Result<u8, Failure> {
-    output::start_log(&cli.global)?;
     let drop_in = cli.is_published;
     // Two threads serve a relay on two cores; the spool and each key have threads of their own beside them.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -64,7 +64,7 @@ fn each_matters_as_much_as_it_is_said_to() {
 
 /// Kinds that a constructor chooses between, and how it makes them.
 const CHOSEN: [(&str, &str); 4] =
-    [("CommandEnded", "routine"), ("CommandFailed", "routine"), ("KeyFailed", "routine"), ("PinRefused", "privileged")];
+    [("CommandEnded", "routine"), ("CommandFailed", "routine"), ("KeyFailed", "routine"), ("PinRefused", "routine")];
 
 #[test]
 fn each_is_privileged_where_the_table_says_so() {

@@ -10,10 +10,11 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::AuditError;
 use super::event::Event;
+use super::head::{HeadSigner, Signed};
 use super::log::Log;
-use crate::custody::PurposeKey;
+use crate::custody::{ErrorKind, PurposeKey};
 use crate::facts::Clock;
-use crate::protocol::audit::{Head, SignedHead};
+use crate::protocol::audit::SignedHead;
 
 /// How a log is written.
 #[derive(Debug)]
@@ -58,9 +59,13 @@ struct Shared {
 
 enum Message {
     Append { events: Vec<Event>, reply: Option<Reply> },
-    Sign(Box<dyn FnOnce(Option<SignedHead>) + Send>),
-    Close,
+    Sign(Wish),
+    Signed(Signed),
+    Close { signs: bool },
 }
+
+/// Somebody who waits for a signed head.
+type Wish = Box<dyn FnOnce(Option<SignedHead>) + Send>;
 
 type Reply = Box<dyn FnOnce(Result<(), AuditError>) + Send>;
 
@@ -73,6 +78,8 @@ const BATCH: usize = 1024;
 const SYNC_AFTER: Duration = Duration::from_secs(1);
 /// How long entries may stand without a signed head behind them.
 const HEAD_AFTER: Duration = Duration::from_secs(60);
+/// How long the end of the log is kept waiting for its last head.
+const LAST_HEAD: Duration = Duration::from_secs(10);
 
 impl Audit {
     /// Opens the log, and begins one where there never was any. Blocks on the disk.
@@ -82,11 +89,18 @@ impl Audit {
         let shared = Arc::new(Shared::default());
         shared.seq.store(log.head().0, Ordering::Relaxed);
         let (queue, messages) = mpsc::channel();
+        let back = queue.clone();
+        // The log may have ended meanwhile.
+        let signer = |key| HeadSigner::start(key, move |signed| _ = back.send(Message::Signed(signed)));
         let mut writer = Writer {
             log,
-            record: config.record,
+            signer: config.record.map(signer),
+            is_signing: false,
+            wishes: Vec::new(),
+            is_ending: false,
             clock: config.clock,
             shared: shared.clone(),
+            last: 0,
             unsigned: None,
             unsynced: None,
             lost: 0,
@@ -160,9 +174,19 @@ impl Audit {
         lock(&self.shared.failure).clone()
     }
 
-    /// Writes what waits, signs a head over it, and ends. Blocks on the disk and in custody.
+    /// Writes what waits, signs a head over it, and ends. Blocks on the disk and in custody, there for ten seconds at
+    /// most.
     pub fn close(&self) {
-        let _ = self.queue.send(Message::Close);
+        self.end(true);
+    }
+
+    /// The same, and leaves the head to whoever comes next: for a process whose device has just refused.
+    pub fn close_unsigned(&self) {
+        self.end(false);
+    }
+
+    fn end(&self, signs: bool) {
+        let _ = self.queue.send(Message::Close { signs });
         if let Some(thread) = lock(&self.thread).take() {
             // A panic there was reported by the panic hook already.
             let _ = thread.join();
@@ -183,9 +207,16 @@ impl Drop for Audit {
 /// The thread.
 struct Writer {
     log: Log,
-    record: Option<PurposeKey>,
+    signer: Option<HeadSigner>,
+    /// Whether a head is being signed.
+    is_signing: bool,
+    /// Who waits for it.
+    wishes: Vec<Wish>,
+    is_ending: bool,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
+    /// The number of our last entry that is no head.
+    last: u64,
     /// Since when entries of ours stand without a head behind them.
     unsigned: Option<Instant>,
     /// Since when entries wait for an fsync.
@@ -196,17 +227,29 @@ struct Writer {
     stopped: Option<AuditError>,
 }
 
+/// What a batch of messages asks for.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Event>,
+    replies: Vec<Reply>,
+    /// How many of the events nobody waits for.
+    notes: u64,
+    signed: Option<Signed>,
+    /// Whether this is the end, and whether a head is signed over it.
+    close: Option<bool>,
+}
+
 impl Writer {
     fn serve(&mut self, messages: &Receiver<Message>) {
         loop {
             let first = match messages.recv_timeout(self.next_due()) {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => Some(Message::Close),
+                Err(RecvTimeoutError::Disconnected) => Some(Message::Close { signs: true }),
             };
-            let batch: Vec<Message> = first.into_iter().chain(messages.try_iter()).take(BATCH).collect();
-            if self.take(batch) {
-                return;
+            let close = self.take(first.into_iter().chain(messages.try_iter()).take(BATCH));
+            if let Some(signs) = close {
+                return self.finish(messages, signs);
             }
         }
     }
@@ -214,38 +257,66 @@ impl Writer {
     /// When there is something to do that nobody asks for.
     fn next_due(&self) -> Duration {
         let due = |since: Option<Instant>, after: Duration| since.map(|since| after.saturating_sub(since.elapsed()));
-        let (sync, head) = (due(self.unsynced, SYNC_AFTER), due(self.unsigned, HEAD_AFTER));
-        sync.into_iter().chain(head).min().unwrap_or(HEAD_AFTER)
+        let head = if self.is_signing { None } else { due(self.unsigned, HEAD_AFTER) };
+        due(self.unsynced, SYNC_AFTER).into_iter().chain(head).min().unwrap_or(HEAD_AFTER)
     }
 
-    /// Does what a batch asks for, and what is due; whether that was the end.
-    fn take(&mut self, batch: Vec<Message>) -> bool {
-        let (mut events, mut replies, mut signs, mut close) = (Vec::new(), Vec::new(), Vec::new(), false);
-        let mut notes = 0;
-        for message in batch {
-            match message {
-                Message::Append { events: more, reply } => {
-                    notes += if reply.is_none() { more.len() as u64 } else { 0 };
-                    replies.extend(reply);
-                    gather(&mut events, more);
-                }
-                Message::Sign(reply) => signs.push(reply),
-                Message::Close => close = true,
-            }
-        }
+    /// Does what a batch asks for, and what is due. Where it asks for the end, whether that is signed.
+    fn take(&mut self, messages: impl Iterator<Item = Message>) -> Option<bool> {
+        let Batch { events, replies, notes, signed, close } = self.sort(messages);
         let is_privileged = events.iter().any(Event::is_privileged);
         let is_waited_for = !replies.is_empty();
         let done = if events.is_empty() { Ok(()) } else { self.append(events, is_waited_for, notes) };
         replies.into_iter().for_each(|reply| reply(done.clone()));
-
-        let is_due = self.unsigned.is_some_and(|since| close || since.elapsed() >= HEAD_AFTER);
-        let head = if is_due || !signs.is_empty() || (is_privileged && done.is_ok()) { self.sign() } else { None };
-        signs.into_iter().for_each(|reply| reply(head.clone()));
-        if self.unsynced.is_some_and(|since| close || since.elapsed() >= SYNC_AFTER) {
+        if let Some(signed) = signed {
+            self.keep_head(signed);
+        }
+        let is_due = self.unsigned.is_some_and(|since| since.elapsed() >= HEAD_AFTER);
+        if is_due || !self.wishes.is_empty() || (is_privileged && done.is_ok()) {
+            self.ask_for_head();
+        }
+        if self.unsynced.is_some_and(|since| close.is_some() || since.elapsed() >= SYNC_AFTER) {
             // Nobody waits for it. Whoever asks next is told.
             let _ = self.sync();
         }
         close
+    }
+
+    fn sort(&mut self, messages: impl Iterator<Item = Message>) -> Batch {
+        let mut batch = Batch::default();
+        for message in messages {
+            match message {
+                Message::Append { events, reply } => {
+                    batch.notes += if reply.is_none() { events.len() as u64 } else { 0 };
+                    batch.replies.extend(reply);
+                    gather(&mut batch.events, events);
+                }
+                Message::Sign(wish) => self.wishes.push(wish),
+                Message::Signed(signed) => batch.signed = Some(signed),
+                Message::Close { signs } => batch.close = Some(signs),
+            }
+        }
+        batch
+    }
+
+    /// Waits for the last head, but not for ever.
+    fn finish(&mut self, messages: &Receiver<Message>, signs: bool) {
+        self.is_ending = true;
+        let until = Instant::now() + LAST_HEAD;
+        while signs && self.unsigned.is_some() && self.signer.is_some() {
+            self.ask_for_head();
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(message) = messages.recv_timeout(left) else { break };
+            let owed = matches!(message, Message::Signed(Err(_)));
+            self.take(std::iter::once(message));
+            if owed {
+                break;
+            }
+        }
+        // One that hangs ends with the process.
+        if let Some(signer) = self.signer.take().filter(|_| !self.is_signing) {
+            signer.end();
+        }
     }
 
     /// Appends entries, and sees that they are on the disk where somebody waits for that.
@@ -257,9 +328,11 @@ impl Writer {
             events.insert(0, Event::records_lost(self.lost));
         }
         let appended = self.log.append(&events).and_then(|()| {
-            self.shared.seq.store(self.log.head().0, Ordering::Relaxed);
+            let seq = self.log.head().0;
+            self.shared.seq.store(seq, Ordering::Relaxed);
             self.unsynced.get_or_insert_with(Instant::now);
             if events.iter().any(|event| !event.is_head()) {
+                self.last = seq;
                 self.unsigned.get_or_insert_with(Instant::now);
             }
             if is_waited_for { self.sync() } else { Ok(()) }
@@ -268,7 +341,7 @@ impl Writer {
             Ok(()) => self.lost = 0,
             Err(_) => self.lost += notes,
         }
-        self.tell(appended.as_ref().err());
+        self.tell(appended.as_ref().err(), is_waited_for);
         appended
     }
 
@@ -278,12 +351,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Keeps what is wrong for whoever asks, and says so once. What cannot pass ends the log for this process: after an
-    /// fsync that failed, nothing says what is on the disk.
-    fn tell(&mut self, error: Option<&AuditError>) {
+    /// Keeps what is wrong for whoever asks, and says so once where nobody is told of it otherwise. What cannot pass ends
+    /// the log for this process: after an fsync that failed, nothing says what is on the disk.
+    fn tell(&mut self, error: Option<&AuditError>, is_waited_for: bool) {
         let mut failure = lock(&self.shared.failure);
         match (error, failure.is_some()) {
-            (Some(error), false) => tracing::error!(error = %error, "the audit log takes no entry"),
+            (Some(error), false) if !is_waited_for => tracing::error!(error = %error, "the audit log takes no entry"),
             (None, true) => tracing::info!("the audit log takes entries again"),
             _ => {}
         }
@@ -293,26 +366,49 @@ impl Writer {
         }
     }
 
-    /// Signs how far the log has come, and writes that into it. A key that is away owes it until the next time.
-    fn sign(&mut self) -> Option<SignedHead> {
-        let key = self.record.as_ref()?;
-        let (seq, hash) = self.log.head();
-        let signed_at = self.clock.now();
-        let (log_id, kid) = (self.log.log_id().to_owned(), key.kid().to_owned());
-        let head = Head { log_id, seq, hash, signed_at, alg: key.public_key().algorithm(), kid };
-        let signature = match key.sign(&head.preimage()) {
-            Ok(signature) => signature,
+    /// Has a head signed, one at a time.
+    fn ask_for_head(&mut self) {
+        match &self.signer {
+            _ if self.is_signing => {}
+            Some(signer) => {
+                signer.ask(self.log.log_id(), self.log.head(), self.clock.now());
+                self.is_signing = true;
+            }
+            None => self.wishes.drain(..).for_each(|wish| wish(None)),
+        }
+    }
+
+    /// Writes a signed head into the log. A key that is away owes it until the next time; one that refuses is not asked
+    /// again by this process.
+    fn keep_head(&mut self, signed: Signed) {
+        self.is_signing = false;
+        let kept = match signed {
+            Ok(signed) => self.write_head(signed),
             Err(e) => {
-                tracing::warn!(error = %e, "no signature for the head of the audit log");
-                // Not at once again, but after another interval.
+                // A command that is done has told of what it found; a service has nobody else to tell it.
+                if self.is_ending {
+                    tracing::info!(error = e.origin(), "no signature for the last head of the audit log");
+                } else {
+                    tracing::warn!(error = e.origin(), "no signature for the head of the audit log");
+                }
                 self.unsigned = self.unsigned.map(|_| Instant::now());
-                return None;
+                if e.kind != ErrorKind::Away
+                    && let Some(signer) = self.signer.take()
+                {
+                    signer.end();
+                }
+                None
             }
         };
-        let signed = SignedHead { head, public_key: key.public_key().clone(), signature };
+        self.wishes.drain(..).for_each(|wish| wish(kept.clone()));
+    }
+
+    fn write_head(&mut self, signed: SignedHead) -> Option<SignedHead> {
+        let (seq, signed_at) = (signed.head.seq, signed.head.signed_at);
         self.log.note_head(signed_at);
         self.append(vec![Event::head_signed(&signed)], true, 0).ok()?;
-        self.unsigned = None;
+        // What was written meanwhile waits for the next.
+        self.unsigned = (self.last > seq).then(Instant::now);
         self.shared.head_at.store(signed_at.as_millis(), Ordering::Relaxed);
         if let Some(heads) = &*lock(&self.shared.heads) {
             let _ = heads.send(signed.clone());

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use super::attestation::{self, FileAttestation};
 use super::audit::{self, FileAudit};
 use super::backend::Backend;
+use super::log::{self, FileLog};
 use super::reader::{Problems, Section};
 use super::settings::{KeyPlace, KeySetting};
 #[cfg(feature = "pkcs11")]
@@ -35,6 +36,7 @@ pub(super) struct FileConfig {
     pub(super) custody: FileCustody,
     pub(super) attestation: FileAttestation,
     pub(super) audit: FileAudit,
+    pub(super) log: FileLog,
 }
 
 /// Its `[custody]`.
@@ -84,6 +86,7 @@ impl FileConfig {
         config.custody = custody(whole.section("custody"), folder);
         config.attestation = attestation::read(whole.section("attestation"), folder);
         config.audit = audit::read(whole.section("audit"), folder);
+        config.log = log::read(whole.section("log"));
         whole.end();
         config
     }

@@ -5,6 +5,7 @@ use super::attestation::AttestationSettings;
 use super::audit::AuditSettings;
 use super::backend::Backend;
 use super::file::{FileConfig, FileCustody};
+use super::log::{LogFormat, LogLevel, LogSettings};
 use super::reader::Problems;
 use super::sources::{PREFIX, Sources};
 #[cfg(feature = "pkcs11")]
@@ -42,6 +43,8 @@ pub struct Settings {
     pub attestation: AttestationSettings,
     /// Where all of it is written down.
     pub audit: AuditSettings,
+    /// What is logged, and how.
+    pub log: LogSettings,
 }
 
 /// How to reach the receiver.
@@ -142,6 +145,10 @@ pub struct Flags {
     pub key_id: Option<String>,
     /// `--key-id` of a command that witnesses
     pub witness_key_id: Option<String>,
+    /// `--log`
+    pub log: Option<LogLevel>,
+    /// `--log-format`
+    pub log_format: Option<LogFormat>,
 }
 
 /// The environment, or a test's stand-in for it: a variable's value, `Err` where it is not text.
@@ -220,6 +227,11 @@ impl Sources<'_> {
             },
             attestation: self.attestation(file.attestation, config_file.as_deref(), &file.custody),
             custody: self.custody(file.custody, config_file.is_some()),
+            // How much is told is no matter of trust: here a flag goes before the file (I8 does not apply).
+            log: LogSettings {
+                level: given.log.or(file.log.level).unwrap_or_default(),
+                format: given.log_format.or(file.log.format),
+            },
             config_file,
         }
     }

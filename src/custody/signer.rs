@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tracing::Span;
 
 use super::{CustodyError, PurposeKey};
 use crate::protocol::{Preimage, PublicKey, Signature};
@@ -37,6 +38,8 @@ pub struct Signer {
 #[derive(Debug)]
 struct Request {
     preimage: Preimage,
+    // What the device warns of belongs to what it was asked for.
+    span: Span,
     // The preimage comes back with the signature, for the caller to verify without a copy.
     reply: oneshot::Sender<(Preimage, Result<Signature, CustodyError>)>,
 }
@@ -69,7 +72,7 @@ impl Signer {
     async fn ask(&self, preimage: Preimage) -> Result<(Preimage, Signature), SignError> {
         let deadline = Instant::now() + self.deadline;
         let (reply, answer) = oneshot::channel();
-        let sent = timeout_at(deadline, self.queue.send(Request { preimage, reply })).await;
+        let sent = timeout_at(deadline, self.queue.send(Request { preimage, span: Span::current(), reply })).await;
         sent.map_err(|_| SignError::Busy)?.map_err(|_| SignError::Gone)?;
         let answered = timeout_at(deadline, answer).await;
         let (preimage, signature) = answered.map_err(|_| SignError::Deadline)?.map_err(|_| SignError::Gone)?;
@@ -92,12 +95,12 @@ impl Signer {
 fn serve(key: &PurposeKey, requests: &Mutex<mpsc::Receiver<Request>>) {
     // One thread waits for the next request, the others for their turn to wait.
     let next = || requests.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-    while let Some(Request { preimage, reply }) = next() {
+    while let Some(Request { preimage, span, reply }) = next() {
         // A caller that gave up gets no signature made for nobody.
         if reply.is_closed() {
             continue;
         }
-        let signature = key.sign_unchecked(&preimage);
+        let signature = span.in_scope(|| key.sign_unchecked(&preimage));
         let _ = reply.send((preimage, signature));
     }
 }
@@ -120,4 +123,14 @@ pub enum SignError {
     /// It could not be written down, so that it was not asked for (I9).
     #[error(transparent)]
     Unrecorded(CustodyError),
+}
+
+impl SignError {
+    /// What failed, without a name of a key or a file: for the log.
+    pub fn origin(&self) -> String {
+        match self {
+            Self::Custody(error) | Self::Unrecorded(error) => error.origin(),
+            error => error.to_string(),
+        }
+    }
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tracing::Instrument as _;
 
 use super::Client;
 use super::exchange::{Ended, Exchange, Outcome};
 use crate::audit::{self, Audit};
+use super::log::{self, Told};
 use crate::custody::Signer;
 use crate::facts::{Clock, Timestamp};
 use crate::spool::{Event, Gate, PAYLOAD_DRIFT, Spool, SpoolError, State};
@@ -38,6 +40,7 @@ pub struct Drain {
     in_flight: JoinSet<Ended>,
     ended: Vec<Ended>,
     outcomes: VecDeque<Outcome>,
+    was_parked: bool,
     _role: RoleLock,
 }
 
@@ -90,6 +93,7 @@ impl Drain {
             in_flight: JoinSet::new(),
             ended: Vec::new(),
             outcomes: VecDeque::new(),
+            was_parked: false,
             _role: role,
         })
     }
@@ -124,17 +128,23 @@ impl Drain {
     async fn turn(&mut self, room: usize) -> Result<Option<Step>, SpoolError> {
         let mut settlements = Vec::with_capacity(self.ended.len());
         let mut outcomes = VecDeque::with_capacity(self.ended.len());
-        for Ended { seq, settlement, outcome } in self.ended.drain(..) {
+        let mut told = Vec::with_capacity(self.ended.len());
+        for Ended { seq, settlement, outcome, span } in self.ended.drain(..) {
+            told.push((span, Told::of(&settlement)));
             settlements.push((seq, settlement));
             outcomes.push_back(outcome);
         }
         let lease = self.spool.turn(settlements, room).await?;
         // Told of only now that it is on the disk.
+        for ((span, told), outcome) in told.into_iter().zip(&outcomes) {
+            span.in_scope(|| told.say(outcome, &self.exchange.installation_id));
+        }
+        self.was_parked = log::say_gate(lease.gate, self.was_parked);
         self.outcomes = outcomes;
         self.outcomes.extend(lease.damaged.into_iter().map(|event| set_aside(event, &self.exchange.audit)));
         for leased in lease.leased {
-            let exchange = self.exchange.clone();
-            self.in_flight.spawn(async move { exchange.run(leased, lease.probes_failed).await });
+            let (exchange, span) = (self.exchange.clone(), log::span(&leased));
+            self.in_flight.spawn(async move { exchange.run(leased, lease.probes_failed).await }.instrument(span));
         }
         let nothing = self.outcomes.is_empty() && self.in_flight.is_empty();
         let until = match lease.gate {
@@ -167,7 +177,7 @@ impl Drain {
         match ended {
             Some(Ok(ended)) => self.ended.push(ended),
             // A panic in a send leaves its event in flight; the next start takes it back.
-            Some(Err(e)) => tracing::error!(error = %e, "a send broke off"),
+            Some(Err(_)) => tracing::error!("a send broke off"),
             None => {}
         }
     }

@@ -12,6 +12,7 @@ mod bad_spool;
 mod config;
 mod custody;
 mod disk_full;
+mod log;
 mod process;
 mod receipts;
 mod secrets;

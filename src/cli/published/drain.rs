@@ -98,6 +98,7 @@ pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Resul
         }
     };
     let mut stop = Stop::listen()?;
+    vault.log.change_on_signal()?;
     let mut looped =
         Loop { vault, like_published: args.destination.dead_letter_like_published, drain: None, degraded: false };
     while !stop.is_asked() {

@@ -14,6 +14,7 @@ const WORTH_TELLING_MS: i64 = 3000;
 
 pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     let mut stop = Stop::listen()?;
+    vault.log.change_on_signal()?;
     let mut drain = vault.drain(false, true).await?;
     let bar = progress(queued(vault)?, "relaying");
     let mut count = Count::default();
