@@ -9,6 +9,7 @@ mod custody;
 mod failure;
 mod hardening;
 mod import;
+mod metrics;
 mod output;
 mod published;
 mod receipt;
@@ -62,6 +63,7 @@ async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::EnqueueJson(args) => published::enqueue::run(vault()?, args).await,
         Command::GenerateEncryptionKey => published::keys::encryption(),
         Command::GenerateSigningKey(args) => published::keys::signing(args),
+        Command::Metrics(args) => metrics::run(&vault()?, &args),
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,
         Command::Spool(command) => spool::run(&vault()?, command).await,

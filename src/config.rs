@@ -6,6 +6,7 @@
 mod attestation;
 mod backend;
 mod file;
+mod metrics;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 mod pin;
 mod published;
@@ -20,6 +21,7 @@ mod tpm;
 
 pub use attestation::{AkAlgorithm, AttestationSettings, QuoteSettings};
 pub use file::EXAMPLE;
+pub use metrics::MetricsSettings;
 pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};
 #[cfg(feature = "pkcs11")]
 pub use token::{TokenSettings, Wrapping};

@@ -11,6 +11,7 @@ mod endpoint;
 mod error;
 mod exchange;
 mod judge;
+mod metrics;
 mod proxy;
 mod retry;
 mod trust;

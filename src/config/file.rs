@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::attestation::{self, FileAttestation};
 use super::backend::Backend;
+use super::metrics::{self, MetricsSettings};
 use super::reader::{Problems, Section};
 use super::settings::{KeyPlace, KeySetting};
 #[cfg(feature = "pkcs11")]
@@ -33,6 +34,7 @@ pub(super) struct FileConfig {
     pub(super) idle_sleep: Option<f64>,
     pub(super) custody: FileCustody,
     pub(super) attestation: FileAttestation,
+    pub(super) metrics: MetricsSettings,
 }
 
 /// Its `[custody]`.
@@ -81,6 +83,7 @@ impl FileConfig {
 
         config.custody = custody(whole.section("custody"), folder);
         config.attestation = attestation::read(whole.section("attestation"), folder);
+        config.metrics = metrics::read(whole.section("metrics"), folder);
         whole.end();
         config
     }

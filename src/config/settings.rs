@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use super::attestation::AttestationSettings;
 use super::backend::Backend;
 use super::file::{FileConfig, FileCustody};
+use super::metrics::MetricsSettings;
 use super::reader::Problems;
 use super::sources::{PREFIX, Sources};
 #[cfg(feature = "pkcs11")]
@@ -39,6 +40,8 @@ pub struct Settings {
     pub custody: CustodySettings,
     /// What has to be shown of the relay key's custody, and to whom.
     pub attestation: AttestationSettings,
+    /// Where a relay tells what it measures.
+    pub metrics: MetricsSettings,
 }
 
 /// How to reach the receiver.
@@ -218,6 +221,7 @@ impl Sources<'_> {
             },
             attestation: self.attestation(file.attestation, config_file.as_deref(), &file.custody),
             custody: self.custody(file.custody, config_file.is_some()),
+            metrics: file.metrics,
             config_file,
         }
     }

@@ -3,11 +3,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::Registry;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Client;
 use super::exchange::{Ended, Exchange, Outcome};
+use super::metrics::{Cause, Metrics};
 use crate::custody::Signer;
 use crate::facts::{Clock, Timestamp};
 use crate::spool::{Event, Gate, PAYLOAD_DRIFT, Spool, SpoolError, State};
@@ -35,6 +37,7 @@ pub struct Drain {
     in_flight: JoinSet<Ended>,
     ended: Vec<Ended>,
     outcomes: VecDeque<Outcome>,
+    metrics: Metrics,
     _role: RoleLock,
 }
 
@@ -72,12 +75,14 @@ impl Drain {
         if recovered > 0 {
             tracing::info!(events = recovered, "taken back from a relay that ended while sending");
         }
+        let metrics = Metrics::default();
         let exchange = Exchange {
             client,
             signer,
             clock,
             installation_id: config.installation_id,
             count_every_failure: config.count_every_failure,
+            metrics: metrics.clone(),
         };
         Ok(Self {
             spool,
@@ -86,8 +91,16 @@ impl Drain {
             in_flight: JoinSet::new(),
             ended: Vec::new(),
             outcomes: VecDeque::new(),
+            metrics,
             _role: role,
         })
+    }
+
+    /// Lets `registry` gather what the relay measures, and what its spool and its signer do. One relay a registry.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        self.metrics.register(registry)?;
+        self.spool.register(registry)?;
+        self.exchange.signer.register(registry)
     }
 
     /// The next step. Begins sends as long as fewer than `budget` are under way or waiting to be told of; with a
@@ -120,11 +133,19 @@ impl Drain {
     async fn turn(&mut self, room: usize) -> Result<Option<Step>, SpoolError> {
         let mut settlements = Vec::with_capacity(self.ended.len());
         let mut outcomes = VecDeque::with_capacity(self.ended.len());
-        for Ended { seq, settlement, outcome } in self.ended.drain(..) {
+        let mut ended = Vec::with_capacity(self.ended.len());
+        for Ended { seq, settlement, outcome, cause } in self.ended.drain(..) {
             settlements.push((seq, settlement));
+            ended.push((outcome.state, cause));
             outcomes.push_back(outcome);
         }
-        let lease = self.spool.turn(settlements, room).await?;
+        let turned = self.spool.turn(settlements, room).await;
+        // Any other error is one of the lease alone: what came back is settled.
+        if !matches!(turned, Err(SpoolError::Store(_))) {
+            ended.into_iter().for_each(|(state, cause)| self.metrics.ended(state, cause));
+        }
+        let lease = turned?;
+        lease.damaged.iter().for_each(|event| self.metrics.ended(event.state, None));
         // Told of only now that it is on the disk.
         self.outcomes = outcomes;
         self.outcomes.extend(lease.damaged.into_iter().map(set_aside));
@@ -163,7 +184,10 @@ impl Drain {
         match ended {
             Some(Ok(ended)) => self.ended.push(ended),
             // A panic in a send leaves its event in flight; the next start takes it back.
-            Some(Err(e)) => tracing::error!(error = %e, "a send broke off"),
+            Some(Err(e)) => {
+                self.metrics.ended(State::Relaying, Some(Cause::Other));
+                tracing::error!(error = %e, "a send broke off");
+            }
             None => {}
         }
     }

@@ -1,7 +1,8 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::judge::{Verdict, judge};
+use super::metrics::{Cause, Metrics, Sent};
 use super::retry::{DEAD_AFTER, event_delay, probe_delay};
 use super::{Answer, Client};
 use crate::custody::Signer;
@@ -18,6 +19,7 @@ pub(super) struct Exchange {
     pub(super) clock: Arc<dyn Clock>,
     /// Counts outages against the event, as the published package does.
     pub(super) count_every_failure: bool,
+    pub(super) metrics: Metrics,
 }
 
 /// How one send ended, for whoever watches.
@@ -54,6 +56,8 @@ pub(super) struct Ended {
     pub(super) seq: i64,
     pub(super) settlement: Settlement,
     pub(super) outcome: Outcome,
+    /// Why it is to be sent again, where it is.
+    pub(super) cause: Option<Cause>,
 }
 
 /// The sent envelope with what came back.
@@ -67,7 +71,11 @@ struct Exchanged {
 impl Exchange {
     /// Signs, posts and judges one event. Writes nothing: the caller settles what comes back.
     pub(super) async fn run(&self, leased: Leased, probes_failed: u32) -> Ended {
-        let (settlement, status, error) = match self.exchange(&leased).await {
+        let begun = Instant::now();
+        let exchanged = self.exchange(&leased).await;
+        let (sent, cause) = measured(&exchanged);
+        sent.into_iter().for_each(|sent| self.metrics.sent(sent, begun.elapsed()));
+        let (settlement, status, error) = match exchanged {
             Ok(done) => self.settle(&leased, done, probes_failed),
             Err(Failed::Sign(e)) => {
                 tracing::warn!(event = %leased.event.event_id, error = %e, "no signature");
@@ -92,7 +100,7 @@ impl Exchange {
             stream_id: leased.event.stream_id,
             source_ref: leased.event.source_ref,
         };
-        Ended { seq: leased.event.seq, settlement, outcome }
+        Ended { seq: leased.event.seq, settlement, outcome, cause }
     }
 
     async fn exchange(&self, leased: &Leased) -> Result<Exchanged, Failed> {
@@ -178,6 +186,21 @@ fn random() -> u32 {
 enum Failed {
     Sign(crate::custody::SignError),
     Transport(super::TransportError),
+}
+
+/// How a send ended for the metrics, where there was one, and why another one has to follow, where it has.
+const fn measured(exchanged: &Result<Exchanged, Failed>) -> (Option<Sent>, Option<Cause>) {
+    match exchanged {
+        Err(Failed::Sign(_)) => (None, Some(Cause::KeyAway)),
+        Err(Failed::Transport(e)) => (Some(Sent::NoAnswer), Some(Cause::of_transport(*e))),
+        Ok(Exchanged { verdict, answer, .. }) => match verdict {
+            Verdict::Conflict => (Some(Sent::Conflict), None),
+            Verdict::Judged(_) => (Some(Sent::Judged), Some(Cause::Judged)),
+            Verdict::Nothing(_) => (Some(Sent::NoVerdict), Some(Cause::of_status(answer.status))),
+            Verdict::Receipted => (Some(Sent::Receipted), None),
+            Verdict::Revoked => (Some(Sent::Revoked), None),
+        },
+    }
 }
 
 const fn state_after(settlement: &Settlement) -> State {

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::{KEY_AWAY, revoked};
 use crate::cli::failure::Failure;
+use crate::cli::metrics::Exporter;
 use crate::cli::output::{Output, progress};
 use crate::cli::stop::Stop;
 use crate::cli::vault::Vault;
@@ -13,8 +14,16 @@ use crate::spool::{Gate, State};
 const WORTH_TELLING_MS: i64 = 3000;
 
 pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
-    let mut stop = Stop::listen()?;
+    let stop = Stop::listen()?;
+    let exporter = Exporter::start(vault).await?;
+    let done = drain(vault, json, stop, &exporter).await;
+    exporter.end().await;
+    done
+}
+
+async fn drain(vault: &Vault, json: bool, mut stop: Stop, exporter: &Exporter) -> Result<u8, Failure> {
     let mut drain = vault.drain(false, true).await?;
+    exporter.watch(&drain)?;
     let bar = progress(queued(vault)?, "relaying");
     let mut count = Count::default();
     let gate = loop {
@@ -22,6 +31,7 @@ pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
         match drain.next(budget).await? {
             Step::Settled(outcome) => {
                 count.add(&outcome);
+                exporter.custody_is(outcome.error.as_deref() != Some(KEY_AWAY));
                 if !matches!(outcome.state, State::Queued) {
                     bar.inc(1);
                 }
