@@ -22,13 +22,18 @@ pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
 }
 
 async fn drain(vault: &Vault, json: bool, mut stop: Stop, exporter: &Exporter) -> Result<u8, Failure> {
-    let mut drain = vault.drain(false, true).await?;
+    let note = |failure: &Failure| {
+        if failure.is_away() {
+            exporter.custody_is(false);
+        }
+    };
+    let mut drain = vault.drain(false, true).await.inspect_err(note)?;
     exporter.watch(&drain)?;
     let bar = progress(queued(vault)?, "relaying");
     let mut count = Count::default();
     let gate = loop {
         let budget = if stop.is_asked() { 0 } else { usize::MAX };
-        match drain.next(budget).await? {
+        match drain.next(budget).await.map_err(Failure::from).inspect_err(note)? {
             Step::Settled(outcome) => {
                 count.add(&outcome);
                 exporter.custody_is(outcome.error.as_deref() != Some(KEY_AWAY));
