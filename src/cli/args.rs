@@ -9,6 +9,7 @@ use super::attestation::AttestationCommand;
 use super::completions::CompletionsArgs;
 use super::config::ConfigCommand;
 use super::custody::CustodyCommand;
+use super::metrics::MetricsArgs;
 use super::published::drain::{DrainLoopArgs, DrainOnceArgs};
 use super::published::enqueue::EnqueueArgs;
 use super::published::keys::SigningKeyArgs;
@@ -106,6 +107,8 @@ pub(super) enum Command {
     /// Check the configuration, or print an example
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Tell a monitoring system how the spool and the relay are
+    Metrics(MetricsArgs),
     /// Print tab completion for a shell
     Completions(CompletionsArgs),
     /// [published] Print a new encryption key
