@@ -11,6 +11,7 @@ mod failure;
 mod hardening;
 mod import;
 mod log;
+mod metrics;
 mod output;
 mod published;
 mod receipt;
@@ -81,6 +82,7 @@ async fn perform(
         Command::EnqueueJson(args) => published::enqueue::run(vault()?, args).await,
         Command::GenerateEncryptionKey => published::keys::encryption(),
         Command::GenerateSigningKey(args) => published::keys::signing(args),
+        Command::Metrics(args) => metrics::run(&vault()?, &args),
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,
         Command::Spool(command) => spool::run(&vault()?, command).await,

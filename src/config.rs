@@ -8,6 +8,7 @@ mod audit;
 mod backend;
 mod file;
 mod log;
+mod metrics;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 mod pin;
 mod published;
@@ -24,6 +25,7 @@ pub use attestation::{AkAlgorithm, AttestationSettings, QuoteSettings};
 pub use audit::AuditSettings;
 pub use file::EXAMPLE;
 pub use log::{LogFormat, LogLevel, LogSettings};
+pub use metrics::MetricsSettings;
 pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};
 #[cfg(feature = "pkcs11")]
 pub use token::{TokenSettings, Wrapping};

@@ -142,7 +142,8 @@ impl Ingest {
             producer_uid: None,
             claimed: false,
         };
-        let (_, signature) = attestor.signer.sign(attestation.preimage(), &request.id).instrument(request.span.clone()).await?;
+        let (_, signature) =
+            attestor.signer.sign(attestation.preimage(), &request.id).instrument(request.span.clone()).await?;
         let event = NewEvent {
             stream_id: stream_id.to_owned(),
             source_ref: source_ref.to_owned(),

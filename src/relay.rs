@@ -12,6 +12,7 @@ mod error;
 mod exchange;
 mod judge;
 mod log;
+mod metrics;
 mod proxy;
 mod retry;
 mod trust;

@@ -10,6 +10,7 @@ use super::audit::AuditCommand;
 use super::completions::CompletionsArgs;
 use super::config::ConfigCommand;
 use super::custody::CustodyCommand;
+use super::metrics::MetricsArgs;
 use super::published::drain::{DrainLoopArgs, DrainOnceArgs};
 use super::published::enqueue::EnqueueArgs;
 use super::published::keys::SigningKeyArgs;
@@ -110,6 +111,8 @@ pub(super) enum Command {
     /// Check the configuration, or print an example
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Tell a monitoring system how the spool and the relay are
+    Metrics(MetricsArgs),
     /// Print tab completion for a shell
     Completions(CompletionsArgs),
     /// [published] Print a new encryption key

@@ -15,8 +15,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::failure::Failure;
 use super::import;
-use crate::audit::{Audit, Event};
 use super::log::Log;
+use crate::audit::{Audit, Event};
 use crate::config::{Flags, Settings};
 #[cfg(feature = "pkcs11")]
 use crate::custody::pkcs11::Token;

@@ -4,6 +4,7 @@ use super::attestation::{self, FileAttestation};
 use super::audit::{self, FileAudit};
 use super::backend::Backend;
 use super::log::{self, FileLog};
+use super::metrics::{self, MetricsSettings};
 use super::reader::{Problems, Section};
 use super::settings::{KeyPlace, KeySetting};
 #[cfg(feature = "pkcs11")]
@@ -37,6 +38,7 @@ pub(super) struct FileConfig {
     pub(super) attestation: FileAttestation,
     pub(super) audit: FileAudit,
     pub(super) log: FileLog,
+    pub(super) metrics: MetricsSettings,
 }
 
 /// Its `[custody]`.
@@ -87,6 +89,7 @@ impl FileConfig {
         config.attestation = attestation::read(whole.section("attestation"), folder);
         config.audit = audit::read(whole.section("audit"), folder);
         config.log = log::read(whole.section("log"));
+        config.metrics = metrics::read(whole.section("metrics"), folder);
         whole.end();
         config
     }

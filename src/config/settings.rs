@@ -6,6 +6,7 @@ use super::audit::AuditSettings;
 use super::backend::Backend;
 use super::file::{FileConfig, FileCustody};
 use super::log::{LogFormat, LogLevel, LogSettings};
+use super::metrics::MetricsSettings;
 use super::reader::Problems;
 use super::sources::{PREFIX, Sources};
 #[cfg(feature = "pkcs11")]
@@ -45,6 +46,8 @@ pub struct Settings {
     pub audit: AuditSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Where a relay tells what it measures.
+    pub metrics: MetricsSettings,
 }
 
 /// How to reach the receiver.
@@ -232,6 +235,7 @@ impl Sources<'_> {
                 level: given.log.or(file.log.level).unwrap_or_default(),
                 format: given.log_format.or(file.log.format),
             },
+            metrics: file.metrics,
             config_file,
         }
     }

@@ -2,10 +2,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use prometheus::{Histogram, Registry};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
+use super::metrics::sign_seconds;
 use super::{CustodyError, PurposeKey};
 use crate::protocol::{Preimage, PublicKey, Signature};
 
@@ -33,6 +35,7 @@ pub struct Signer {
     key: PurposeKey,
     deadline: Duration,
     queue: mpsc::Sender<Request>,
+    seconds: Histogram,
 }
 
 #[derive(Debug)]
@@ -50,12 +53,13 @@ impl Signer {
     pub fn spawn(key: PurposeKey, config: SignerConfig) -> Self {
         let (queue, requests) = mpsc::channel(config.queue);
         let requests = Arc::new(Mutex::new(requests));
+        let seconds = sign_seconds(key.purpose());
         for _ in 0..config.threads {
-            let (worker, requests) = (key.clone(), requests.clone());
+            let (worker, requests, seconds) = (key.clone(), requests.clone(), seconds.clone());
             let thread = thread::Builder::new().name(format!("sign-{}", key.purpose().name()));
-            thread.spawn(move || serve(&worker, &requests)).expect("a thread to sign on");
+            thread.spawn(move || serve(&worker, &requests, &seconds)).expect("a thread to sign on");
         }
-        Self { key, deadline: config.deadline, queue }
+        Self { key, deadline: config.deadline, queue, seconds }
     }
 
     /// Signs `preimage` on behalf of a request and hands it back. Where a record is kept, it is on the disk before the
@@ -81,6 +85,11 @@ impl Signer {
         Ok((preimage, signature))
     }
 
+    /// Lets `registry` gather what this signer measures. One signer of a purpose a registry.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        registry.register(Box::new(self.seconds.clone()))
+    }
+
     /// The public half of the key.
     pub fn public_key(&self) -> &PublicKey {
         self.key.public_key()
@@ -92,7 +101,7 @@ impl Signer {
     }
 }
 
-fn serve(key: &PurposeKey, requests: &Mutex<mpsc::Receiver<Request>>) {
+fn serve(key: &PurposeKey, requests: &Mutex<mpsc::Receiver<Request>>, seconds: &Histogram) {
     // One thread waits for the next request, the others for their turn to wait.
     let next = || requests.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
     while let Some(Request { preimage, span, reply }) = next() {
@@ -100,7 +109,7 @@ fn serve(key: &PurposeKey, requests: &Mutex<mpsc::Receiver<Request>>) {
         if reply.is_closed() {
             continue;
         }
-        let signature = span.in_scope(|| key.sign_unchecked(&preimage));
+        let signature = span.in_scope(|| seconds.observe_closure_duration(|| key.sign_unchecked(&preimage)));
         let _ = reply.send((preimage, signature));
     }
 }

@@ -1,9 +1,10 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::Span;
 
 use super::judge::{Verdict, judge};
+use super::metrics::{Cause, Metrics, Sent};
 use super::retry::{DEAD_AFTER, event_delay, probe_delay};
 use super::{Answer, Client};
 use crate::audit::{self, Audit};
@@ -22,6 +23,7 @@ pub(super) struct Exchange {
     pub(super) audit: Arc<Audit>,
     /// Counts outages against the event, as the published package does.
     pub(super) count_every_failure: bool,
+    pub(super) metrics: Metrics,
 }
 
 /// How one send ended, for whoever watches.
@@ -60,6 +62,8 @@ pub(super) struct Ended {
     pub(super) outcome: Outcome,
     /// What belongs to it in the log.
     pub(super) span: Span,
+    /// Why it is to be sent again, where it is.
+    pub(super) cause: Option<Cause>,
 }
 
 /// The sent envelope with what came back.
@@ -72,8 +76,11 @@ struct Exchanged {
 impl Exchange {
     /// Signs, posts and judges one event, in the span of this send. Writes nothing: the caller settles what comes back.
     pub(super) async fn run(&self, leased: Leased, probes_failed: u32) -> Ended {
-        let request = leased.event.request_id();
-        let (settlement, status, error) = match self.exchange(&leased, &request).await {
+        let (request, begun) = (leased.event.request_id(), Instant::now());
+        let exchanged = self.exchange(&leased, &request).await;
+        let (sent, cause) = measured(&exchanged);
+        sent.into_iter().for_each(|sent| self.metrics.sent(sent, begun.elapsed()));
+        let (settlement, status, error) = match exchanged {
             Ok(done) => self.settle(&leased, done, probes_failed),
             Err(Failed::Sign(SignError::Unrecorded(e))) => {
                 tracing::error!(error = e.origin(), "not signed, since the audit log takes no entry");
@@ -106,7 +113,7 @@ impl Exchange {
             stream_id: leased.event.stream_id,
             source_ref: leased.event.source_ref,
         };
-        Ended { seq: leased.event.seq, settlement, outcome, span: Span::current() }
+        Ended { seq: leased.event.seq, settlement, outcome, span: Span::current(), cause }
     }
 
     /// Writes down how a send ended. It stands in the log before it is settled, and nobody waits for that: the spool
@@ -209,6 +216,22 @@ fn random() -> u32 {
 enum Failed {
     Sign(crate::custody::SignError),
     Transport(super::TransportError),
+}
+
+/// How a send ended for the metrics, where there was one, and why another one has to follow, where it has.
+const fn measured(exchanged: &Result<Exchanged, Failed>) -> (Option<Sent>, Option<Cause>) {
+    match exchanged {
+        Err(Failed::Sign(SignError::Unrecorded(_))) => (None, Some(Cause::Other)),
+        Err(Failed::Sign(_)) => (None, Some(Cause::KeyAway)),
+        Err(Failed::Transport(e)) => (Some(Sent::NoAnswer), Some(Cause::of_transport(*e))),
+        Ok(Exchanged { verdict, answer, .. }) => match verdict {
+            Verdict::Conflict => (Some(Sent::Conflict), None),
+            Verdict::Judged(_) => (Some(Sent::Judged), Some(Cause::Judged)),
+            Verdict::Nothing(_) => (Some(Sent::NoVerdict), Some(Cause::of_status(answer.status))),
+            Verdict::Receipted => (Some(Sent::Receipted), None),
+            Verdict::Revoked => (Some(Sent::Revoked), None),
+        },
+    }
 }
 
 const fn state_after(settlement: &Settlement) -> State {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which the exemption for tests does not reach
 
+#[path = "../support/exposition.rs"]
+mod exposition;
 #[path = "../support/sandbox.rs"]
 mod support;
 
@@ -13,6 +15,7 @@ mod config;
 mod custody;
 mod disk_full;
 mod log;
+mod metrics;
 mod process;
 mod receipts;
 mod secrets;

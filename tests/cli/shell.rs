@@ -2,7 +2,7 @@ use std::process::{Command, Stdio};
 
 use super::vault::{Done, Vault};
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 32] = [
     "attest",
     "audit export",
     "audit follow",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 31] = [
     "enqueue-json",
     "generate-encryption-key",
     "generate-signing-key",
+    "metrics",
     "receipt show",
     "relay drain",
     "relay pause",
