@@ -83,7 +83,7 @@ fn a_token_that_is_away_is_waited_for_and_its_level_not_doubted() {
     assert_eq!(relay.next().get_str("error"), Some("signing-key-unavailable"));
     place.softhsm.put_back();
     relay.until(|line| line.get("sent") == Some(&Value::Bool(true)));
-    assert!(relay.end().contains("Recovered: the keys are back."));
+    assert!(relay.end().contains("Recovered: events are signed again."));
     assert_eq!(sandbox.recorded_events().len(), 1);
 }
 

@@ -22,7 +22,7 @@ fn degraded_and_recovered_once(said: &str) {
     let told: Vec<&str> = said.lines().filter(|line| line.contains("Degraded") || line.contains("Recovered")).collect();
     let [degraded, recovered] = told.as_slice() else { panic!("{said}") };
     assert!(degraded.starts_with("Degraded: ") && degraded.ends_with(". Nothing is lost; looking for it."), "{said}");
-    assert_eq!(*recovered, "Recovered: the keys are back.");
+    assert_eq!(*recovered, "Recovered: events are signed again.");
 }
 
 fn stays_up_without_a_token_at_the_start(wrapping: &str) {

@@ -94,11 +94,13 @@ fn what_a_token_warns_of_on_its_own_thread_names_the_event_and_the_request() {
     // The relay's own signature, behind the two by which its key is tried; then again, and refused.
     place.plan(&format!("C_Sign {DEVICE_REMOVED} ONCE FROM 3\nC_Sign {DEVICE_ERROR} FROM 4"));
     let done = place.run(&["--log-format", "json", "drain-once"]);
-    let log: Vec<_> = done.err.lines().map(|line| json::parse(line.as_bytes()).unwrap()).collect();
+    let mut log: Vec<_> = done.err.lines().map(|line| json::parse(line.as_bytes()).unwrap()).collect();
     let spoken: Vec<_> =
         log.iter().map(|line| line.get_object("fields").unwrap().get_str("message").unwrap()).collect();
     assert_eq!(spoken[0], "the token does not answer; looking for it again", "{done:?}");
-    assert_eq!(spoken.last(), Some(&"no signature"), "{done:?}");
+    let end = spoken.iter().position(|line| *line == "no signature").unwrap_or_else(|| panic!("{done:?}"));
+    // Behind the end of the send, the token is asked for the head of the audit log.
+    log.truncate(end + 1);
     for line in &log {
         let span = line.get_object("span").unwrap_or_else(|| panic!("{line:?}"));
         let (event, request) = (span.get_str("event").unwrap(), span.get_str("request").unwrap());

@@ -204,7 +204,7 @@ fn degraded_and_recovered_once(said: &str) {
     let [degraded, recovered] = told.as_slice() else { panic!("{said}") };
     assert!(degraded.starts_with("Degraded: the TPM at swtpm:host=localhost,port="), "{said}");
     assert!(degraded.ends_with(". Nothing is lost; looking for it."), "{said}");
-    assert_eq!(*recovered, "Recovered: the keys are back.");
+    assert_eq!(*recovered, "Recovered: events are signed again.");
 }
 
 #[test]
