@@ -4,6 +4,8 @@
 //! **I9**: what may not happen unrecorded asks for its record first and waits until that is on the disk. [`Audit`] writes,
 //! for as many processes as there are; [`verify`] finds what was changed; [`Reader`] looks.
 
+mod begun;
+mod check;
 mod end;
 mod error;
 mod event;
@@ -11,8 +13,11 @@ mod folder;
 mod log;
 mod maintain;
 mod note;
+mod pruning;
 mod reader;
 mod recorder;
+mod thread;
+mod trail;
 mod verify;
 mod writer;
 
