@@ -24,11 +24,11 @@ use std::ffi::OsString;
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
+use crate::config::Flags;
 use args::{Cli, Command};
 use failure::Failure;
 use output::Output;
 use recorded::Recorded;
-use crate::config::Flags;
 use vault::Vault;
 
 /// Runs the command line of this process, and ends it.

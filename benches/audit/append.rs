@@ -17,7 +17,10 @@ pub(crate) fn run() {
     println!("  a lone producer: {alone:.0}/s, where the disk does {bare:.0} fsyncs/s: {:.2} of it", alone / bare);
     for _ in 0..3 {
         let together = runtime.block_on(together());
-        println!("  {PRODUCERS} producers: {together:.0}/s, {:.1} a fsync of the disk (target: 20000/s)", together / bare);
+        println!(
+            "  {PRODUCERS} producers: {together:.0}/s, {:.1} a fsync of the disk (target: 20000/s)",
+            together / bare
+        );
     }
 }
 

@@ -45,9 +45,8 @@ impl Begun {
 /// The first entry of a file; `None` where there is none that reads.
 pub(super) fn first_entry(path: &Path) -> Result<Option<Entry>, AuditError> {
     let mut line = Vec::new();
-    let read = File::open(path).and_then(|file| {
-        BufReader::new(file.take(LONGEST_LINE as u64)).read_until(b'\n', &mut line)
-    });
+    let read =
+        File::open(path).and_then(|file| BufReader::new(file.take(LONGEST_LINE as u64)).read_until(b'\n', &mut line));
     read.map_err(|e| AuditError::io(path, &e))?;
     Ok(line.strip_suffix(b"\n").and_then(|line| Entry::read(line).ok()))
 }

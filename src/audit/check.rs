@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::AuditError;
 use super::begun::Begun;
 use super::event::{FILE_BEGUN, FILE_ENDED, HEAD_SIGNED, LOG_BEGUN, LOG_PRUNED};
-use super::folder::{Folder, LogFile, gap};
+use super::folder::{Folder, LogFile};
 use super::note::{self, Standing};
 use super::pruning::Pruning;
 use super::trail::Trail;
@@ -62,22 +62,16 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Whether the files are there without a gap.
-    pub(super) fn are_there(&self, files: &[(LogFile, Metadata)]) -> Result<(), VerifyError> {
-        if files.is_empty() {
-            return Err(self.about_file(self.folder.path(), "there is no log here"));
-        }
-        let files: Vec<_> = files.iter().map(|(file, _)| file.clone()).collect();
-        let missing = gap(&files).map(|number| self.folder.file(number));
-        missing.map_or(Ok(()), |path| Err(self.about_file(&path, "it is missing")))
-    }
-
+    /// Reads a file, behind all those before it.
     pub(super) fn file(
         &mut self,
         file: &LogFile,
         meta: &Metadata,
         read: &mut dyn FnMut(u64),
     ) -> Result<(), VerifyError> {
+        if self.file > 0 && file.number != self.file + 1 + u32::from(self.has_spare) {
+            return Err(self.about_file(&self.folder.file(self.file + 1), "it is missing"));
+        }
         if !meta.is_file() {
             return Err(self.about_file(&file.path, "it is no plain file"));
         }
@@ -214,6 +208,9 @@ impl<'a> Check<'a> {
         standing: Result<Option<Standing>, String>,
         log_id: Option<String>,
     ) -> Result<Verified, VerifyError> {
+        if self.file == 0 {
+            return Err(self.about_file(self.folder.path(), "there is no log here"));
+        }
         self.line += 1;
         if self.is_ended {
             return Err(self.about_file(&self.folder.file(self.file + 1), "it is missing"));

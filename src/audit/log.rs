@@ -206,11 +206,7 @@ impl Log {
 }
 
 /// Begins a log, in a folder where none ever was. `after` tells which one it takes the place of.
-pub(super) fn begin(
-    folder: &Folder,
-    clock: &dyn Clock,
-    after: Option<Object>,
-) -> Result<(End, String), AuditError> {
+pub(super) fn begin(folder: &Folder, clock: &dyn Clock, after: Option<Object>) -> Result<(End, String), AuditError> {
     if let Some(log_id) = folder.log_id()? {
         return Err(AuditError::damaged(folder.path(), format!("the log {log_id} is gone")));
     }
@@ -238,7 +234,9 @@ fn identify(folder: &Folder) -> Result<String, AuditError> {
     let log_id = Begun::read(first)?.log_id;
     match folder.log_id()? {
         Some(noted) if noted == log_id => {}
-        Some(_) => return Err(AuditError::damaged(folder.id_file(), "it names another log than the one that is there")),
+        Some(_) => {
+            return Err(AuditError::damaged(folder.id_file(), "it names another log than the one that is there"));
+        }
         // Whoever began it died before it was noted.
         None => folder.note_log_id(&log_id)?,
     }

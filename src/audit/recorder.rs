@@ -1,6 +1,6 @@
 use super::{Audit, AuditError, Event};
-use crate::facts::Digest;
 use crate::custody::{CustodyError, ErrorKind, KeyUse, Recorder, Recording};
+use crate::facts::Digest;
 
 impl Recorder for Audit {
     fn record(&self, used: &KeyUse<'_>) -> Recording<'_> {

@@ -38,12 +38,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) const fn new(
-        log: Log,
-        record: Option<PurposeKey>,
-        clock: Arc<dyn Clock>,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(super) const fn new(log: Log, record: Option<PurposeKey>, clock: Arc<dyn Clock>, shared: Arc<Shared>) -> Self {
         let (unsigned, unsynced, stopped) = (None, None, None);
         Self { log, record, clock, shared, unsigned, unsynced, lost: 0, stopped, owes: false }
     }

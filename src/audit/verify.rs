@@ -132,7 +132,6 @@ impl Sized {
         read: &mut dyn FnMut(u64),
     ) -> Result<Verified, VerifyError> {
         let mut check = Check::new(folder, trusted, known);
-        check.are_there(&self.files)?;
         for (file, meta) in &self.files {
             check.file(file, meta, read)?;
         }

@@ -36,7 +36,14 @@ pub(super) struct Failure {
 
 impl Failure {
     fn new(code: u8, message: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: Vec::new(), advice: advice.into(), broken_pipe: false, custody: None }
+        Self {
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            advice: advice.into(),
+            broken_pipe: false,
+            custody: None,
+        }
     }
 
     /// Something that a person gave is wrong.

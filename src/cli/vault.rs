@@ -13,7 +13,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-
 use super::failure::Failure;
 use super::import;
 use crate::audit::{Audit, Event};
