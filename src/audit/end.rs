@@ -42,12 +42,16 @@ impl End {
         let Some((last, line)) = tail.last(file)? else {
             return Self::behind_torn(file, &files[..at], tail.torn);
         };
-        let (previous, before) = match (tail.before()?, files[..at].last()) {
-            (Some(before), _) => (before.hash, before.seq),
+        let begun = Begun::read(file)?;
+        // What the first of all files follows on was pruned, or it begins the log.
+        let before = files[..at].last().map(ended).transpose()?;
+        if begun.file != file.number || before.as_ref().is_some_and(|before| before.hash != begun.previous) {
+            return Err(AuditError::damaged(&file.path, "it does not follow on the file before it"));
+        }
+        let (previous, before) = match tail.before()? {
+            Some(before) => (before.hash, before.seq),
             // The only line of its file.
-            (None, Some(before)) => ended(before).map(|before| (before.hash, before.seq))?,
-            // What it follows on was pruned, or it begins the log.
-            (None, None) => (Begun::read(file)?.previous, last.seq.saturating_sub(1)),
+            None => (begun.previous, before.map_or(last.seq.saturating_sub(1), |before| before.seq)),
         };
         Entry::follow(line, &previous, before.saturating_add(1)).map_err(|e| tail.damaged(&e.to_string()))?;
         let end = Self { file: file.number, length: tail.length, seq: last.seq, hash: last.hash, torn: tail.torn };

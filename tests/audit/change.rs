@@ -11,9 +11,10 @@ use super::support::{Place, copy, files, finding, receipted, sample, verified};
 fn a_log_of_several_files_by_two_writers_verifies() {
     let place = sample();
     let (seen, mut lines) = (verified(&place.log()), Lines::read(&place.log()));
+    let asked = lines.entries().into_iter().rfind(|entry| entry.kind == "Refused").unwrap();
     assert_eq!((seen.first, seen.last), (1, lines.count() as u64));
     assert_eq!(seen.hash, lines.entry(lines.count()).hash);
-    assert_eq!(seen.signed.unwrap().0, seen.last - 1, "the last entry is a head over all before it");
+    assert!(seen.signed.unwrap().0 >= asked.seq, "heads cover all that was asked for");
     assert!(seen.has_note);
 }
 
@@ -145,7 +146,8 @@ fn a_file_that_is_missing_is_found_at_its_first_entry() {
         let aside = path.with_extension("aside");
         fs::rename(&path, &aside).unwrap();
         assert_eq!(finding(&place.log()).seq, first, "{}", path.display());
-        assert!(place.try_open().is_err());
+        // What is missing at the beginning may have been pruned: that takes a look at all of it.
+        assert_eq!(place.try_open().is_err(), first > 1);
         fs::rename(&aside, &path).unwrap();
     }
 }
