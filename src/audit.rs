@@ -10,6 +10,7 @@ mod end;
 mod error;
 mod event;
 mod folder;
+mod head;
 mod log;
 mod maintain;
 mod note;

@@ -9,6 +9,8 @@ mod custody;
 mod failure;
 mod hardening;
 mod import;
+mod log;
+mod metrics;
 mod output;
 mod published;
 mod receipt;
@@ -42,7 +44,6 @@ pub fn main() -> ! {
 }
 
 fn run(cli: Cli) -> Result<u8, Failure> {
-    output::start_log(&cli.global)?;
     let drop_in = cli.is_published;
     // Two threads serve a relay on two cores; the spool and each key have threads of their own beside them.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -79,6 +80,7 @@ async fn perform(
         Command::EnqueueJson(args) => published::enqueue::run(vault()?, args).await,
         Command::GenerateEncryptionKey => published::keys::encryption(),
         Command::GenerateSigningKey(args) => published::keys::signing(args),
+        Command::Metrics(args) => metrics::run(&vault()?, &args),
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,
         Command::Spool(command) => spool::run(&vault()?, command).await,

@@ -7,6 +7,8 @@ mod attestation;
 mod audit;
 mod backend;
 mod file;
+mod log;
+mod metrics;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 mod pin;
 mod published;
@@ -22,6 +24,8 @@ mod tpm;
 pub use attestation::{AkAlgorithm, AttestationSettings, QuoteSettings};
 pub use audit::AuditSettings;
 pub use file::EXAMPLE;
+pub use log::{LogFormat, LogLevel, LogSettings};
+pub use metrics::MetricsSettings;
 pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};
 #[cfg(feature = "pkcs11")]
 pub use token::{TokenSettings, Wrapping};

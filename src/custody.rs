@@ -7,6 +7,7 @@ mod attestation;
 pub mod conformance;
 mod data_key;
 mod error;
+mod metrics;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 mod pin;
 mod purpose;

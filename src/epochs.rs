@@ -90,7 +90,11 @@ impl Epochs {
         let (wrapped, key) = self.wrapping.generate_data_key(self.context(number).as_bytes())?;
         if let Err(e) = self.keep(db, now, number, &wrapped, &*key) {
             if let Some(Err(e)) = self.wrapping.epoch_keys().map(|keys| keys.destroy(&wrapped)) {
-                tracing::warn!(epoch = number, error = %e, "the device keeps the key of an epoch that was not begun");
+                tracing::warn!(
+                    epoch = number,
+                    error = e.origin(),
+                    "the device keeps the key of an epoch that was not begun"
+                );
             }
             return Err(e);
         }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
+use tracing::{Instrument as _, Span};
 use zeroize::Zeroizing;
 
+use crate::audit::{Audit, Event};
 use crate::custody::{SignError, Signer};
-use crate::facts::{Clock, Digest};
+use crate::facts::{Clock, Digest, random_id};
 use crate::protocol::json::{self, JsonError};
 use crate::protocol::source::{PayloadHashOf, SourceAttestation};
 use crate::spool::{ContentId, Enqueued, NewEvent, Spool, SpoolError};
@@ -26,6 +28,7 @@ pub const LONGEST_PAYLOAD: usize = json::MAX_BYTES - 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Ingest {
     spool: Arc<Spool>,
+    audit: Arc<Audit>,
 }
 
 /// Signs what is attested.
@@ -44,8 +47,8 @@ pub struct Attestor {
 pub enum Attested {
     /// It was before, as this event.
     Known(Enqueued),
-    /// It is now, and waits to be spooled.
-    New(NewEvent),
+    /// It is now, and waits to be spooled. The span is its request's.
+    New(NewEvent, Request),
 }
 
 /// Why nothing was spooled, by what the caller does about it.
@@ -74,9 +77,9 @@ pub enum IngestError {
 }
 
 impl Ingest {
-    /// Into this spool.
-    pub const fn new(spool: Arc<Spool>) -> Self {
-        Self { spool }
+    /// Into this spool; that something was sealed is noted in this log.
+    pub const fn new(spool: Arc<Spool>, audit: Arc<Audit>) -> Self {
+        Self { spool, audit }
     }
 
     /// Spools a user's payload, unsigned and unchanged but for its canonical form.
@@ -99,25 +102,31 @@ impl Ingest {
             content,
             allow_ref_reuse,
         };
-        Ok(self.spool.enqueue(event).await?)
+        let request = Request::new();
+        let enqueued = self.spool.enqueue(event).instrument(request.span.clone()).await?;
+        self.tell(&request, &enqueued);
+        Ok(enqueued)
     }
 
-    /// Attests bytes by their hash on behalf of a request, ready to be spooled. What is attested already is the same
-    /// event, and nothing is signed for it.
+    /// Attests bytes by their hash, ready to be spooled. What is attested already is the same event, and nothing is
+    /// signed for it.
     pub async fn attest(
         &self,
         attestor: &Attestor,
         stream_id: &str,
         source_ref: &str,
         payload_hash: Digest,
-        request: &str,
     ) -> Result<Attested, IngestError> {
         check_id("stream_id", stream_id)?;
         check_id("source_ref", source_ref)?;
         let payload_hash_of = PayloadHashOf::Bytes;
         let content = ContentId::attested(payload_hash, payload_hash_of);
+        let request = Request::new();
         match self.spool.find(stream_id, source_ref, content).await? {
-            Some((known, true)) => return Ok(Attested::Known(known)),
+            Some((known, true)) => {
+                self.tell(&request, &known);
+                return Ok(Attested::Known(known));
+            }
             Some((other, false)) => return Err(SpoolError::Conflict { event_id: other.event_id }.into()),
             None => {}
         }
@@ -133,29 +142,67 @@ impl Ingest {
             producer_uid: None,
             claimed: false,
         };
-        let (_, signature) = attestor.signer.sign(attestation.preimage(), request).await?;
-        Ok(Attested::New(NewEvent {
+        let (_, signature) =
+            attestor.signer.sign(attestation.preimage(), &request.id).instrument(request.span.clone()).await?;
+        let event = NewEvent {
             stream_id: stream_id.to_owned(),
             source_ref: source_ref.to_owned(),
             payload: Zeroizing::new(attestation.sealed(&signature).to_canonical()),
             content,
             allow_ref_reuse: false,
-        }))
+        };
+        Ok(Attested::New(event, request))
     }
 
     /// Spools attestations in this order in one transaction. One that is refused keeps no other back.
     pub async fn spool_all(&self, attested: Vec<Attested>) -> Result<Vec<Result<Enqueued, SpoolError>>, IngestError> {
-        let mut new = Vec::with_capacity(attested.len());
+        let (mut new, mut requests) = (Vec::with_capacity(attested.len()), Vec::with_capacity(attested.len()));
         let mut sort = |attested| match attested {
             Attested::Known(enqueued) => Some(Ok(enqueued)),
-            Attested::New(event) => {
+            Attested::New(event, request) => {
                 new.push(event);
+                requests.push(request);
                 None
             }
         };
         let known: Vec<Option<_>> = attested.into_iter().map(&mut sort).collect();
-        let mut spooled = self.spool.enqueue_all(new).await?.into_iter();
+        let spooled = self.spool.enqueue_all(new).await?;
+        for (request, enqueued) in requests.iter().zip(&spooled) {
+            enqueued.iter().for_each(|enqueued| self.tell(request, enqueued));
+        }
+        let mut spooled = spooled.into_iter();
         Ok(known.into_iter().filter_map(|known| known.or_else(|| spooled.next())).collect())
+    }
+
+    /// Says what became of a request, once it is on the disk.
+    fn tell(&self, request: &Request, enqueued: &Enqueued) {
+        if let Some(epoch) = enqueued.epoch {
+            self.audit.note(Event::blob_written(&request.id, epoch, enqueued.event_id));
+        }
+        request.span.record("event", tracing::field::display(enqueued.event_id));
+        let _inside = request.span.enter();
+        if enqueued.known {
+            tracing::debug!("known before");
+        } else {
+            tracing::info!("spooled");
+        }
+    }
+}
+
+/// A wish to have something spooled, by its name in the logs.
+#[derive(Debug)]
+pub struct Request {
+    id: String,
+    span: Span,
+}
+
+impl Request {
+    fn new() -> Self {
+        let id = random_id("req_");
+        // At error, so that a warning within it names the request whatever the level. Its event is known once it is
+        // spooled.
+        let span = tracing::error_span!("ingest", request = id, event = tracing::field::Empty);
+        Self { id, span }
     }
 }
 

@@ -11,6 +11,8 @@ mod endpoint;
 mod error;
 mod exchange;
 mod judge;
+mod log;
+mod metrics;
 mod proxy;
 mod retry;
 mod trust;

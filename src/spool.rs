@@ -5,6 +5,7 @@
 mod destination;
 mod enqueue;
 mod lease;
+mod metrics;
 mod model;
 mod open;
 mod reader;

@@ -5,6 +5,7 @@
 
 mod error;
 mod lock;
+mod metrics;
 mod open;
 mod path;
 mod schema;

@@ -15,6 +15,8 @@ mod files;
 mod group_commit;
 #[path = "spool/import.rs"]
 mod import;
+#[path = "spool/metrics.rs"]
+mod metrics;
 #[path = "spool/model.rs"]
 mod model;
 #[path = "spool/order.rs"]

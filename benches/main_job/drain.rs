@@ -1,7 +1,7 @@
 //! Drains a spool over TLS on loopback into the sandbox, each in a process of its own: events a second with the
 //! receiver included, the peak of the relay's memory, and the time from start to the first relayed event.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use local_vault::audit::{Audit, AuditConfig};
 use local_vault::custody::file::{FileKey, KeySource, RootKey, load_signing_key};
 use local_vault::custody::{Purpose, PurposeKey, SigningKey as _, WrappingKey as _};
 use local_vault::facts::{SecretBytes, SystemClock};
@@ -32,6 +33,64 @@ pub(crate) fn run() {
     println!("enqueue, 64 at once, one fsync a batch: {enqueued:.0} events/s");
     println!("drain over TLS, {STREAMS} streams, receiver included: {rate:.0} events/s (target 1,500)");
     println!("peak memory of the relay while draining 100,000 events: {peak} KiB (target under 40,960)");
+    let (warn, info) = logged(&sandbox, 10_000, 7);
+    println!("drain, nothing logged: {:.0} events/s; each event at info as JSON: {:.0} events/s", warn.rate, info.rate);
+    let cost = |ratio: f64| (1.0 - ratio) * 100.0;
+    println!("what the log costs: {:.1} % of the events/s (target under 3)", cost(info.rate / warn.rate));
+    println!("and {:.1} % of the relay's processor time, which varies less", cost(warn.ticks / info.ticks));
+}
+
+/// What a drain showed.
+struct Drained {
+    rate: f64,
+    /// Processor time of the relay, in ticks of the kernel's.
+    ticks: f64,
+}
+
+impl Drained {
+    fn median(drained: &[Self]) -> Self {
+        let of = |figure: fn(&Self) -> f64| median(drained.iter().map(figure).collect());
+        Self { rate: of(|drained| drained.rate), ticks: of(|drained| drained.ticks) }
+    }
+}
+
+/// Processor time of all children that were waited for (proc(5): cutime, cstime).
+fn ticks_of_children() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let behind_the_name = stat.rsplit_once(") ").unwrap().1;
+    behind_the_name.split(' ').skip(13).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum()
+}
+
+/// Drains without a line of log and with one for each event to a file: the medians of `rounds` in turns.
+fn logged(sandbox: &Sandbox, events: usize, rounds: usize) -> (Drained, Drained) {
+    let round = |level: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool.sqlite3");
+        fill(&path, events);
+        let log = folder.path().join("log");
+        let (start, before) = (Instant::now(), ticks_of_children());
+        let count = events.to_string();
+        let words = ["--log", level, "--log-format", "json", "drain-loop", "--max-iterations", &count];
+        let mut child = relay(sandbox, &path, &words, File::create(&log).unwrap().into());
+        assert_eq!(sent(&mut child), events);
+        let rate = events as f64 / start.elapsed().as_secs_f64();
+        child.wait().unwrap();
+        let lines = fs::read_to_string(&log).unwrap().lines().count();
+        assert_eq!(lines, if level == "info" { events } else { 0 });
+        Drained { rate, ticks: ticks_of_children() - before }
+    };
+    let (warn, info): (Vec<_>, Vec<_>) = (0..rounds)
+        .map(|turn| {
+            // Whoever goes second finds the machine as the first left it.
+            if turn % 2 == 0 {
+                (round("warn"), round("info"))
+            } else {
+                let info = round("info");
+                (round("warn"), info)
+            }
+        })
+        .unzip();
+    (Drained::median(&warn), Drained::median(&info))
 }
 
 /// Milliseconds from the start of the process to the line of its first event.
@@ -40,7 +99,7 @@ fn first_event(sandbox: &Sandbox) -> f64 {
     let path = folder.path().join("spool.sqlite3");
     fill(&path, 1);
     let start = Instant::now();
-    let mut child = relay(sandbox, &path, &["drain-once"]);
+    let mut child = relay(sandbox, &path, &["drain-once"], Stdio::inherit());
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let time = start.elapsed();
@@ -58,7 +117,7 @@ fn drain(sandbox: &Sandbox, events: usize) -> (f64, f64, u64) {
     let enqueued = events as f64 / start.elapsed().as_secs_f64();
 
     let start = Instant::now();
-    let mut child = relay(sandbox, &path, &["drain-loop", "--max-iterations", &events.to_string()]);
+    let mut child = relay(sandbox, &path, &["drain-loop", "--max-iterations", &events.to_string()], Stdio::inherit());
     let status = format!("/proc/{}/status", child.id());
     let peak = thread::spawn(move || {
         let mut peak = 0;
@@ -70,17 +129,20 @@ fn drain(sandbox: &Sandbox, events: usize) -> (f64, f64, u64) {
         }
         peak
     });
-    let sent = BufReader::new(child.stdout.take().unwrap())
-        .lines()
-        .filter(|line| line.as_ref().is_ok_and(|line| line.contains("\"sent\": true")));
-    let sent = sent.count();
+    let sent = sent(&mut child);
     let rate = sent as f64 / start.elapsed().as_secs_f64();
     child.wait().unwrap();
     assert_eq!(sent, events);
     (enqueued, rate, peak.join().unwrap())
 }
 
-fn relay(sandbox: &Sandbox, spool: &Path, arguments: &[&str]) -> Child {
+/// Events that a relay prints as sent, until it ends.
+fn sent(child: &mut Child) -> usize {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.filter(|line| line.as_ref().is_ok_and(|line| line.contains("\"sent\": true"))).count()
+}
+
+fn relay(sandbox: &Sandbox, spool: &Path, arguments: &[&str], log: Stdio) -> Child {
     Command::new(env!("CARGO_BIN_EXE_local-vault"))
         .env_clear()
         .env("HOME", sandbox.folder.path())
@@ -94,6 +156,7 @@ fn relay(sandbox: &Sandbox, spool: &Path, arguments: &[&str]) -> Child {
         .arg(spool)
         .args(arguments)
         .stdout(Stdio::piped())
+        .stderr(log)
         .spawn()
         .unwrap()
 }
@@ -104,7 +167,10 @@ fn fill(path: &Path, events: usize) {
     let record = PurposeKey::bind(Purpose::Record, root.key_id(), Arc::new(root.record_key())).unwrap();
     let keys = SpoolKeys { wrapping: root, record };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let ingest = Ingest::new(Arc::new(Spool::open(path, keys, Arc::new(SystemClock)).unwrap()));
+    let (folder, longest_file, record) = (path.with_extension("audit"), AuditConfig::LONGEST_FILE, keys.record.clone());
+    let audit = AuditConfig { folder, longest_file, record: Some(record), clock: Arc::new(SystemClock) };
+    let spool = Arc::new(Spool::open(path, keys, Arc::new(SystemClock)).unwrap());
+    let ingest = Ingest::new(spool, Arc::new(Audit::open(audit).unwrap()));
     let payload = payload(600);
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();

@@ -49,7 +49,7 @@ impl Event {
     /// A command that somebody gave: by its words, without its arguments. Everything after it with the same process
     /// number is its doing.
     pub fn command_begun(command: &str, uid: u32, login_uid: Option<u32>) -> Self {
-        Self::privileged("CommandBegun")
+        Self::routine("CommandBegun")
             .with("command", command)
             .with("uid", uid)
             .with("login_uid", login_uid)
@@ -80,13 +80,9 @@ impl Event {
                 .with("kid", *kid)
                 .with("hash", hash.to_string())
                 .with("request", *request),
-            KeyUse::MakeDataKey { key_id, scheme, context } => {
-                Self::data_key(Self::privileged("KeyUsed"), "make-data-key", key_id, scheme, context)
-            }
-            KeyUse::OpenDataKey { key_id, scheme, context } => {
-                Self::data_key(Self::routine("KeyUsed"), "open-data-key", key_id, scheme, context)
-            }
-            KeyUse::DestroyDataKey { key_id, wrapped } => Self::privileged("KeyUsed")
+            KeyUse::MakeDataKey { key_id, scheme, context } => Self::data_key("make-data-key", key_id, scheme, context),
+            KeyUse::OpenDataKey { key_id, scheme, context } => Self::data_key("open-data-key", key_id, scheme, context),
+            KeyUse::DestroyDataKey { key_id, wrapped } => Self::routine("KeyUsed")
                 .with("operation", "destroy-data-key")
                 .with("purpose", "wrapping")
                 .with("key_id", *key_id)
@@ -94,8 +90,8 @@ impl Event {
         }
     }
 
-    fn data_key(event: Self, operation: &'static str, key_id: &str, scheme: &str, context: &Digest) -> Self {
-        event
+    fn data_key(operation: &'static str, key_id: &str, scheme: &str, context: &Digest) -> Self {
+        Self::routine("KeyUsed")
             .with("operation", operation)
             .with("purpose", "wrapping")
             .with("key_id", key_id)
@@ -106,8 +102,7 @@ impl Event {
     /// A key did not do what it was asked for. A refused PIN has a kind of its own.
     pub fn key_failed(key: &str, request: Option<&str>, error: &CustodyError) -> Self {
         let kind = if error.kind == ErrorKind::Refused { "PinRefused" } else { "KeyFailed" };
-        let event = if error.kind == ErrorKind::Refused { Self::privileged(kind) } else { Self::routine(kind) };
-        event
+        Self::routine(kind)
             .with("key", key)
             .with("backend", error.backend)
             .with("operation", error.operation)
@@ -212,7 +207,8 @@ impl Event {
         Self::routine("TornLineCut").with("bytes", bytes)
     }
 
-    /// Whether a signed head follows it.
+    /// Whether a signed head follows it at once. What comes before a device is asked is not: signing asks the device too,
+    /// and would spend a try of a wrong PIN.
     pub(super) const fn is_privileged(&self) -> bool {
         self.is_privileged
     }

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::AuditError;
 use super::event::Event;
+use super::head::Signed;
 use super::log::Log;
 use super::thread::Writer;
 use crate::custody::PurposeKey;
@@ -56,12 +57,16 @@ pub(super) struct Shared {
     pub(super) heads: Mutex<Option<channel::UnboundedSender<SignedHead>>>,
 }
 
-/// What the thread is asked for.
+/// What the thread is asked for, or told.
 pub(super) enum Message {
     Append { events: Vec<Event>, reply: Option<Reply> },
-    Sign(Box<dyn FnOnce(Option<SignedHead>) + Send>),
-    Close,
+    Sign(Wish),
+    Signed(Signed),
+    Close { signs: bool },
 }
+
+/// Somebody who waits for a signed head.
+pub(super) type Wish = Box<dyn FnOnce(Option<SignedHead>) + Send>;
 
 pub(super) type Reply = Box<dyn FnOnce(Result<(), AuditError>) + Send>;
 
@@ -76,7 +81,7 @@ impl Audit {
         let shared = Arc::new(Shared::default());
         shared.seq.store(log.head().0, Ordering::Relaxed);
         let (queue, messages) = mpsc::channel();
-        let mut writer = Writer::new(log, config.record, config.clock, shared.clone());
+        let mut writer = Writer::new(log, config.record, config.clock, shared.clone(), queue.clone());
         let thread = thread::Builder::new().name("audit".into()).spawn(move || writer.serve(&messages));
         let thread = Mutex::new(Some(thread.expect("a thread to write on")));
         Ok(Self { queue, room: Semaphore::new(ROOM), shared, thread })
@@ -145,9 +150,19 @@ impl Audit {
         lock(&self.shared.failure).clone()
     }
 
-    /// Writes what waits, signs a head over it, and ends. Blocks on the disk and in custody.
+    /// Writes what waits, signs a head over it, and ends. Blocks on the disk and in custody, there for ten seconds at
+    /// most.
     pub fn close(&self) {
-        let _ = self.queue.send(Message::Close);
+        self.end(true);
+    }
+
+    /// The same, and leaves the head to whoever comes next: for a process whose device has just refused.
+    pub fn close_unsigned(&self) {
+        self.end(false);
+    }
+
+    fn end(&self, signs: bool) {
+        let _ = self.queue.send(Message::Close { signs });
         if let Some(thread) = lock(&self.thread).take() {
             // A panic there was reported by the panic hook already.
             let _ = thread.join();

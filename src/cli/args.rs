@@ -2,13 +2,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::Resettable;
-use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::attest::AttestArgs;
 use super::attestation::AttestationCommand;
 use super::completions::CompletionsArgs;
 use super::config::ConfigCommand;
 use super::custody::CustodyCommand;
+use super::metrics::MetricsArgs;
 use super::published::drain::{DrainLoopArgs, DrainOnceArgs};
 use super::published::enqueue::EnqueueArgs;
 use super::published::keys::SigningKeyArgs;
@@ -17,7 +18,7 @@ use super::receipt::ReceiptCommand;
 use super::relay::RelayCommand;
 use super::spool::SpoolCommand;
 use super::verify::VerifyArgs;
-use crate::config::Flags;
+use crate::config::{Flags, LogFormat, LogLevel};
 
 /// Signs source attestations with keys held in custody, keeps them in an encrypted spool through outages, relays
 /// them outbound only, and believes nothing but a matching receipt.
@@ -73,27 +74,13 @@ pub(super) struct Global {
     /// Witness database [default: local-vault-witness.sqlite3]
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) witness_db: Option<PathBuf>,
-    /// Log to standard error from this level on
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", env = "ATTESTO_LOCAL_VAULT_LOG")]
-    pub(super) log: LogLevel,
-    /// How the log is written
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", env = "ATTESTO_LOCAL_VAULT_LOG_FORMAT")]
-    pub(super) log_format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum LogFormat {
-    Text,
-    Json,
+    /// Log from this level on [default: log.level of the config file, or warn]
+    #[arg(long, global = true, value_name = "LEVEL", env = "ATTESTO_LOCAL_VAULT_LOG")]
+    pub(super) log: Option<LogLevel>,
+    /// How the log is written [default: log.format of the config file; journald where standard error is the journal, or
+    /// text]
+    #[arg(long, global = true, value_name = "FORMAT", env = "ATTESTO_LOCAL_VAULT_LOG_FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -120,6 +107,8 @@ pub(super) enum Command {
     /// Check the configuration, or print an example
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Tell a monitoring system how the spool and the relay are
+    Metrics(MetricsArgs),
     /// Print tab completion for a shell
     Completions(CompletionsArgs),
     /// [published] Print a new encryption key
@@ -176,6 +165,8 @@ impl Command {
             config: global.config.clone(),
             spool_db: global.spool_db.clone(),
             witness_db: global.witness_db.clone(),
+            log: global.log,
+            log_format: global.log_format,
             ..Flags::default()
         };
         match self {

@@ -10,9 +10,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::failure::Failure;
 use super::output::{Output, progress};
 use super::vault::{Vault, required};
-use crate::audit::{Audit, Event};
 use crate::custody::Purpose;
-use crate::facts::{Digest, random_id};
+use crate::facts::Digest;
 use crate::ingest::{Attested, Attestor, Ingest, IngestError, check_id, hash_file};
 use crate::protocol::json::Object;
 use crate::protocol::source::file_source_ref;
@@ -44,8 +43,6 @@ const AT_ONCE: usize = 64;
 
 /// A file by its content.
 struct Hashed {
-    /// Names the wish to have it attested, in logs.
-    request: String,
     path: String,
     hash: Digest,
     source_ref: String,
@@ -64,7 +61,7 @@ pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
         signer: vault.signer(Purpose::Source)?,
         clock: vault.clock.clone(),
     });
-    let (ingest, audit) = (Ingest::new(vault.spool().await?), vault.audit()?);
+    let ingest = Ingest::new(vault.spool().await?, vault.audit()?);
 
     let bar = progress(files.len() as u64, "attesting");
     let (mut new, mut known) = (0_u64, 0_u64);
@@ -81,7 +78,6 @@ pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
                     continue;
                 }
             };
-            note(&audit, file, &enqueued);
             *(if enqueued.known { &mut known } else { &mut new }) += 1;
             bar.inc(1);
             if args.json {
@@ -120,18 +116,11 @@ async fn sign(ingest: Ingest, attestor: Arc<Attestor>, stream_id: Arc<str>, file
     let read = move || hash_file(&file).map_err(|e| unreadable(&file, &e));
     let hash = spawn_blocking(read).await.map_err(|_| Failure::software("hashing broke off"))??;
     let source_ref = file_source_ref(&path, &hash);
-    let request = random_id("req_");
-    let attested = ingest.attest(&attestor, &stream_id, &source_ref, hash, &request).await.map_err(|e| match e {
+    let attested = ingest.attest(&attestor, &stream_id, &source_ref, hash).await.map_err(|e| match e {
         IngestError::Id { .. } => Failure::usage(format!("{path}: {e}"), "Give a shorter path."),
         e => Failure::from(e).about(&path),
     })?;
-    Ok((Hashed { request, path, hash, source_ref }, attested))
-}
-
-fn note(audit: &Audit, file: &Hashed, enqueued: &Enqueued) {
-    if let Some(epoch) = enqueued.epoch {
-        audit.note(Event::blob_written(&file.request, epoch, enqueued.event_id));
-    }
+    Ok((Hashed { path, hash, source_ref }, attested))
 }
 
 fn object(file: &Hashed, enqueued: &Enqueued) -> Object {

@@ -12,6 +12,10 @@ mod token;
 mod tpm;
 
 use clap::Subcommand;
+#[cfg(feature = "tpm")]
+pub(super) use policy::PolicyCommand;
+#[cfg(feature = "tpm")]
+pub(super) use tpm::TpmCommand;
 
 use super::failure::Failure;
 use super::vault::Vault;
@@ -43,7 +47,7 @@ pub(super) enum CustodyCommand {
     /// Sign PCR values that secrets of the TPM may be released under, and take signed ones into use
     #[cfg(feature = "tpm")]
     #[command(subcommand)]
-    Policy(policy::PolicyCommand),
+    Policy(PolicyCommand),
     /// Show the device and each key: purpose, algorithm, where it is, how it is protected, its public half
     #[command(after_help = EXAMPLES)]
     Report {
@@ -63,7 +67,7 @@ pub(super) enum CustodyCommand {
     /// Provision a TPM, look at it, and take its keys out of use
     #[cfg(feature = "tpm")]
     #[command(subcommand)]
-    Tpm(tpm::TpmCommand),
+    Tpm(TpmCommand),
 }
 
 const EXAMPLES: &str = "\

@@ -4,9 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
-use tracing_subscriber::filter::LevelFilter;
 
-use super::args::{Global, LogFormat, LogLevel};
 use super::failure::Failure;
 use crate::protocol::json::Object;
 
@@ -67,24 +65,6 @@ pub(super) fn progress(length: u64, what: &'static str) -> ProgressBar {
     // The template is ours and holds.
     let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} {per_sec} {eta}");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Sends the log to standard error.
-pub(super) fn start_log(global: &Global) -> Result<(), Failure> {
-    let level = match global.log {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let log =
-        tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    let started = match global.log_format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-    started.map_err(|e| Failure::software(format!("cannot start the log: {e}")))
 }
 
 /// Text from outside as it is safe on a terminal: what moves the cursor, starts an escape sequence or turns the order

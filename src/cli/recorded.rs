@@ -3,6 +3,8 @@ use std::sync::Arc;
 use super::args::Command;
 use super::attestation::AttestationCommand;
 use super::custody::CustodyCommand;
+#[cfg(feature = "tpm")]
+use super::custody::{PolicyCommand, TpmCommand};
 use super::failure::Failure;
 use super::receipt::ReceiptCommand;
 use super::relay::RelayCommand;
@@ -55,7 +57,10 @@ impl CustodyCommand {
             #[cfg(feature = "pkcs11")]
             Self::List { .. } => Wished("custody list"),
             #[cfg(feature = "tpm")]
-            Self::Policy(_) => Required("custody policy"),
+            Self::Policy(PolicyCommand::Apply { .. }) => Required("custody policy apply"),
+            // With the operator's key, and perhaps on a machine of theirs.
+            #[cfg(feature = "tpm")]
+            Self::Policy(PolicyCommand::Sign(_)) => Wished("custody policy sign"),
             Self::Report { .. } => Wished("custody report"),
             #[cfg(feature = "tpm")]
             Self::Reseal(_) => Required("custody reseal"),
@@ -65,7 +70,13 @@ impl CustodyCommand {
             #[cfg(feature = "pkcs11")]
             Self::Show { .. } => Wished("custody show"),
             #[cfg(feature = "tpm")]
-            Self::Tpm(_) => Required("custody tpm"),
+            Self::Tpm(TpmCommand::Evict(_)) => Required("custody tpm evict"),
+            #[cfg(feature = "tpm")]
+            Self::Tpm(TpmCommand::Provision(_)) => Required("custody tpm provision"),
+            #[cfg(feature = "tpm")]
+            Self::Tpm(TpmCommand::Recover { .. }) => Required("custody tpm recover"),
+            #[cfg(feature = "tpm")]
+            Self::Tpm(TpmCommand::Status { .. }) => Wished("custody tpm status"),
         })
     }
 }
@@ -114,7 +125,8 @@ impl Recorded {
             Err(failure) => (failure.code(), failure.custody()),
         };
         self.audit.note(Event::command_ended(self.name, code, cause));
-        self.audit.close();
+        // A device that has just said no is not asked once more for the log.
+        if cause.is_some() { self.audit.close_unsigned() } else { self.audit.close() }
     }
 }
 

@@ -8,9 +8,12 @@ use super::failure::Failure;
 use super::output::Output;
 use super::vault::Vault;
 use crate::ingest::check_id;
+use crate::spool::Gate;
 
 /// How the relay names a send that was not signed.
 pub(super) const KEY_AWAY: &str = "signing-key-unavailable";
+/// How the relay names a send that was not signed because it could not be written down.
+pub(super) const UNRECORDED: &str = "audit-log-unavailable";
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -60,6 +63,19 @@ Examples:
         #[arg(long, default_value = "local-vault-relay-test")]
         stream_id: String,
     },
+}
+
+/// Every name of [`state`].
+pub(super) const STATES: [&str; 4] = ["open", "parked", "paused", "revoked"];
+
+/// What may be sent, in a word.
+pub(super) const fn state(gate: Gate) -> &'static str {
+    match gate {
+        Gate::Open => "open",
+        Gate::Parked { .. } | Gate::Probe => "parked",
+        Gate::Paused => "paused",
+        Gate::Revoked => "revoked",
+    }
 }
 
 pub(super) async fn run(vault: Vault, command: RelayCommand) -> Result<u8, Failure> {

@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::failure::Failure;
 use super::import;
+use super::log::Log;
 use crate::audit::{Audit, Event};
 use crate::config::{Flags, Settings};
 #[cfg(feature = "pkcs11")]
@@ -38,6 +39,7 @@ pub(super) struct Vault {
     pub(super) clock: Arc<dyn Clock>,
     audit: OnceLock<Arc<Audit>>,
     record: OnceLock<PurposeKey>,
+    pub(super) log: Log,
     #[cfg(feature = "pkcs11")]
     token: OnceLock<Arc<Token>>,
     #[cfg(feature = "tpm")]
@@ -57,8 +59,10 @@ impl Vault {
             Err(std::env::VarError::NotPresent) => Ok(None),
             Err(std::env::VarError::NotUnicode(_)) => Err(()),
         };
+        let settings = Settings::load(flags, &environment)?;
         Ok(Self {
-            settings: Settings::load(flags, &environment)?,
+            log: Log::start(settings.log)?,
+            settings,
             clock: Arc::new(SystemClock),
             audit: OnceLock::new(),
             record: OnceLock::new(),

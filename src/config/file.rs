@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 use super::attestation::{self, FileAttestation};
 use super::audit::{self, FileAudit};
 use super::backend::Backend;
+use super::log::{self, FileLog};
+use super::metrics::{self, MetricsSettings};
 use super::reader::{Problems, Section};
 use super::settings::{KeyPlace, KeySetting};
 #[cfg(feature = "pkcs11")]
@@ -35,6 +37,8 @@ pub(super) struct FileConfig {
     pub(super) custody: FileCustody,
     pub(super) attestation: FileAttestation,
     pub(super) audit: FileAudit,
+    pub(super) log: FileLog,
+    pub(super) metrics: MetricsSettings,
 }
 
 /// Its `[custody]`.
@@ -84,6 +88,8 @@ impl FileConfig {
         config.custody = custody(whole.section("custody"), folder);
         config.attestation = attestation::read(whole.section("attestation"), folder);
         config.audit = audit::read(whole.section("audit"), folder);
+        config.log = log::read(whole.section("log"));
+        config.metrics = metrics::read(whole.section("metrics"), folder);
         whole.end();
         config
     }

@@ -5,6 +5,8 @@ use super::attestation::AttestationSettings;
 use super::audit::AuditSettings;
 use super::backend::Backend;
 use super::file::{FileConfig, FileCustody};
+use super::log::{LogFormat, LogLevel, LogSettings};
+use super::metrics::MetricsSettings;
 use super::reader::Problems;
 use super::sources::{PREFIX, Sources};
 #[cfg(feature = "pkcs11")]
@@ -42,6 +44,10 @@ pub struct Settings {
     pub attestation: AttestationSettings,
     /// Where all of it is written down.
     pub audit: AuditSettings,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// Where a relay tells what it measures.
+    pub metrics: MetricsSettings,
 }
 
 /// How to reach the receiver.
@@ -142,6 +148,10 @@ pub struct Flags {
     pub key_id: Option<String>,
     /// `--key-id` of a command that witnesses
     pub witness_key_id: Option<String>,
+    /// `--log`
+    pub log: Option<LogLevel>,
+    /// `--log-format`
+    pub log_format: Option<LogFormat>,
 }
 
 /// The environment, or a test's stand-in for it: a variable's value, `Err` where it is not text.
@@ -198,16 +208,14 @@ impl Sources<'_> {
             }
         }
         self.enough_is_asked_for(config_file.is_some(), file.custody.backend);
+        let installation_id =
+            self.agreed("INSTALLATION_ID", "installation.id", &given.installation_id, file.installation_id);
+        let witness_id = self.agreed("WITNESS_ID", "installation.id", &given.witness_id, witness_id);
         let spool = self.agreed("SPOOL_DB", "spool.path", &given.spool_db, file.spool);
         let witness = self.agreed("WITNESS_DB", "witness.path", &given.witness_db, file.witness);
         Settings {
-            installation_id: self.agreed(
-                "INSTALLATION_ID",
-                "installation.id",
-                &given.installation_id,
-                file.installation_id,
-            ),
-            witness_id: self.agreed("WITNESS_ID", "installation.id", &given.witness_id, witness_id),
+            installation_id,
+            witness_id,
             stream_id: self.variable("STREAM_ID").or(file.stream_id),
             audit: file.audit.settle(spool.as_deref(), witness.as_deref(), Path::new(SPOOL)),
             spool: spool.unwrap_or_else(|| SPOOL.into()),
@@ -222,6 +230,12 @@ impl Sources<'_> {
             },
             attestation: self.attestation(file.attestation, config_file.as_deref(), &file.custody),
             custody: self.custody(file.custody, config_file.is_some()),
+            // How much is told is no matter of trust: here a flag goes before the file (I8 does not apply).
+            log: LogSettings {
+                level: given.log.or(file.log.level).unwrap_or_default(),
+                format: given.log_format.or(file.log.format),
+            },
+            metrics: file.metrics,
             config_file,
         }
     }

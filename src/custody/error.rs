@@ -23,7 +23,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The name as the audit log writes it.
+    /// The name as logs write it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Away => "away",
@@ -58,6 +58,18 @@ pub struct CustodyError {
 }
 
 impl CustodyError {
+    /// The kind, where it failed and what the device said, without a name of a key or a file: for the log.
+    pub fn origin(&self) -> String {
+        format!("{} ({})", self.kind.name(), self.place())
+    }
+
+    fn place(&self) -> String {
+        match &self.code {
+            Some(code) => format!("{}: {code}", self.operation),
+            None => format!("{}: {}", self.backend, self.operation),
+        }
+    }
+
     /// A failure that no device told of.
     pub fn new(
         kind: ErrorKind,
@@ -72,10 +84,7 @@ impl CustodyError {
 
 impl fmt::Display for CustodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.code {
-            Some(code) => write!(f, "{} ({}: {code})", self.message, self.operation),
-            None => write!(f, "{} ({}: {})", self.message, self.backend, self.operation),
-        }
+        write!(f, "{} ({})", self.message, self.place())
     }
 }
 

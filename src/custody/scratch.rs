@@ -50,7 +50,7 @@ impl Drop for ScratchKey {
         let Some(keys) = self.key.epoch_keys() else { return };
         for wrapped in wrapped {
             if let Err(e) = keys.destroy(&wrapped) {
-                tracing::warn!(error = %e, "the device still has a half of a data key that nobody uses");
+                tracing::warn!(error = e.origin(), "the device still has a half of a data key that nobody uses");
             }
         }
     }

@@ -2,9 +2,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use prometheus::{Histogram, Registry};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tracing::Span;
 
+use super::metrics::sign_seconds;
 use super::{CustodyError, PurposeKey};
 use crate::protocol::{Preimage, PublicKey, Signature};
 
@@ -32,11 +35,14 @@ pub struct Signer {
     key: PurposeKey,
     deadline: Duration,
     queue: mpsc::Sender<Request>,
+    seconds: Histogram,
 }
 
 #[derive(Debug)]
 struct Request {
     preimage: Preimage,
+    // What the device warns of belongs to what it was asked for.
+    span: Span,
     // The preimage comes back with the signature, for the caller to verify without a copy.
     reply: oneshot::Sender<(Preimage, Result<Signature, CustodyError>)>,
 }
@@ -47,12 +53,13 @@ impl Signer {
     pub fn spawn(key: PurposeKey, config: SignerConfig) -> Self {
         let (queue, requests) = mpsc::channel(config.queue);
         let requests = Arc::new(Mutex::new(requests));
+        let seconds = sign_seconds(key.purpose());
         for _ in 0..config.threads {
-            let (worker, requests) = (key.clone(), requests.clone());
+            let (worker, requests, seconds) = (key.clone(), requests.clone(), seconds.clone());
             let thread = thread::Builder::new().name(format!("sign-{}", key.purpose().name()));
-            thread.spawn(move || serve(&worker, &requests)).expect("a thread to sign on");
+            thread.spawn(move || serve(&worker, &requests, &seconds)).expect("a thread to sign on");
         }
-        Self { key, deadline: config.deadline, queue }
+        Self { key, deadline: config.deadline, queue, seconds }
     }
 
     /// Signs `preimage` on behalf of a request and hands it back. Where a record is kept, it is on the disk before the
@@ -69,13 +76,18 @@ impl Signer {
     async fn ask(&self, preimage: Preimage) -> Result<(Preimage, Signature), SignError> {
         let deadline = Instant::now() + self.deadline;
         let (reply, answer) = oneshot::channel();
-        let sent = timeout_at(deadline, self.queue.send(Request { preimage, reply })).await;
+        let sent = timeout_at(deadline, self.queue.send(Request { preimage, span: Span::current(), reply })).await;
         sent.map_err(|_| SignError::Busy)?.map_err(|_| SignError::Gone)?;
         let answered = timeout_at(deadline, answer).await;
         let (preimage, signature) = answered.map_err(|_| SignError::Deadline)?.map_err(|_| SignError::Gone)?;
         let signature = signature?;
         self.key.check(&preimage, &signature)?;
         Ok((preimage, signature))
+    }
+
+    /// Lets `registry` gather what this signer measures. One signer of a purpose a registry.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        registry.register(Box::new(self.seconds.clone()))
     }
 
     /// The public half of the key.
@@ -89,15 +101,15 @@ impl Signer {
     }
 }
 
-fn serve(key: &PurposeKey, requests: &Mutex<mpsc::Receiver<Request>>) {
+fn serve(key: &PurposeKey, requests: &Mutex<mpsc::Receiver<Request>>, seconds: &Histogram) {
     // One thread waits for the next request, the others for their turn to wait.
     let next = || requests.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-    while let Some(Request { preimage, reply }) = next() {
+    while let Some(Request { preimage, span, reply }) = next() {
         // A caller that gave up gets no signature made for nobody.
         if reply.is_closed() {
             continue;
         }
-        let signature = key.sign_unchecked(&preimage);
+        let signature = span.in_scope(|| seconds.observe_closure_duration(|| key.sign_unchecked(&preimage)));
         let _ = reply.send((preimage, signature));
     }
 }
@@ -120,4 +132,14 @@ pub enum SignError {
     /// It could not be written down, so that it was not asked for (I9).
     #[error(transparent)]
     Unrecorded(CustodyError),
+}
+
+impl SignError {
+    /// What failed, without a name of a key or a file: for the log.
+    pub fn origin(&self) -> String {
+        match self {
+            Self::Custody(error) | Self::Unrecorded(error) => error.origin(),
+            error => error.to_string(),
+        }
+    }
 }

@@ -3,11 +3,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::Registry;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tracing::Instrument as _;
 
 use super::Client;
 use super::exchange::{Ended, Exchange, Outcome};
+use super::log::{self, Told};
+use super::metrics::{Cause, Metrics};
 use crate::audit::{self, Audit};
 use crate::custody::Signer;
 use crate::facts::{Clock, Timestamp};
@@ -38,6 +42,8 @@ pub struct Drain {
     in_flight: JoinSet<Ended>,
     ended: Vec<Ended>,
     outcomes: VecDeque<Outcome>,
+    was_parked: bool,
+    metrics: Metrics,
     _role: RoleLock,
 }
 
@@ -75,6 +81,7 @@ impl Drain {
         if recovered > 0 {
             tracing::info!(events = recovered, "taken back from a relay that ended while sending");
         }
+        let metrics = Metrics::default();
         let exchange = Exchange {
             client,
             signer,
@@ -82,6 +89,7 @@ impl Drain {
             installation_id: config.installation_id,
             count_every_failure: config.count_every_failure,
             audit: config.audit,
+            metrics: metrics.clone(),
         };
         Ok(Self {
             spool,
@@ -90,8 +98,17 @@ impl Drain {
             in_flight: JoinSet::new(),
             ended: Vec::new(),
             outcomes: VecDeque::new(),
+            was_parked: false,
+            metrics,
             _role: role,
         })
+    }
+
+    /// Lets `registry` gather what the relay measures, and what its spool and its signer do. One relay a registry.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        self.metrics.register(registry)?;
+        self.spool.register(registry)?;
+        self.exchange.signer.register(registry)
     }
 
     /// The next step. Begins sends as long as fewer than `budget` are under way or waiting to be told of; with a
@@ -124,17 +141,31 @@ impl Drain {
     async fn turn(&mut self, room: usize) -> Result<Option<Step>, SpoolError> {
         let mut settlements = Vec::with_capacity(self.ended.len());
         let mut outcomes = VecDeque::with_capacity(self.ended.len());
-        for Ended { seq, settlement, outcome } in self.ended.drain(..) {
+        let mut told = Vec::with_capacity(self.ended.len());
+        let mut ended = Vec::with_capacity(self.ended.len());
+        for Ended { seq, settlement, outcome, span, cause } in self.ended.drain(..) {
+            told.push((span, Told::of(&settlement)));
             settlements.push((seq, settlement));
+            ended.push((outcome.state, cause));
             outcomes.push_back(outcome);
         }
-        let lease = self.spool.turn(settlements, room).await?;
+        let turned = self.spool.turn(settlements, room).await;
+        // Any other error is one of the lease alone: what came back is settled.
+        if !matches!(turned, Err(SpoolError::Store(_))) {
+            ended.into_iter().for_each(|(state, cause)| self.metrics.ended(state, cause));
+        }
+        let lease = turned?;
+        lease.damaged.iter().for_each(|event| self.metrics.ended(event.state, None));
         // Told of only now that it is on the disk.
+        for ((span, told), outcome) in told.into_iter().zip(&outcomes) {
+            span.in_scope(|| told.say(outcome, &self.exchange.installation_id));
+        }
+        self.was_parked = log::say_gate(lease.gate, self.was_parked);
         self.outcomes = outcomes;
         self.outcomes.extend(lease.damaged.into_iter().map(|event| set_aside(event, &self.exchange.audit)));
         for leased in lease.leased {
-            let exchange = self.exchange.clone();
-            self.in_flight.spawn(async move { exchange.run(leased, lease.probes_failed).await });
+            let (exchange, span) = (self.exchange.clone(), log::span(&leased));
+            self.in_flight.spawn(async move { exchange.run(leased, lease.probes_failed).await }.instrument(span));
         }
         let nothing = self.outcomes.is_empty() && self.in_flight.is_empty();
         let until = match lease.gate {
@@ -167,7 +198,10 @@ impl Drain {
         match ended {
             Some(Ok(ended)) => self.ended.push(ended),
             // A panic in a send leaves its event in flight; the next start takes it back.
-            Some(Err(e)) => tracing::error!(error = %e, "a send broke off"),
+            Some(Err(_)) => {
+                self.metrics.ended(State::Relaying, Some(Cause::Other));
+                tracing::error!("a send broke off");
+            }
             None => {}
         }
     }

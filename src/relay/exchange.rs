@@ -1,14 +1,17 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tracing::Span;
 
 use super::judge::{Verdict, judge};
+use super::metrics::{Cause, Metrics, Sent};
 use super::retry::{DEAD_AFTER, event_delay, probe_delay};
 use super::{Answer, Client};
-use crate::audit::{Audit, Event};
+use crate::audit::{self, Audit};
 use crate::custody::{SignError, Signer};
 use crate::facts::{Clock, EventId, Timestamp};
-use crate::protocol::envelope::{Envelope, request_body};
-use crate::spool::{self, Leased, Park, Settlement, SignedEnvelope, State};
+use crate::protocol::envelope::request_body;
+use crate::spool::{self, Event, Leased, Park, Settlement, SignedEnvelope, State};
 
 /// What one send needs.
 #[derive(Debug)]
@@ -20,6 +23,7 @@ pub(super) struct Exchange {
     pub(super) audit: Arc<Audit>,
     /// Counts outages against the event, as the published package does.
     pub(super) count_every_failure: bool,
+    pub(super) metrics: Metrics,
 }
 
 /// How one send ended, for whoever watches.
@@ -56,36 +60,43 @@ pub(super) struct Ended {
     pub(super) seq: i64,
     pub(super) settlement: Settlement,
     pub(super) outcome: Outcome,
+    /// What belongs to it in the log.
+    pub(super) span: Span,
+    /// Why it is to be sent again, where it is.
+    pub(super) cause: Option<Cause>,
 }
 
 /// The sent envelope with what came back.
 struct Exchanged {
-    envelope: Envelope,
     sent: SignedEnvelope,
     answer: Answer,
     verdict: Verdict,
 }
 
 impl Exchange {
-    /// Signs, posts and judges one event. Writes nothing: the caller settles what comes back.
+    /// Signs, posts and judges one event, in the span of this send. Writes nothing: the caller settles what comes back.
     pub(super) async fn run(&self, leased: Leased, probes_failed: u32) -> Ended {
-        let request = leased.event.request_id();
-        let (settlement, status, error) = match self.exchange(&leased, &request).await {
+        let (request, begun) = (leased.event.request_id(), Instant::now());
+        let exchanged = self.exchange(&leased, &request).await;
+        let (sent, cause) = measured(&exchanged);
+        sent.into_iter().for_each(|sent| self.metrics.sent(sent, begun.elapsed()));
+        let (settlement, status, error) = match exchanged {
             Ok(done) => self.settle(&leased, done, probes_failed),
             Err(Failed::Sign(SignError::Unrecorded(e))) => {
-                tracing::error!(error = %e, "nothing is signed that is not in the audit log");
+                tracing::error!(error = e.origin(), "not signed, since the audit log takes no entry");
                 let park = Park::NotAsked(self.after(event_delay(1, random())));
                 let error = "audit-log-unavailable".to_owned();
                 (Settlement::Unjudged { error: error.clone(), park }, None, Some(error))
             }
             Err(Failed::Sign(e)) => {
-                tracing::warn!(event = %leased.event.event_id, error = %e, "no signature");
+                tracing::warn!(error = e.origin(), "no signature");
+                tracing::debug!(error = %e, "why there is no signature");
                 let park = Park::NotAsked(self.after(event_delay(1, random())));
                 let error = "signing-key-unavailable".to_owned();
                 (Settlement::Unjudged { error: error.clone(), park }, None, Some(error))
             }
             Err(Failed::Transport(e)) => {
-                tracing::info!(event = %leased.event.event_id, error = %e, "not delivered");
+                tracing::info!(error = %e, "not delivered");
                 let error = e.published_name().to_owned();
                 let settlement = self.nothing_said(&leased, error.clone(), None, probes_failed);
                 (settlement, None, Some(error))
@@ -102,29 +113,33 @@ impl Exchange {
             stream_id: leased.event.stream_id,
             source_ref: leased.event.source_ref,
         };
-        Ended { seq: leased.event.seq, settlement, outcome }
+        Ended { seq: leased.event.seq, settlement, outcome, span: Span::current(), cause }
     }
 
     /// Writes down how a send ended. It stands in the log before it is settled, and nobody waits for that: the spool
     /// keeps the answer itself.
     fn note(&self, request: &str, settlement: &Settlement, status: Option<u16>, error: Option<&str>) {
-        let refused = |state: State| Event::refused(request, state.name(), error.unwrap_or_default(), status);
+        let refused = |state: State| audit::Event::refused(request, state.name(), error.unwrap_or_default(), status);
         self.audit.note(match settlement {
-            Settlement::Receipted(_) => Event::receipted(request, status),
-            Settlement::Unjudged { park: Park::Revoked, .. } => Event::revoked(request, &self.installation_id),
-            Settlement::Unjudged { park: Park::Until(until), error } => Event::parked(request, error, *until),
+            Settlement::Receipted(_) => audit::Event::receipted(request, status),
+            Settlement::Unjudged { park: Park::Revoked, .. } => audit::Event::revoked(request, &self.installation_id),
+            Settlement::Unjudged { park: Park::Until(until), error } => audit::Event::parked(request, error, *until),
             settlement => refused(state_after(settlement)),
         });
     }
 
     async fn exchange(&self, leased: &Leased, request: &str) -> Result<Exchanged, Failed> {
+        let Event { stream_id, attempt, .. } = &leased.event;
+        tracing::debug!(stream = stream_id, attempt, "leased");
         let signed_at = self.clock.now();
         let envelope = leased.event.envelope(&self.installation_id, leased.event.attempt, signed_at);
         let (preimage, signature) = self.signer.sign(envelope.preimage(), request).await.map_err(Failed::Sign)?;
         let hash = preimage.hash();
+        tracing::debug!("signed");
         let body = || request_body(&envelope, &leased.payload);
         let key = self.signer.public_key();
         let mut answer = self.client.post_event(&hash, &signature, key, body()).await.map_err(Failed::Transport)?;
+        tracing::debug!(status = answer.status, "posted");
         let mut verdict = judge(&envelope, &hash, &answer);
         if verdict == Verdict::Revoked {
             // Never believed once: the same bytes again, over a connection and a handshake of their own.
@@ -132,6 +147,7 @@ impl Exchange {
             answer = again.map_err(Failed::Transport)?;
             verdict = judge(&envelope, &hash, &answer);
         }
+        tracing::debug!(status = answer.status, verdict = ?verdict, "judged");
         let sent = SignedEnvelope {
             installation_id: self.installation_id.clone(),
             attempt: leased.event.attempt,
@@ -139,7 +155,7 @@ impl Exchange {
             signature,
             public_key: key.clone(),
         };
-        Ok(Exchanged { envelope, sent, answer, verdict })
+        Ok(Exchanged { sent, answer, verdict })
     }
 
     /// What follows from an answer: the settlement, and status and error to show.
@@ -149,7 +165,7 @@ impl Exchange {
         done: Exchanged,
         probes_failed: u32,
     ) -> (Settlement, Option<u16>, Option<String>) {
-        let Exchanged { envelope, sent, answer, verdict } = done;
+        let Exchanged { sent, answer, verdict } = done;
         let (status, retry_after) = (answer.status, answer.retry_after);
         let keep = |body| spool::Answer { sent, status, body, received_at: self.clock.now() };
         let (settlement, error) = match verdict {
@@ -162,10 +178,10 @@ impl Exchange {
             }
             Verdict::Revoked => {
                 let error = format!("http-{status}");
-                tracing::error!(installation = %envelope.installation_id, "the installation is revoked");
                 (Settlement::Unjudged { error: error.clone(), park: Park::Revoked }, Some(error))
             }
             Verdict::Nothing(error) => {
+                tracing::info!(error, "not delivered");
                 let asked = retry_after.map(|after| after.wait(self.clock.now()));
                 (self.nothing_said(leased, error.clone(), asked, probes_failed), Some(error))
             }
@@ -200,6 +216,22 @@ fn random() -> u32 {
 enum Failed {
     Sign(crate::custody::SignError),
     Transport(super::TransportError),
+}
+
+/// How a send ended for the metrics, where there was one, and why another one has to follow, where it has.
+const fn measured(exchanged: &Result<Exchanged, Failed>) -> (Option<Sent>, Option<Cause>) {
+    match exchanged {
+        Err(Failed::Sign(SignError::Unrecorded(_))) => (None, Some(Cause::Other)),
+        Err(Failed::Sign(_)) => (None, Some(Cause::KeyAway)),
+        Err(Failed::Transport(e)) => (Some(Sent::NoAnswer), Some(Cause::of_transport(*e))),
+        Ok(Exchanged { verdict, answer, .. }) => match verdict {
+            Verdict::Conflict => (Some(Sent::Conflict), None),
+            Verdict::Judged(_) => (Some(Sent::Judged), Some(Cause::Judged)),
+            Verdict::Nothing(_) => (Some(Sent::NoVerdict), Some(Cause::of_status(answer.status))),
+            Verdict::Receipted => (Some(Sent::Receipted), None),
+            Verdict::Revoked => (Some(Sent::Revoked), None),
+        },
+    }
 }
 
 const fn state_after(settlement: &Settlement) -> State {

@@ -49,6 +49,7 @@ impl Spool {
     /// same event, other content is a conflict and overwrites nothing.
     pub async fn enqueue(&self, event: NewEvent) -> Result<Enqueued, SpoolError> {
         let inner = self.inner.clone();
+        let _timer = self.metrics.enqueue.start_timer();
         self.writer.run(move |db| enqueue(db, &inner, &event)).await
     }
 
@@ -60,6 +61,7 @@ impl Spool {
             Err(refused @ (SpoolError::Conflict { .. } | SpoolError::RefReuse { .. })) => Ok(Err(refused)),
             done => done.map(Ok),
         };
+        let _timer = self.metrics.enqueue.start_timer();
         self.writer.run(move |db| events.iter().map(|event| enqueue(db, event)).collect()).await
     }
 

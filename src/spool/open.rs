@@ -2,9 +2,11 @@ use std::path::Path;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use prometheus::Registry;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use zeroize::Zeroizing;
 
+use super::metrics::Metrics;
 use super::schema::SCHEMA;
 use super::tombstone::IndexKey;
 use super::{SpoolError, State};
@@ -18,6 +20,7 @@ use crate::store::{self, Access, StoreError, Writer};
 pub struct Spool {
     pub(super) writer: Writer,
     pub(super) inner: Arc<Inner>,
+    pub(super) metrics: Metrics,
 }
 
 /// What every request needs inside its transaction.
@@ -70,7 +73,13 @@ impl Spool {
         tx.commit()?;
         let (turned_at, bound) = (AtomicI64::default(), Mutex::default());
         let inner = Inner { spool_id, epochs, index, clock, turned_at, bound };
-        Ok(Self { writer: Writer::spawn(db, path), inner: Arc::new(inner) })
+        Ok(Self { writer: Writer::spawn(db, path), inner: Arc::new(inner), metrics: Metrics::default() })
+    }
+
+    /// Lets `registry` gather what this spool and its store measure. One spool a registry.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        self.metrics.register(registry)?;
+        self.writer.register(registry)
     }
 
     /// Begins a new epoch: what is spooled from now on is sealed under its key. Gives its number.

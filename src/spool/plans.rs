@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use zeroize::Zeroizing;
 
+use super::metrics::Metrics;
 use super::{ContentId, NewEvent, Park, SCHEMA, Settlement, Spool, SpoolKeys};
 use crate::custody::file::RootKey;
 use crate::custody::{Purpose, PurposeKey};
@@ -51,7 +52,7 @@ fn traced(path: &std::path::Path, asked: Arc<Mutex<BTreeSet<String>>>) -> Spool 
         }
     };
     db.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note)).unwrap();
-    Spool { writer: Writer::spawn(db, path), inner }
+    Spool { writer: Writer::spawn(db, path), inner, metrics: Metrics::default() }
 }
 
 /// Enqueues and turns of every kind.

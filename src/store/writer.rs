@@ -1,10 +1,12 @@
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
+use prometheus::Registry;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
+use super::metrics::Metrics;
 
 /// Requests that one transaction takes at most.
 const BATCH: usize = 512;
@@ -19,6 +21,7 @@ const QUEUE: usize = 1024;
 pub struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    metrics: Metrics,
 }
 
 impl Writer {
@@ -26,8 +29,15 @@ impl Writer {
     pub fn spawn(db: Connection, path: &Path) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let path = path.to_owned();
-        let thread = thread::Builder::new().name("store".into()).spawn(move || serve(&db, jobs, &path));
-        Self { queue: Some(queue), thread: Some(thread.expect("a thread to write on")) }
+        let metrics = Metrics::default();
+        let measured = metrics.clone();
+        let thread = thread::Builder::new().name("store".into()).spawn(move || serve(&db, jobs, &path, &measured));
+        Self { queue: Some(queue), thread: Some(thread.expect("a thread to write on")), metrics }
+    }
+
+    /// Lets `registry` gather what this store measures. One store a registry.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        self.metrics.register(registry)
     }
 
     /// Runs `work` in a transaction and answers after it is on the disk. Where `work` fails, its changes alone are
@@ -100,11 +110,11 @@ where
     }
 }
 
-fn serve(db: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, path: &Path) {
+fn serve(db: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, path: &Path, metrics: &Metrics) {
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
         while !batch.is_empty() {
-            let outcome = match transact(db, &mut batch) {
+            let outcome = match transact(db, &mut batch, metrics) {
                 Ok(Transaction::Committed) => Ok(()),
                 Ok(Transaction::GivenUp { at }) => {
                     batch.remove(at).answer(Ok(()));
@@ -133,7 +143,8 @@ enum Transaction {
 }
 
 /// One transaction for the whole batch, with a savepoint for each request.
-fn transact(db: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<Transaction> {
+fn transact(db: &Connection, batch: &mut [Box<dyn Job>], metrics: &Metrics) -> rusqlite::Result<Transaction> {
+    let before = db.total_changes();
     let run = |sql| db.prepare_cached(sql)?.execute([]).map(drop);
     run("BEGIN IMMEDIATE")?;
     let done = (|| {
@@ -148,7 +159,12 @@ fn transact(db: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<Tra
             }
             run("RELEASE request")?;
         }
-        run("COMMIT")?;
+        // One that writes nothing syncs nothing, and says nothing of the disk.
+        if db.total_changes() == before {
+            run("COMMIT")?;
+        } else {
+            metrics.commit.observe_closure_duration(|| run("COMMIT"))?;
+        }
         Ok(Transaction::Committed)
     })();
     if done.is_err() && !db.is_autocommit() {

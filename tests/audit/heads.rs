@@ -1,7 +1,11 @@
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use local_vault::audit::AuditError;
-use local_vault::custody::ErrorKind;
+use local_vault::custody::file::FileKey;
+use local_vault::custody::{CustodyError, ErrorKind, Protection, SigningKey};
+use local_vault::protocol::{Preimage, PublicKey, Signature};
 
 use super::log::Lines;
 use super::support::{Away, Place, files, privileged, receipted, record_key, verified};
@@ -53,23 +57,91 @@ fn what_is_signed_already_is_not_signed_again_at_the_end() {
 
 #[test]
 fn a_key_that_does_not_sign_owes_the_head_and_the_entries_stand() {
-    for (kind, entry) in [(ErrorKind::Away, "KeyFailed"), (ErrorKind::Refused, "PinRefused")] {
+    // One that refuses is not asked again.
+    for (kind, entry, asked) in [(ErrorKind::Away, "KeyFailed", 3), (ErrorKind::Refused, "PinRefused", 1)] {
         let (place, key) = (Place::new(), Away::new(kind));
         let log = place.open_with(key.clone());
-        log.record_blocking(vec![privileged()]).unwrap();
-        assert!(!log.sign_head_blocking());
         log.record_blocking(vec![receipted(1)]).unwrap();
+        assert!(!log.sign_head_blocking());
+        assert!(!log.sign_head_blocking());
+        log.record_blocking(vec![receipted(2)]).unwrap();
         assert_eq!(log.failure(), None);
         log.close();
-        assert_eq!(key.asked.load(Ordering::Relaxed), 3);
+        assert_eq!(key.asked.load(Ordering::Relaxed), asked);
         // That it failed is told once, until it signs again.
-        assert_eq!(kinds(&place), ["LogBegun", "Incident", entry, "Receipted"].map(str::to_owned));
+        assert_eq!(kinds(&place), ["LogBegun", "Receipted", entry, "Receipted"].map(str::to_owned));
         assert_eq!(verified(&place.log()).signed, None);
 
         place.open().record_blocking(vec![receipted(2)]).unwrap();
         let seen = verified(&place.log());
-        assert_eq!(seen.signed.map(|(seq, _)| seq), Some(seen.last - 1), "the next one signs for all");
+        let head = Lines::read(&place.log()).entries().pop().unwrap();
+        assert_eq!(seen.signed.map(|(seq, _)| seq), Some(head.seq - 1), "the next one signs for all");
     }
+}
+
+/// A key that signs when it is let.
+#[derive(Debug)]
+struct Held {
+    key: FileKey,
+    asked: Sender<()>,
+    let_go: Mutex<Receiver<()>>,
+}
+
+impl SigningKey for Held {
+    fn public_key(&self) -> &PublicKey {
+        self.key.public_key()
+    }
+
+    fn protection(&self) -> Protection {
+        Protection::DeviceResident
+    }
+
+    fn sign(&self, preimage: &Preimage) -> Result<Signature, CustodyError> {
+        let _ = self.asked.send(());
+        let _ = self.let_go.lock().unwrap().recv();
+        self.key.sign(preimage)
+    }
+}
+
+#[test]
+fn a_head_that_is_being_signed_is_none_of_what_is_written_meanwhile() {
+    let place = Place::new();
+    let ((asked, is_asked), (go, let_go)) = (channel(), channel());
+    let key = Held { key: FileKey::from_seed([1; 32]), asked, let_go: Mutex::new(let_go) };
+    let log = place.open_with(Arc::new(key));
+    let mut heads = log.heads();
+    log.record_blocking(vec![privileged()]).unwrap();
+    is_asked.recv().unwrap();
+    // A device that takes its time keeps no entry waiting.
+    log.record_blocking(vec![privileged()]).unwrap();
+    let seq = log.entries();
+    std::thread::scope(|scope| {
+        let wish = scope.spawn(|| log.sign_head_blocking());
+        go.send(()).unwrap();
+        assert!(heads.blocking_recv().unwrap().head.seq < seq);
+        is_asked.recv().unwrap();
+        go.send(()).unwrap();
+        let covers = heads.blocking_recv().unwrap().head.seq >= seq;
+        // The wish may have come after that head was asked for: then it gets one of its own.
+        drop(go);
+        assert!(wish.join().unwrap() && covers);
+    });
+    drop(log);
+    assert!(verified(&place.log()).signed.unwrap().0 >= seq);
+}
+
+#[test]
+fn a_head_that_cannot_be_written_at_the_end_is_asked_for_no_more_than_once() {
+    let place = Place::new();
+    let ((asked, is_asked), (go, let_go)) = (channel(), channel());
+    let key = Held { key: FileKey::from_seed([1; 32]), asked, let_go: Mutex::new(let_go) };
+    let log = place.open_with(Arc::new(key));
+    log.record_blocking(vec![privileged()]).unwrap();
+    is_asked.recv().unwrap();
+    std::fs::remove_file(&files(&place.log())[0]).unwrap();
+    drop(go);
+    drop(log);
+    assert!(is_asked.recv().is_err(), "it was asked once");
 }
 
 #[test]

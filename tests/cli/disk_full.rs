@@ -38,7 +38,10 @@ fn a_full_disk_is_75_and_nothing_that_was_told_of_is_lost() {
         Ok(disk) => disk,
         Err(why) => return eprintln!("SKIPPED: no small disk can be mounted here: {why}"),
     };
-    vault.reconfigure("spool.path = \"spool.sqlite3\"", "spool.path = \"disk/spool.sqlite3\"");
+    vault.reconfigure(
+        "spool.path = \"spool.sqlite3\"",
+        "spool.path = \"disk/spool.sqlite3\"\naudit.path = \"elsewhere.audit\"",
+    );
     let name = "n".repeat(200);
     for n in 0..400 {
         vault.write(format!("many/{name}{n:04}"), n.to_string());

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which the exemption for tests does not reach
 
+#[path = "../support/exposition.rs"]
+mod exposition;
 #[path = "../support/sandbox.rs"]
 mod support;
 
@@ -11,6 +13,8 @@ mod bad_spool;
 mod config;
 mod custody;
 mod disk_full;
+mod log;
+mod metrics;
 mod process;
 mod receipts;
 mod secrets;

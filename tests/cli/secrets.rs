@@ -1,4 +1,9 @@
-//! Nothing that any command writes contains a secret, however much it is asked to say.
+//! Nothing that any command writes contains a secret, on its output or in a file, however much it is asked to say, and
+//! however it ends.
+
+mod crash;
+
+use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -22,16 +27,52 @@ fn contains(text: &[u8], needle: &[u8]) -> bool {
     text.windows(needle.len()).any(|window| window == needle)
 }
 
+/// The secret that bytes contain, by name.
+fn secret_in(bytes: &[u8]) -> Option<&'static str> {
+    let key = |purpose: &&str| forms(&seed(purpose)).iter().any(|form| contains(bytes, form));
+    let text = |text: &&str| contains(bytes, text.as_bytes());
+    ["encryption", "relay", "source", "witness"]
+        .into_iter()
+        .find(key)
+        .or_else(|| [MARKER, PASSPHRASE].into_iter().find(text))
+}
+
 #[track_caller]
 fn has_no_secret(done: &Done) {
     let written = [done.out.as_bytes(), done.err.as_bytes()].concat();
-    for purpose in ["encryption", "relay", "source", "witness"] {
-        let key = seed(purpose);
-        assert!(!forms(&key).iter().any(|form| contains(&written, form)), "the {purpose} key: {done:?}");
+    assert_eq!(secret_in(&written), None, "{done:?}");
+}
+
+/// What the test itself wrote: the keys, and what is to be attested.
+const OURS: [&str; 10] = [
+    "bad.json",
+    "doc",
+    "encryption.key",
+    "p.json",
+    "pass",
+    "relay.key",
+    "source.der",
+    "source.key",
+    "witness.key",
+    "wrong.pass",
+];
+
+/// Looks into every other file in the vault's folder, and gives how many there are.
+#[track_caller]
+fn no_file_has_a_secret(vault: &Vault) -> usize {
+    let mut looked_into = 0;
+    let mut folders = vec![vault.path("")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if !OURS.iter().any(|name| path == vault.path(name)) {
+                assert_eq!(secret_in(&fs::read(&path).unwrap()), None, "{}", path.display());
+                looked_into += 1;
+            }
+        }
     }
-    for text in [MARKER, PASSPHRASE] {
-        assert!(!contains(&written, text.as_bytes()), "{text}: {done:?}");
-    }
+    looked_into
 }
 
 #[test]
@@ -88,8 +129,11 @@ fn a_whole_job_at_the_most_talkative_level_tells_no_secret() {
             let done = vault.run(&[["--log", "trace", "--log-format", format].as_slice(), words].concat());
             assert!(matches!(done.code, Some(0 | 1 | 77)), "{words:?}: {done:?}");
             has_no_secret(&done);
+            no_file_has_a_secret(&vault);
         }
     }
+    // The config file, both databases and their locks at least.
+    assert!(no_file_has_a_secret(&vault) >= 4);
     vault.reconfigure("passphrase_file = \"pass\"", "passphrase_file = \"wrong.pass\"");
     let refused = vault.run(&["--log", "trace", "attest", "doc"]);
     assert_eq!(refused.code, Some(77));

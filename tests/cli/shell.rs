@@ -2,7 +2,7 @@ use std::process::{Command, Stdio};
 
 use super::vault::{Done, Vault};
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "attest",
     "completions",
     "config check",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 24] = [
     "enqueue-json",
     "generate-encryption-key",
     "generate-signing-key",
+    "metrics",
     "receipt show",
     "relay drain",
     "relay pause",

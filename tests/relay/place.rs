@@ -70,9 +70,15 @@ impl Place {
         Arc::new(Spool::open(&self.path(), custody::spool_keys(ROOT), self.clock.clone()).unwrap())
     }
 
+    fn audit(&self) -> Arc<Audit> {
+        let (folder, longest_file) = (self.folder.path().join("audit"), AuditConfig::LONGEST_FILE);
+        let config = AuditConfig { folder, longest_file, record: None, clock: self.clock.clone() };
+        Arc::new(Audit::open(config).unwrap())
+    }
+
     /// Spools `count` events in each of these streams, one after the other.
     pub(crate) async fn fill(&self, streams: &[&str], count: usize) {
-        let ingest = Ingest::new(self.spool());
+        let ingest = Ingest::new(self.spool(), self.audit());
         for n in 0..count {
             for stream in streams {
                 let (source_ref, payload) = (format!("{stream}/{n}"), format!(r#"{{"stream":"{stream}","n":{n}}}"#));
@@ -97,11 +103,7 @@ impl Place {
     async fn start(&self, client: Client, installation: &str, count: bool) -> Result<Drain, SpoolError> {
         let key = PurposeKey::bind(Purpose::Relay, "k1", custody::signing_key(SIGNING)).unwrap();
         let signer = Signer::spawn(key, SignerConfig::default());
-        let folder = self.folder.path().join("audit");
-        let longest_file = AuditConfig::LONGEST_FILE;
-        let audit = AuditConfig { folder, longest_file, record: None, clock: self.clock.clone() };
-        let audit = Arc::new(Audit::open(audit).unwrap());
-        let installation_id = installation.into();
+        let (installation_id, audit) = (installation.into(), self.audit());
         let config = DrainConfig { installation_id, parallel: 8, count_every_failure: count, audit };
         Drain::start(&self.path(), self.spool(), signer, client, self.clock.clone(), config).await
     }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which the exemption for tests does not reach
 
+#[path = "../support/exposition.rs"]
+mod exposition;
 #[path = "../support/sandbox.rs"]
 mod sandbox;
 #[path = "../support/softhsm.rs"]
@@ -12,6 +14,7 @@ mod attributes;
 mod away;
 mod find;
 mod generate;
+mod metrics;
 mod module;
 mod pin;
 mod pin_source;

@@ -1,12 +1,13 @@
 //! Devices that answer, and answer wrongly or late.
 
-use local_vault::protocol::json::Value;
+use local_vault::protocol::json::{self, Value};
 
 use super::place::{Loop, Place};
 use super::sandbox::wait_until;
 
-/// CKR_DEVICE_ERROR, CKR_FUNCTION_FAILED, CKR_SESSION_COUNT.
+/// CKR_DEVICE_ERROR, CKR_DEVICE_REMOVED, CKR_FUNCTION_FAILED, CKR_SESSION_COUNT.
 const DEVICE_ERROR: &str = "CKR 0x30";
+const DEVICE_REMOVED: &str = "CKR 0x32";
 const FUNCTION_FAILED: &str = "CKR 0x6";
 const SESSION_COUNT: &str = "CKR 0xb1";
 
@@ -29,7 +30,7 @@ fn a_device_that_signs_something_else_is_found_out_before_anything_leaves() {
         "the signing key gave no signature (signing-key-unavailable)",
         "Nothing is lost. The log tells why; `local-vault custody selftest` tries each key.",
     );
-    assert!(drain.err.contains("the device's signature with the relay key does not verify"), "{drain:?}");
+    assert!(drain.err.contains("no signature error=\"broken (custody: verify)\""), "{drain:?}");
     assert!(sandbox.record().is_empty());
     assert_eq!(place.count("queued"), 1);
 
@@ -84,6 +85,26 @@ fn a_token_with_few_sessions_serves_all_the_same() {
     }
     place.ok(&["relay", "drain"]);
     assert_eq!(sandbox.recorded_events().len(), 40);
+}
+
+#[test]
+fn what_a_token_warns_of_on_its_own_thread_names_the_event_and_the_request() {
+    let (place, _sandbox) = Place::with_sandbox("wrapping");
+    place.attest("a");
+    // The relay's own signature, behind the two by which its key is tried; then again, and refused.
+    place.plan(&format!("C_Sign {DEVICE_REMOVED} ONCE FROM 3\nC_Sign {DEVICE_ERROR} FROM 4"));
+    let done = place.run(&["--log-format", "json", "drain-once"]);
+    let log: Vec<_> = done.err.lines().map(|line| json::parse(line.as_bytes()).unwrap()).collect();
+    let spoken: Vec<_> =
+        log.iter().map(|line| line.get_object("fields").unwrap().get_str("message").unwrap()).collect();
+    assert_eq!(spoken[0], "the token does not answer; looking for it again", "{done:?}");
+    assert_eq!(spoken.last(), Some(&"no signature"), "{done:?}");
+    for line in &log {
+        let span = line.get_object("span").unwrap_or_else(|| panic!("{line:?}"));
+        let (event, request) = (span.get_str("event").unwrap(), span.get_str("request").unwrap());
+        assert!(event.starts_with("lv_") && request == format!("{event}.1"), "{line:?}");
+    }
+    assert!(!done.err.contains("local-vault-relay"), "the label of the key: {done:?}");
 }
 
 #[test]

@@ -4,8 +4,9 @@ use clap::Args;
 
 use super::integer::integer;
 use crate::cli::failure::Failure;
+use crate::cli::metrics::Exporter;
 use crate::cli::output::Output;
-use crate::cli::relay::KEY_AWAY;
+use crate::cli::relay::{KEY_AWAY, UNRECORDED};
 use crate::cli::stop::Stop;
 use crate::cli::vault::Vault;
 use crate::config::Flags;
@@ -90,16 +91,31 @@ pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Resul
     let idle = args.idle_sleep_seconds.unwrap_or(vault.settings.relay.idle_sleep);
     let idle = Duration::try_from_secs_f64(idle)
         .map_err(|_| Failure::usage("--idle-sleep-seconds must be non-negative", "Give seconds, such as 5."))?;
-    let mut left = match args.max_iterations {
+    let left = match args.max_iterations {
         None => usize::MAX,
         Some(n) if n > 0 => usize::try_from(n).unwrap_or(usize::MAX),
         Some(_) => {
             return Err(Failure::usage("--max-iterations must be at least 1", "Leave it out to go on for ever."));
         }
     };
-    let mut stop = Stop::listen()?;
-    let mut looped =
-        Loop { vault, like_published: args.destination.dead_letter_like_published, drain: None, degraded: false };
+    let stop = Stop::listen()?;
+    vault.log.change_on_signal()?;
+    let exporter = Exporter::start(&vault).await?;
+    let like_published = args.destination.dead_letter_like_published;
+    let mut looped = Loop { vault, like_published, drain: None, degraded: false, exporter };
+    let done = go_on(&mut looped, stop, left, idle, args.stop_on_error).await;
+    looped.exporter.end().await;
+    done
+}
+
+/// Looks and sends until somebody asks it to end, or there were `left` looks.
+async fn go_on(
+    looped: &mut Loop,
+    mut stop: Stop,
+    mut left: usize,
+    idle: Duration,
+    stop_on_error: bool,
+) -> Result<u8, Failure> {
     while !stop.is_asked() {
         let (sent, failed) = match looped.next(left).await? {
             Looked::Settled(outcome) => (outcome.is_sent(), print(&outcome)?),
@@ -107,7 +123,7 @@ pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Resul
             Looked::Away => (false, print_away()?),
         };
         left -= 1;
-        if failed && args.stop_on_error {
+        if failed && stop_on_error {
             looped.finish().await?;
             return Ok(STOPPED_ON_ERROR);
         }
@@ -130,6 +146,7 @@ struct Loop {
     /// None as long as the keys were not there yet.
     drain: Option<Drain>,
     degraded: bool,
+    exporter: Exporter,
 }
 
 /// What one look showed.
@@ -144,12 +161,18 @@ impl Loop {
     async fn next(&mut self, budget: usize) -> Result<Looked, Failure> {
         match self.step(budget).await {
             Ok(Step::Settled(outcome)) => {
-                let why = outcome.error.as_deref().filter(|error| *error == KEY_AWAY);
-                self.note(why.map(|_| "the signing key is away".to_owned()));
+                let why = match outcome.error.as_deref() {
+                    Some(KEY_AWAY) => Some("the signing key is away"),
+                    Some(UNRECORDED) => Some("the audit log takes no entry"),
+                    _ => None,
+                };
+                self.exporter.custody_is(outcome.error.as_deref() != Some(KEY_AWAY));
+                self.note(why.map(str::to_owned));
                 Ok(Looked::Settled(outcome))
             }
             Ok(Step::Idle { gate, .. }) => Ok(Looked::Idle(gate)),
             Err(failure) if failure.is_away() => {
+                self.exporter.custody_is(false);
                 self.note(Some(failure.message().to_owned()));
                 Ok(Looked::Away)
             }
@@ -160,18 +183,22 @@ impl Loop {
     async fn step(&mut self, budget: usize) -> Result<Step, Failure> {
         let drain = match &mut self.drain {
             Some(drain) => drain,
-            none => none.insert(self.vault.drain(self.like_published, false).await?),
+            none => {
+                let drain = none.insert(self.vault.drain(self.like_published, false).await?);
+                self.exporter.watch(drain)?;
+                drain
+            }
         };
         Ok(drain.next(budget).await?)
     }
 
-    /// Tells once when the keys go away, and once when they are back.
+    /// Tells once when nothing can be signed, and once when it can be again.
     fn note(&mut self, away: Option<String>) {
         match &away {
             Some(why) if !self.degraded => {
                 Output::new().note(&format!("Degraded: {why}. Nothing is lost; looking for it."))
             }
-            None if self.degraded => Output::new().note("Recovered: the keys are back."),
+            None if self.degraded => Output::new().note("Recovered: events are signed again."),
             _ => {}
         }
         self.degraded = away.is_some();

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use crate::audit::Event;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::vault::Vault;
-use crate::facts::random_id;
 use crate::ingest::Ingest;
 use crate::protocol::json::{MAX_BYTES, Object};
 
@@ -31,12 +29,9 @@ pub(in crate::cli) struct EnqueueArgs {
 
 pub(in crate::cli) async fn run(vault: Vault, args: EnqueueArgs) -> Result<u8, Failure> {
     let payload = read(&args.payload_file)?;
-    let ingest = Ingest::new(vault.spool().await?);
+    let ingest = Ingest::new(vault.spool().await?, vault.audit()?);
     // The published package takes the same source_ref in two streams, and so does its replacement.
     let enqueued = ingest.payload(&args.stream_id, &args.source_ref, &payload, true).await?;
-    if let Some(epoch) = enqueued.epoch {
-        vault.audit()?.note(Event::blob_written(&random_id("req_"), epoch, enqueued.event_id));
-    }
     let status = enqueued.state.map_or("delivered", |state| state.published_name());
     let line = Object::new().with("eventId", enqueued.event_id.to_string()).with("status", status);
     Output::new().json(&line)?;

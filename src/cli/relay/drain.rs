@@ -1,7 +1,8 @@
 use std::time::Duration;
 
-use super::{KEY_AWAY, revoked};
+use super::{KEY_AWAY, UNRECORDED, revoked};
 use crate::cli::failure::Failure;
+use crate::cli::metrics::Exporter;
 use crate::cli::output::{Output, progress};
 use crate::cli::stop::Stop;
 use crate::cli::vault::Vault;
@@ -13,15 +14,30 @@ use crate::spool::{Gate, State};
 const WORTH_TELLING_MS: i64 = 3000;
 
 pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
-    let mut stop = Stop::listen()?;
-    let mut drain = vault.drain(false, true).await?;
+    let stop = Stop::listen()?;
+    vault.log.change_on_signal()?;
+    let exporter = Exporter::start(vault).await?;
+    let done = drain(vault, json, stop, &exporter).await;
+    exporter.end().await;
+    done
+}
+
+async fn drain(vault: &Vault, json: bool, mut stop: Stop, exporter: &Exporter) -> Result<u8, Failure> {
+    let note = |failure: &Failure| {
+        if failure.is_away() {
+            exporter.custody_is(false);
+        }
+    };
+    let mut drain = vault.drain(false, true).await.inspect_err(note)?;
+    exporter.watch(&drain)?;
     let bar = progress(queued(vault)?, "relaying");
     let mut count = Count::default();
     let gate = loop {
         let budget = if stop.is_asked() { 0 } else { usize::MAX };
-        match drain.next(budget).await? {
+        match drain.next(budget).await.map_err(Failure::from).inspect_err(note)? {
             Step::Settled(outcome) => {
                 count.add(&outcome);
+                exporter.custody_is(outcome.error.as_deref() != Some(KEY_AWAY));
                 if !matches!(outcome.state, State::Queued) {
                     bar.inc(1);
                 }
@@ -33,6 +49,10 @@ pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
             Step::Idle { gate: Gate::Open | Gate::Probe, until: Some(_) } if count.reason() == KEY_AWAY => {
                 bar.finish_and_clear();
                 return Err(key_away());
+            }
+            Step::Idle { gate: Gate::Open | Gate::Probe, until: Some(_) } if count.reason() == UNRECORDED => {
+                bar.finish_and_clear();
+                return Err(vault.audit()?.failure().map_or_else(unrecorded, Failure::from));
             }
             // An event that was judged against is due again in a moment: that is not the end.
             Step::Idle { gate: Gate::Open, until: Some(until) } if budget > 0 => {
@@ -59,6 +79,10 @@ pub(super) async fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
         )),
         Gate::Revoked => Err(revoked()),
     }
+}
+
+fn unrecorded() -> Failure {
+    Failure::temporary("the audit log took no entry", "Nothing was sent, and nothing is lost. Try again.")
 }
 
 fn key_away() -> Failure {

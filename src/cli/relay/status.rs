@@ -1,10 +1,11 @@
+use super::state;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, printable};
 use crate::cli::vault::Vault;
 use crate::facts::Timestamp;
 use crate::protocol::json::Object;
 use crate::relay::Endpoint;
-use crate::spool::{Destination, Gate};
+use crate::spool::Destination;
 
 pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     let destination = vault.reader()?.destination()?;
@@ -56,13 +57,4 @@ fn held_back(destination: &Destination, output: Output) -> Result<(), Failure> {
         output.line(&format!("next probe    {}", parked.probe_at))?;
     }
     Ok(())
-}
-
-const fn state(gate: Gate) -> &'static str {
-    match gate {
-        Gate::Open => "open",
-        Gate::Parked { .. } | Gate::Probe => "parked",
-        Gate::Paused => "paused",
-        Gate::Revoked => "revoked",
-    }
 }

@@ -26,7 +26,7 @@ pub(super) async fn run(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
     let source_ref = random_id("relay-test-");
     let marked =
         Object::new().with("event_type", "local_vault.relay.test").with("sent_at", vault.clock.now().to_string());
-    Ingest::new(spool.clone()).payload(stream_id, &source_ref, &marked.to_canonical(), true).await?;
+    Ingest::new(spool.clone(), vault.audit()?).payload(stream_id, &source_ref, &marked.to_canonical(), true).await?;
     let client = vault.client(Some(&installation_id))?;
     let config = DrainConfig { installation_id, parallel: 1, count_every_failure: false, audit: vault.audit()? };
     let signer = vault.signer(Purpose::Relay)?;

@@ -37,7 +37,7 @@ impl Vault {
     /// Spools how far the log has come, and each head that is signed later, where the configuration names a stream.
     pub(super) async fn attest_heads(&self, spool: &Arc<Spool>) -> Result<(), Failure> {
         let Some(stream_id) = self.settings.audit.stream_id.clone() else { return Ok(()) };
-        let (audit, ingest) = (self.audit()?, Ingest::new(spool.clone()));
+        let (audit, ingest) = (self.audit()?, Ingest::new(spool.clone(), self.audit()?));
         let mut heads = audit.heads();
         if audit.sign_head().await.is_none() {
             let advice = "[audit] names a stream, and heads are signed with the record key. `custody report` shows it.";

@@ -236,7 +236,7 @@ impl Vault {
 fn check_unless_away(key: &PurposeKey) -> Result<(), Failure> {
     match key.check_key() {
         Err(e) if e.kind == ErrorKind::Away => {
-            tracing::info!(error = %e, "the signing key is away");
+            tracing::info!(error = e.origin(), "the signing key is away");
             Ok(())
         }
         checked => Ok(checked?),

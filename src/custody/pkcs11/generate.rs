@@ -88,7 +88,7 @@ impl Token {
         match self.destroy(name) {
             Ok(()) => CustodyError { advice: format!("The new key was destroyed again. {}", unfit.advice), ..unfit },
             Err(e) => {
-                tracing::warn!(error = %e, "the new key was not destroyed");
+                tracing::warn!(error = e.origin(), "the new key was not destroyed");
                 let advice = format!("The {name} was not destroyed: do it with the maker's tool. {}", unfit.advice);
                 CustodyError { advice, ..unfit }
             }

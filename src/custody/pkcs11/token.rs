@@ -194,7 +194,8 @@ impl Token {
         let linked = self.open_link(module, &mut links, gone).map_err(|fault| self.away(fault));
         *missed = linked.as_ref().err().map(|why| (Instant::now(), why.clone()));
         if linked.is_ok() && gone.is_some() {
-            tracing::info!(token = self.name(), "the token is back");
+            // At the level of the line that said it was gone.
+            tracing::warn!(token = self.name(), "the token is back");
         }
         linked
     }

@@ -50,7 +50,8 @@ impl Drop for Trial {
         let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
         for name in made {
             if let Err(e) = self.token.destroy(&name) {
-                tracing::warn!(key = %name, error = %e, "a key of the trial was not destroyed");
+                tracing::warn!(error = e.origin(), "a key of the trial was not destroyed");
+                tracing::debug!(key = %name, error = %e, "which key of the trial was not destroyed");
             }
         }
     }

@@ -78,7 +78,8 @@ fn release_all(link: &mut Link, policies: &[SignedPolicy]) -> Result<Secrets, Fa
             match file.map_err(Fault::from).and_then(|file| open(link, &file)).map_err(Fault::told) {
                 // It is the file's own fault.
                 Err(e) if e.kind == ErrorKind::Broken => {
-                    tracing::warn!(label, error = %e, "a sealed secret does not open");
+                    tracing::warn!(error = e.origin(), "a sealed secret does not open");
+                    tracing::debug!(label, error = %e, "which sealed secret does not open");
                     Ok((label, Err(e)))
                 }
                 opened => opened.map(|secret| (label, Ok(secret))),

@@ -49,7 +49,8 @@ impl Drop for Trial {
         let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
         for label in made {
             if let Err(e) = self.tpm.evict(&label) {
-                tracing::warn!(key = label, error = %e, "a key of the trial was not destroyed");
+                tracing::warn!(error = e.origin(), "a key of the trial was not destroyed");
+                tracing::debug!(key = label, error = %e, "which key of the trial was not destroyed");
             }
         }
     }

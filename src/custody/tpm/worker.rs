@@ -67,11 +67,12 @@ impl Tpm {
     ) -> Result<T, CustodyError> {
         let (say, said) = mpsc::channel();
         let given_up = Arc::new(AtomicBool::new(false));
-        let is_given_up = given_up.clone();
+        // What the TPM warns of belongs to what it was asked for.
+        let (is_given_up, span) = (given_up.clone(), tracing::Span::current());
         let job: Job = Box::new(move |worker| {
             // For a caller that gave up nothing is begun, and it is told nothing.
             if !is_given_up.load(Ordering::Acquire) {
-                let _ = say.send(worker.run(work));
+                let _ = say.send(span.in_scope(|| worker.run(work)));
             }
         });
         let queue = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
