@@ -4,6 +4,8 @@
 //! **I9**: what may not happen unrecorded asks for its record first and waits until that is on the disk. [`Audit`] writes,
 //! for as many processes as there are; [`verify`] finds what was changed; [`Reader`] looks.
 
+mod begun;
+mod check;
 mod end;
 mod error;
 mod event;
@@ -13,8 +15,11 @@ mod log;
 mod maintain;
 mod note;
 mod place;
+mod pruning;
 mod reader;
 mod recorder;
+mod thread;
+mod trail;
 mod verify;
 mod writer;
 

@@ -3,10 +3,11 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use super::AuditError;
-use super::event::{self, FILE_BEGUN, FILE_ENDED};
-use super::folder::{Folder, LogFile};
+use super::begun::Begun;
+use super::event::FILE_ENDED;
+use super::folder::{Folder, LogFile, gap};
 use crate::facts::Digest;
-use crate::protocol::audit::{Entry, LONGEST_LINE, START};
+use crate::protocol::audit::{Entry, LONGEST_LINE};
 
 /// Where a log ends: what the next entry is bound to, and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +25,15 @@ pub(super) struct End {
 }
 
 impl End {
-    /// Finds the end, and checks that the last entry follows on the one before it. `None` where there is no entry.
+    /// Finds the end, and checks that no file is missing and that the last entry follows on the one before it. `None`
+    /// where there is no entry.
     pub(super) fn find(folder: &Folder) -> Result<Option<Self>, AuditError> {
         let files = folder.files()?;
         // A file that is empty was made by whoever did not come to write to it.
         let Some(at) = files.iter().rposition(|file| !is_empty(&file.path)) else { return Ok(None) };
+        if let Some(missing) = gap(&files) {
+            return Err(AuditError::damaged(folder.file(missing), "it is missing"));
+        }
         if files.len() > at + 2 {
             return Err(AuditError::damaged(&files[at + 1].path, "it is empty, and was not"));
         }
@@ -37,15 +42,18 @@ impl End {
         let Some((last, line)) = tail.last(file)? else {
             return Self::behind_torn(file, &files[..at], tail.torn);
         };
-        let previous = match (tail.before()?, last.object.get_str(event::PREVIOUS_HASH)) {
-            (Some(before), _) => before.hash,
-            // The first line of a file says what it follows on, or begins the log.
-            (None, Some(hash)) if last.kind == FILE_BEGUN => {
-                hash.parse().map_err(|_| AuditError::damaged(&file.path, "its first entry is damaged"))?
-            }
-            (None, _) => START,
+        let begun = Begun::read(file)?;
+        // What the first of all files follows on was pruned, or it begins the log.
+        let before = files[..at].last().map(ended).transpose()?;
+        if begun.file != file.number || before.as_ref().is_some_and(|before| before.hash != begun.previous) {
+            return Err(AuditError::damaged(&file.path, "it does not follow on the file before it"));
+        }
+        let (previous, before) = match tail.before()? {
+            Some(before) => (before.hash, before.seq),
+            // The only line of its file.
+            None => (begun.previous, before.map_or(last.seq.saturating_sub(1), |before| before.seq)),
         };
-        Entry::follow(line, &previous, last.seq).map_err(|e| tail.damaged(&e.to_string()))?;
+        Entry::follow(line, &previous, before.saturating_add(1)).map_err(|e| tail.damaged(&e.to_string()))?;
         let end = Self { file: file.number, length: tail.length, seq: last.seq, hash: last.hash, torn: tail.torn };
         if last.kind != FILE_ENDED {
             return Ok(Some(end));
@@ -64,19 +72,25 @@ impl End {
             // The log's very first line is written beside and moved there whole.
             return Err(AuditError::damaged(&file.path, "its first line is not whole"));
         };
-        let tail = Tail::read(&previous.path)?;
-        let Some((last, _)) = tail.last(previous)?.filter(|(last, _)| last.kind == FILE_ENDED) else {
-            return Err(AuditError::damaged(&previous.path, "it does not end as a file does that another one follows"));
-        };
+        let last = ended(previous)?;
         Ok(Some(Self { file: file.number, length: 0, seq: last.seq, hash: last.hash, torn }))
     }
 }
 
-/// The last entry of a file that is not written to any more.
+/// The last entry of a file.
 pub(super) fn last_entry(file: &LogFile) -> Result<Entry, AuditError> {
     let tail = Tail::read(&file.path)?;
     let last = tail.last(file)?.map(|(entry, _)| entry);
     last.ok_or_else(|| AuditError::damaged(&file.path, "there is no entry in it"))
+}
+
+/// The last entry of a file that another one follows on.
+fn ended(file: &LogFile) -> Result<Entry, AuditError> {
+    let last = last_entry(file)?;
+    match last.kind == FILE_ENDED {
+        true => Ok(last),
+        false => Err(AuditError::damaged(&file.path, "it does not end as a file does that another one follows")),
+    }
 }
 
 fn is_empty(path: &Path) -> bool {

@@ -40,7 +40,17 @@ impl AuditError {
         let path = path.into();
         match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::NOSPC | Errno::DQUOT) => Self::Full(path),
+            // No file of a log is opened through a link.
+            Some(Errno::LOOP) => Self::damaged(path, "a link was put in its place"),
             _ => Self::Io { path, what: error.to_string() },
+        }
+    }
+
+    /// The same for what was there before: that it is gone is nothing that a disk does.
+    pub(super) fn missing(path: impl Into<PathBuf>, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::damaged(path, "it is gone"),
+            _ => Self::io(path, error),
         }
     }
 

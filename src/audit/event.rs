@@ -31,8 +31,8 @@ pub(super) const FILE_ENDED: &str = "FileEnded";
 pub(super) const HEAD_SIGNED: &str = "HeadSigned";
 pub(super) const LOG_BEGUN: &str = "LogBegun";
 pub(super) const LOG_PRUNED: &str = "LogPruned";
-/// The member of a file's first entry that says what it follows on.
-pub(super) const PREVIOUS_HASH: &str = "previous_hash";
+/// A text that is longer is cut, so that no entry outgrows a line: what others name may be of any length.
+const LONGEST_TEXT: usize = 1024;
 
 /// How much an entry of this kind matters.
 pub fn severity(kind: &str) -> Severity {
@@ -181,8 +181,10 @@ impl Event {
         Self::routine(LOG_BEGUN).with("log_id", log_id).with("format", 1_u32).with("after", after)
     }
 
-    pub(super) fn file_begun(previous: &Digest) -> Self {
-        Self::routine(FILE_BEGUN).with(PREVIOUS_HASH, previous.to_string())
+    /// The first entry of a file: says what it follows on, so that it can be verified without the file before.
+    pub(super) fn file_begun(log_id: &str, file: u32, previous: &Digest) -> Self {
+        let event = Self::routine(FILE_BEGUN).with("log_id", log_id).with("file", file);
+        event.with("previous_hash", previous.to_string())
     }
 
     pub(super) fn file_ended(next: u32) -> Self {
@@ -244,6 +246,19 @@ impl Event {
     }
 
     fn with(self, member: &str, value: impl Into<Value>) -> Self {
+        let value = match value.into() {
+            Value::String(text) => Value::String(cut(text)),
+            value => value,
+        };
         Self { object: self.object.with(member, value), ..self }
     }
+}
+
+/// What an entry may hold of a text.
+pub(super) fn cut(mut text: String) -> String {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push('…');
+    }
+    text
 }

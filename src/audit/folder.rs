@@ -1,11 +1,12 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown, lchown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::AuditError;
@@ -43,7 +44,7 @@ impl Folder {
     /// Makes the folder itself, where it is not there. Whatever is above it must be: a missing disk is not made up for.
     pub(super) fn make_folder(&self) -> Result<(), AuditError> {
         let made = match DirBuilder::new().mode(0o700).create(&self.path) {
-            Ok(()) => as_its_folder(&self.path),
+            Ok(()) => give(&self.path, |uid, gid| lchown(&self.path, uid, gid)),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(e) => Err(e),
         };
@@ -75,38 +76,46 @@ impl Folder {
     /// Waits for the turn to append. Blocks, but not for ever.
     pub(super) fn turn(&self) -> Result<Turn, AuditError> {
         let path = self.path.join("lock");
-        let file = open(&path).map_err(|e| AuditError::io(&path, &e))?;
         let since = Instant::now();
         loop {
+            let file = open(&path).map_err(|e| AuditError::missing(&self.path, &e))?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Turn { _file: file }),
-                Err(rustix::io::Errno::WOULDBLOCK) if since.elapsed() < PATIENCE => thread::sleep(STEP),
-                Err(rustix::io::Errno::WOULDBLOCK) => return Err(AuditError::Busy(self.path.clone())),
+                // A lock on a file that was deleted meanwhile keeps nobody away.
+                Ok(()) if is_at(&file, &path) => return Ok(Turn { _file: file }),
+                Ok(()) | Err(Errno::WOULDBLOCK) if since.elapsed() < PATIENCE => thread::sleep(STEP),
+                Ok(()) | Err(Errno::WOULDBLOCK) => return Err(AuditError::Busy(self.path.clone())),
                 Err(e) => return Err(AuditError::io(&path, &e.into())),
             }
         }
     }
 
     /// Makes an empty file of this number, or takes the one that a crash left there.
-    pub(super) fn make(&self, number: u32) -> Result<PathBuf, AuditError> {
+    pub(super) fn make(&self, number: u32) -> Result<(), AuditError> {
         let path = self.file(number);
-        let made = open(&path).and_then(|file| file.sync_all()).and_then(|()| self.sync());
-        made.map_err(|e| AuditError::io(&path, &e))?;
-        Ok(path)
+        let made = open(&path).and_then(|file| {
+            file.sync_all()?;
+            self.sync()?;
+            Ok(file.metadata()?.len())
+        });
+        match made.map_err(|e| AuditError::io(&path, &e))? {
+            0 => Ok(()),
+            _ => Err(AuditError::damaged(&path, "it is there already, and nothing leads to it")),
+        }
     }
 
     /// Makes an empty file beside the others, to be moved to its place.
-    pub(super) fn make_draft(&self) -> Result<PathBuf, AuditError> {
+    pub(super) fn make_draft(&self) -> io::Result<(File, PathBuf)> {
         let path = self.path.join("00000001.draft");
-        open(&path).map_err(|e| AuditError::io(&path, &e))?;
-        Ok(path)
+        let file = open(&path)?;
+        file.set_len(0)?;
+        Ok((file, path))
     }
 
     /// The name of the log, where one was begun here.
     pub(super) fn log_id(&self) -> Result<Option<String>, AuditError> {
         let path = self.id_file();
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.trim_end().to_owned())),
+        match fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
+            Ok(text) => Ok(Some(text.strip_suffix('\n').unwrap_or(&text).to_owned())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(AuditError::io(&path, &e)),
         }
@@ -145,24 +154,37 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Opens or makes a file that its owner alone may read. An operator who is root makes it for whom the folder belongs
-/// to: the service must be able to go on writing.
-pub(super) fn open_file(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    let is_new = !path.exists();
-    let file = options.open(path)?;
+/// to: the service must be able to go on writing. No link is followed: whoever the folder belongs to could lead root
+/// anywhere with one.
+pub(super) fn open_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let is_new = fs::symlink_metadata(path).is_err();
+    let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
     if is_new {
-        as_its_folder(path)?;
+        give(path, |uid, gid| fchown(&file, uid, gid))?;
     }
     Ok(file)
 }
 
+/// Whether this file is the one at a path.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let name = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    file.metadata().and_then(|here| Ok(name(here) == name(fs::symlink_metadata(path)?))).unwrap_or(false)
+}
+
+/// The number of the first file that should lie among these and does not.
+pub(super) fn gap(files: &[LogFile]) -> Option<u32> {
+    let first = files.first()?.number;
+    files.iter().zip(first..).find(|(file, number)| file.number != *number).map(|(_, number)| number)
+}
+
 /// Gives what root made to whom the folder around it belongs to.
-fn as_its_folder(path: &Path) -> io::Result<()> {
+fn give(path: &Path, chown: impl FnOnce(Option<u32>, Option<u32>) -> io::Result<()>) -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
     }
     let around = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let around = fs::metadata(around)?;
-    std::os::unix::fs::chown(path, Some(around.uid()), Some(around.gid()))
+    chown(Some(around.uid()), Some(around.gid()))
 }
 
 fn number(name: &str) -> Option<u32> {

@@ -1,14 +1,14 @@
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::AuditError;
+use super::begun::Begun;
 use super::end::End;
-use super::event::{Event, FILE_ENDED};
-use super::folder::{Folder, Turn};
-use super::note::{Note, Standing};
+use super::event::{Event, FILE_ENDED, HEAD_SIGNED};
+use super::folder::{self, Folder, Turn};
+use super::note::{self, Note, Standing};
 use crate::facts::{Clock, Digest, Timestamp, random_id};
 use crate::protocol::audit::{Entry, write_line};
 use crate::protocol::json::Object;
@@ -29,6 +29,10 @@ pub(super) struct Log {
     /// Whether the next entry belongs into the next file.
     is_ended: bool,
     pid: u32,
+    /// What was cut off in bytes, and is not told of yet.
+    cut: u64,
+    /// For lines that are being written.
+    lines: Vec<u8>,
 }
 
 impl Log {
@@ -39,28 +43,23 @@ impl Log {
         let turn = folder.turn()?;
         let (end, begun) = match End::find(&folder)? {
             Some(end) => (end, None),
-            None => begin(&folder, &*clock, None)?,
+            None => begin(&folder, &*clock, None).map(|(end, log_id)| (end, Some(log_id)))?,
         };
-        let log_id = match (begun, folder.log_id()?) {
-            (Some(log_id), _) | (None, Some(log_id)) => log_id,
-            (None, None) => {
-                // Whoever began it died before it was noted.
-                let log_id = begun_as(&folder)?;
-                folder.note_log_id(&log_id)?;
-                log_id
-            }
+        let log_id = match begun {
+            Some(log_id) => log_id,
+            None => identify(&folder)?,
         };
         let standing = Standing::read(folder.path())?;
-        if let Some(noted) = standing.as_ref().filter(|noted| noted.seq > end.seq) {
-            let what = format!("it ends with entry {}, and had come to {}", end.seq, noted.seq);
-            return Err(AuditError::damaged(folder.file(end.file), what));
+        if let Some(noted) = &standing {
+            compare(noted, &folder, &log_id, &end)?;
         }
         let head_at = standing.and_then(|standing| standing.head_at);
         let note = Note::open(folder.path())?;
         let (file, path) = open_file(&folder, end.file)?;
         let pid = std::process::id();
+        let (is_ended, cut, lines) = (false, 0, Vec::new());
         let mut log =
-            Self { folder, clock, log_id, note, head_at, end, file, path, longest_file, is_ended: false, pid };
+            Self { folder, clock, log_id, note, head_at, end, file, path, longest_file, is_ended, pid, cut, lines };
         log.mend(&turn)?;
         Ok(log)
     }
@@ -85,32 +84,32 @@ impl Log {
         self.write(events)
     }
 
-    /// What was appended is on the disk when this returns.
+    /// What was appended is on the disk when this returns. Where it fails nothing says what is there, also where it was
+    /// room that was missing: that is never [`AuditError::Full`], behind which one may go on.
     pub(super) fn sync(&self) -> Result<(), AuditError> {
-        self.file.sync_data().map_err(|e| AuditError::io(&self.path, &e))?;
+        sync(&self.file, &self.path)?;
         let (seq, hash) = self.head();
         self.note.write(&Standing { log_id: self.log_id.clone(), seq, hash, head_at: self.head_at });
         Ok(())
     }
 
-    /// Notes when a head was signed last.
-    pub(super) const fn note_head(&mut self, at: Timestamp) {
-        self.head_at = Some(at);
-    }
-
     fn write(&mut self, events: &[Event]) -> Result<(), AuditError> {
-        let now = self.clock.now().to_string();
-        let (mut lines, mut seq, mut hash) = (Vec::with_capacity(events.len() * 400), self.end.seq, self.end.hash);
+        let now = self.clock.now();
+        let (time, mut seq, mut hash) = (now.to_string(), self.end.seq, self.end.hash);
+        self.lines.clear();
         for event in events {
             seq += 1;
-            hash = write_line(&mut lines, &hash, &event.entry(seq, &now, self.pid));
+            hash = write_line(&mut self.lines, &hash, &event.entry(seq, &time, self.pid));
         }
-        if let Err(e) = self.file.write_all(&lines) {
+        if let Err(e) = self.file.write_all(&self.lines) {
             // No part of a line stays behind that nobody answers for. Where this fails too, the next turn cuts it off.
             let _ = self.file.set_len(self.end.length);
             return Err(AuditError::io(&self.path, &e));
         }
-        self.end = End { length: self.end.length + lines.len() as u64, seq, hash, ..self.end };
+        self.end = End { length: self.end.length + self.lines.len() as u64, seq, hash, ..self.end };
+        if events.iter().any(Event::is_head) {
+            self.head_at = Some(now);
+        }
         Ok(())
     }
 
@@ -136,13 +135,11 @@ impl Log {
 
     /// The size of the file, which must still be the one at its path.
     fn size(&self) -> Result<u64, AuditError> {
-        let here = self.file.metadata().map_err(|e| AuditError::io(&self.path, &e))?;
-        match fs::metadata(&self.path) {
-            Ok(there) if (there.dev(), there.ino()) == (here.dev(), here.ino()) => Ok(here.len()),
-            Ok(_) => Err(AuditError::damaged(&self.path, "another file was put in its place")),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(AuditError::damaged(&self.path, "it is gone")),
-            Err(e) => Err(AuditError::io(&self.path, &e)),
+        fs::symlink_metadata(&self.path).map_err(|e| AuditError::missing(&self.path, &e))?;
+        if !folder::is_at(&self.file, &self.path) {
+            return Err(AuditError::damaged(&self.path, "another file was put in its place"));
         }
+        self.file.metadata().map(|meta| meta.len()).map_err(|e| AuditError::io(&self.path, &e))
     }
 
     /// Reads the lines up to `size`.
@@ -158,6 +155,9 @@ impl Log {
             (self.end.seq, self.end.hash) = (entry.seq, entry.hash);
             self.end.length += at as u64 + 1;
             self.is_ended = entry.kind == FILE_ENDED;
+            if entry.kind == HEAD_SIGNED {
+                self.head_at = Some(entry.time);
+            }
             lines = &lines[at + 1..];
         }
         self.end.torn = lines.len() as u64;
@@ -169,16 +169,22 @@ impl Log {
 
     /// Cuts off what a crash left behind the last line, and writes down that it did; begins a file that nobody has.
     fn mend(&mut self, _: &Turn) -> Result<(), AuditError> {
-        let torn = std::mem::take(&mut self.end.torn);
-        if torn > 0 {
-            let cut = self.file.set_len(self.end.length).and_then(|()| self.file.sync_data());
-            cut.map_err(|e| AuditError::io(&self.path, &e))?;
+        if self.end.torn > 0 {
+            self.file.set_len(self.end.length).map_err(|e| AuditError::io(&self.path, &e))?;
+            sync(&self.file, &self.path)?;
+            self.cut += std::mem::take(&mut self.end.torn);
         }
         if self.end.length == 0 {
-            // Says what it follows on, so that it can be verified without the file before.
-            self.write(&[Event::file_begun(&self.end.hash)])?;
+            // Whoever ended the file before may not have come to its fsync.
+            let (before, path) = open_file(&self.folder, self.end.file - 1)?;
+            sync(&before, &path)?;
+            self.write(&[Event::file_begun(&self.log_id, self.end.file, &self.end.hash)])?;
         }
-        if torn > 0 { self.write(&[Event::torn_line_cut(torn)]) } else { Ok(()) }
+        if self.cut > 0 {
+            self.write(&[Event::torn_line_cut(self.cut)])?;
+            self.cut = 0;
+        }
+        Ok(())
     }
 
     /// Ends this file and goes on in the next. That one is there before anything says so.
@@ -187,7 +193,6 @@ impl Log {
         self.folder.make(next)?;
         self.write(&[Event::file_ended(next)])?;
         self.is_ended = true;
-        self.sync()?;
         self.catch_up(turn)
     }
 
@@ -201,11 +206,7 @@ impl Log {
 }
 
 /// Begins a log, in a folder where none ever was. `after` tells which one it takes the place of.
-pub(super) fn begin(
-    folder: &Folder,
-    clock: &dyn Clock,
-    after: Option<Object>,
-) -> Result<(End, Option<String>), AuditError> {
+pub(super) fn begin(folder: &Folder, clock: &dyn Clock, after: Option<Object>) -> Result<(End, String), AuditError> {
     if let Some(log_id) = folder.log_id()? {
         return Err(AuditError::damaged(folder.path(), format!("the log {log_id} is gone")));
     }
@@ -214,8 +215,8 @@ pub(super) fn begin(
     let event = Event::log_begun(&log_id, after).entry(1, &clock.now().to_string(), std::process::id());
     let hash = write_line(&mut line, &crate::protocol::audit::START, &event);
     // Beside its place first: the first line is there whole, or there is no log.
-    let (draft, path) = (folder.make_draft()?, folder.file(1));
-    let written = OpenOptions::new().write(true).truncate(true).open(&draft).and_then(|mut file| {
+    let path = folder.file(1);
+    let written = folder.make_draft().and_then(|(mut file, draft)| {
         file.write_all(&line)?;
         file.sync_all()?;
         fs::rename(&draft, &path)?;
@@ -223,20 +224,44 @@ pub(super) fn begin(
     });
     written.map_err(|e| AuditError::io(&path, &e))?;
     folder.note_log_id(&log_id)?;
-    Ok((End { file: 1, length: line.len() as u64, seq: 1, hash, torn: 0 }, Some(log_id)))
+    Ok((End { file: 1, length: line.len() as u64, seq: 1, hash, torn: 0 }, log_id))
 }
 
-/// What the log calls itself in its first line.
-fn begun_as(folder: &Folder) -> Result<String, AuditError> {
-    let path = folder.file(1);
-    let text = fs::read(&path).map_err(|e| AuditError::io(&path, &e))?;
-    let first = text.split(|&c| c == b'\n').next().unwrap_or_default();
-    let log_id = Entry::read(first).ok().and_then(|entry| entry.object.get_str("log_id").map(str::to_owned));
-    log_id.ok_or_else(|| AuditError::damaged(&path, "its first entry does not name the log"))
+/// What the log calls itself in its first line, which is what was noted when it was begun.
+fn identify(folder: &Folder) -> Result<String, AuditError> {
+    let files = folder.files()?;
+    let first = files.first().ok_or_else(|| AuditError::damaged(folder.path(), "it is gone"))?;
+    let log_id = Begun::read(first)?.log_id;
+    match folder.log_id()? {
+        Some(noted) if noted == log_id => {}
+        Some(_) => {
+            return Err(AuditError::damaged(folder.id_file(), "it names another log than the one that is there"));
+        }
+        // Whoever began it died before it was noted.
+        None => folder.note_log_id(&log_id)?,
+    }
+    Ok(log_id)
+}
+
+/// Whether the log has come as far as was noted, and by the same way.
+fn compare(noted: &Standing, folder: &Folder, log_id: &str, end: &End) -> Result<(), AuditError> {
+    if noted.seq > end.seq {
+        let what = format!("it ends with entry {}, and had come to {}", end.seq, noted.seq);
+        return Err(AuditError::damaged(folder.file(end.file), what));
+    }
+    if noted.log_id != log_id || (noted.seq == end.seq && noted.hash != end.hash) {
+        return Err(AuditError::damaged(note::path(folder.path()), "it is the note of another log"));
+    }
+    Ok(())
 }
 
 fn open_file(folder: &Folder, number: u32) -> Result<(File, PathBuf), AuditError> {
     let path = folder.file(number);
-    let file = OpenOptions::new().read(true).append(true).open(&path).map_err(|e| AuditError::io(&path, &e))?;
-    Ok((file, path))
+    let file = folder::open_file(&path, OpenOptions::new().read(true).append(true));
+    Ok((file.map_err(|e| AuditError::missing(&path, &e))?, path))
+}
+
+/// An fsync, whose failure is always one of the disk.
+fn sync(file: &File, path: &Path) -> Result<(), AuditError> {
+    file.sync_data().map_err(|e| AuditError::Io { path: path.to_owned(), what: e.to_string() })
 }

@@ -2,9 +2,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::end::{End, last_entry};
+use super::event::{FILE_ENDED, cut};
 use super::folder::Folder;
 use super::log::begin;
-use super::verify::{VerifyError, verify_held};
+use super::verify::{VerifyError, verify, verify_held};
 use super::{Audit, AuditError, Event};
 use crate::facts::{Clock, Digest, Timestamp};
 use crate::protocol::json::Object;
@@ -30,15 +31,20 @@ pub struct Recovered {
 }
 
 /// The files of a log whose last entry is older than `before`. The one that is written to is never among them. `None`
-/// where there is none. Blocking.
+/// where there is none. A log that does not verify is refused: what shows that it was changed must not go. Blocking.
 pub fn prunable(folder: &Path, before: Timestamp) -> Result<Option<Pruned>, AuditError> {
-    let folder = Folder::new(folder);
-    let mut files = folder.files()?;
-    files.pop();
+    match verify(folder, &[], &[], &mut |_| ()) {
+        Ok(_) => {}
+        Err(VerifyError::Unread(e)) => return Err(e),
+        Err(VerifyError::Found(found)) => return Err(AuditError::damaged(found.path, found.what)),
+    }
     let mut pruned: Option<Pruned> = None;
-    for file in files {
+    let mut ended = Folder::new(folder).files()?;
+    ended.pop();
+    for file in ended {
         let last = last_entry(&file)?;
-        if last.time >= before {
+        // Behind the file that is written to, an empty one may lie.
+        if last.kind != FILE_ENDED || last.time >= before {
             break;
         }
         let mut files = pruned.map(|pruned| pruned.files).unwrap_or_default();
@@ -80,10 +86,10 @@ pub fn recover(path: &Path, reason: &str, clock: &dyn Clock) -> Result<Option<Re
     fs::create_dir(&kept).map_err(|e| AuditError::io(&kept, &e))?;
     let after = Object::new()
         .with("log_id", folder.log_id()?)
-        .with("found", found.to_string())
+        .with("found", cut(found.to_string()))
         .with("found_seq", found.seq)
         .with("last_seq", End::find(&folder).ok().flatten().map(|end| end.seq))
-        .with("reason", reason);
+        .with("reason", cut(reason.to_owned()));
     // The name goes last: as long as it is there, no log is begun by itself.
     let names = folder.files()?.into_iter().map(|file| file.path).chain([path.join("end"), folder.id_file()]);
     for from in names.filter(|path| path.exists()) {
@@ -92,5 +98,5 @@ pub fn recover(path: &Path, reason: &str, clock: &dyn Clock) -> Result<Option<Re
     }
     folder.sync().map_err(|e| AuditError::io(path, &e))?;
     let (_, log_id) = begin(&folder, clock, Some(after))?;
-    Ok(Some(Recovered { kept, log_id: log_id.unwrap_or_default() }))
+    Ok(Some(Recovered { kept, log_id }))
 }

@@ -10,7 +10,8 @@ use crate::protocol::json::{self, Object, Value};
 /// How far a log had come when it was last synced. A log that ends before that was cut. Whoever can change the log can
 /// change this too: it is for the disk's faults and the careless; signed heads that somebody else holds are for the rest.
 ///
-/// It is written without an fsync, and always behind the log's: so it may be older than the log, and never newer.
+/// It is written without an fsync, and always behind the log's: so it may be older than the log, and never newer. It has
+/// one form, with a checksum in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Which log.
@@ -45,7 +46,8 @@ impl Standing {
             return Ok(None);
         }
         let read = json::parse(&text).ok().and_then(|object| Self::from_object(&object));
-        read.map(Some).ok_or_else(|| AuditError::damaged(&path, "it does not read"))
+        let read = read.filter(|standing| standing.line() == text);
+        read.map(Some).ok_or_else(|| AuditError::damaged(&path, "it is not as it was written"))
     }
 
     fn from_object(object: &Object) -> Option<Self> {
@@ -63,7 +65,8 @@ impl Standing {
             .with("seq", self.seq)
             .with("hash", self.hash.to_string())
             .with("head_at", self.head_at.map(|time| time.to_string()));
-        let mut line = object.to_canonical();
+        let check = &Digest::of(&object.to_canonical()).to_string()[..16];
+        let mut line = object.with("check", check).to_canonical();
         line.resize(LENGTH - 1, b' ');
         line.push(b'\n');
         line
@@ -83,6 +86,6 @@ impl Note {
     }
 }
 
-fn path(folder: &Path) -> PathBuf {
+pub(super) fn path(folder: &Path) -> PathBuf {
     folder.join("end")
 }

@@ -1,12 +1,13 @@
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use super::AuditError;
+use super::begun::first_entry;
 use super::event::FILE_ENDED;
 use super::folder::{Folder, LogFile};
 use crate::facts::Timestamp;
-use crate::protocol::audit::Entry;
+use crate::protocol::audit::{Entry, LONGEST_LINE};
 
 /// Reads entries in order, and later those that came meanwhile. Verifies nothing. Blocking.
 #[derive(Debug)]
@@ -24,8 +25,8 @@ impl Reader {
         // A file is passed over where the next one begins before that time.
         let mut from = 0;
         while let (Some(since), Some(next)) = (since, files.get(from + 1)) {
-            match first_time(&next.path)? {
-                Some(time) if time < since => from += 1,
+            match first_entry(&next.path)? {
+                Some(entry) if entry.time < since => from += 1,
                 _ => break,
             }
         }
@@ -51,16 +52,22 @@ impl Reader {
     pub fn next_entry(&mut self) -> Result<Option<(Entry, String)>, AuditError> {
         loop {
             let Some((lines, file, at)) = &mut self.at else { return Ok(None) };
-            let mut line = String::new();
-            let read = lines.read_line(&mut line).map_err(|e| AuditError::io(&file.path, &e))?;
-            if !line.ends_with('\n') {
-                // Nothing, or a part of what somebody is just writing.
+            let mut line = Vec::new();
+            let read = lines.by_ref().take(LONGEST_LINE as u64).read_until(b'\n', &mut line);
+            let read = read.map_err(|e| AuditError::io(&file.path, &e))?;
+            if read == LONGEST_LINE && !line.ends_with(b"\n") {
+                return Err(AuditError::damaged(&file.path, "a line in it is too long"));
+            }
+            if !line.ends_with(b"\n") {
+                // Nothing, or a part of what somebody is just writing, which may end within a character.
                 lines.seek(SeekFrom::Start(*at)).map_err(|e| AuditError::io(&file.path, &e))?;
                 return Ok(None);
             }
             *at += read as u64;
             line.pop();
-            let entry = Entry::read(line.as_bytes()).map_err(|e| AuditError::damaged(&file.path, e.to_string()))?;
+            let entry = Entry::read(&line).map_err(|e| AuditError::damaged(&file.path, e.to_string()))?;
+            // What reads as an entry is text.
+            let line = String::from_utf8_lossy(&line).into_owned();
             if entry.kind == FILE_ENDED {
                 let next = file.number + 1;
                 let path = self.folder.file(next);
@@ -77,11 +84,4 @@ impl Reader {
         self.at = Some((BufReader::with_capacity(1 << 18, opened), file, 0));
         Ok(())
     }
-}
-
-fn first_time(path: &Path) -> Result<Option<Timestamp>, AuditError> {
-    let mut line = String::new();
-    let read = File::open(path).and_then(|file| BufReader::new(file).read_line(&mut line));
-    read.map_err(|e| AuditError::io(path, &e))?;
-    Ok(Entry::read(line.trim_end().as_bytes()).ok().map(|entry| entry.time))
 }

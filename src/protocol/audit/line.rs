@@ -80,9 +80,7 @@ impl Entry {
     /// Reads a line, without its end, and compares nothing.
     pub fn read(line: &[u8]) -> Result<Self, LineError> {
         let (entry, hash) = parts(line)?;
-        let object = json::parse(entry).map_err(|_| LineError::Form)?;
-        let seq = member::number(&object, "seq")?;
-        Ok(Self { seq, time: member::time(&object, "time")?, kind: member::text(&object, "kind")?, object, hash })
+        Self::from_parts(entry, hash)
     }
 
     /// Reads a line, without its end, that must follow on an entry with this hash and have this number.
@@ -91,11 +89,17 @@ impl Entry {
         if entry_hash(previous, entry) != hash {
             return Err(LineError::Hash);
         }
-        let read = Self::read(line)?;
+        let read = Self::from_parts(entry, hash)?;
         if read.seq != expected {
             return Err(LineError::Number { found: read.seq, expected });
         }
         Ok(read)
+    }
+
+    fn from_parts(entry: &[u8], hash: Digest) -> Result<Self, LineError> {
+        let object = json::parse(entry).map_err(|_| LineError::Form)?;
+        let seq = member::number(&object, "seq")?;
+        Ok(Self { seq, time: member::time(&object, "time")?, kind: member::text(&object, "kind")?, object, hash })
     }
 }
 
