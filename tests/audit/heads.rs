@@ -1,6 +1,9 @@
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use local_vault::audit::AuditError;
 use local_vault::custody::file::FileKey;
@@ -103,31 +106,26 @@ impl SigningKey for Held {
     }
 }
 
-#[test]
-fn a_head_that_is_being_signed_is_none_of_what_is_written_meanwhile() {
+#[tokio::test]
+async fn a_head_that_is_being_signed_is_none_of_what_is_written_meanwhile() {
     let place = Place::new();
     let ((asked, is_asked), (go, let_go)) = (channel(), channel());
     let key = Held { key: FileKey::from_seed([1; 32]), asked, let_go: Mutex::new(let_go) };
     let log = place.open_with(Arc::new(key));
     let mut heads = log.heads();
-    log.record_blocking(vec![privileged()]).unwrap();
+    log.record(vec![privileged()]).await.unwrap();
     is_asked.recv().unwrap();
     // A device that takes its time keeps no entry waiting.
-    log.record_blocking(vec![privileged()]).unwrap();
+    log.record(vec![privileged()]).await.unwrap();
     let seq = log.entries();
-    std::thread::scope(|scope| {
-        let wish = scope.spawn(|| log.sign_head_blocking());
-        go.send(()).unwrap();
-        assert!(heads.blocking_recv().unwrap().head.seq < seq);
-        is_asked.recv().unwrap();
-        go.send(()).unwrap();
-        let covers = heads.blocking_recv().unwrap().head.seq >= seq;
-        // The wish may have come after that head was asked for: then it gets one of its own.
-        drop(go);
-        assert!(wish.join().unwrap() && covers);
-    });
-    drop(log);
-    assert!(verified(&place.log()).signed.unwrap().0 >= seq);
+    let mut wish = pin!(log.sign_head());
+    // It is asked for before the first head is signed.
+    assert!(poll_fn(|context| Poll::Ready(wish.as_mut().poll(context).is_pending())).await);
+    go.send(()).unwrap();
+    assert!(heads.recv().await.unwrap().head.seq < seq);
+    go.send(()).unwrap();
+    assert!(heads.recv().await.unwrap().head.seq >= seq);
+    assert!(wish.await.unwrap().head.seq >= seq);
 }
 
 #[test]

@@ -51,6 +51,15 @@ fn a_log_is_refused_whose_last_file_has_one_entry_that_does_not_follow() {
 }
 
 #[test]
+fn a_log_is_refused_whose_last_file_is_that_of_another_log() {
+    let (place, other) = (sample(), sample());
+    let last = files(&place.log()).pop().unwrap();
+    fs::copy(other.log().join(last.file_name().unwrap()), &last).unwrap();
+    fs::remove_file(place.log().join("end")).unwrap();
+    assert!(is_damaged(place.try_open()));
+}
+
+#[test]
 fn a_log_is_refused_that_is_another_one_than_the_note_says() {
     let (place, other) = (sample(), sample());
     fs::copy(other.log().join("end"), place.log().join("end")).unwrap();
