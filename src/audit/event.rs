@@ -1,4 +1,4 @@
-use crate::custody::{CustodyError, ErrorKind, KeyUse};
+use crate::custody::{CustodyError, KeyUse};
 use crate::facts::{Digest, EventId, Timestamp};
 use crate::protocol::audit::SignedHead;
 use crate::protocol::json::{Object, Value};
@@ -99,9 +99,9 @@ impl Event {
             .with("context_sha256", context.to_string())
     }
 
-    /// A key did not do what it was asked for. A refused PIN has a kind of its own.
+    /// A key did not do what it was asked for. A refused PIN, passphrase or password has a kind of its own.
     pub fn key_failed(key: &str, request: Option<&str>, error: &CustodyError) -> Self {
-        let kind = if error.kind == ErrorKind::Refused { "PinRefused" } else { "KeyFailed" };
+        let kind = if error.is_a_refused_secret() { "PinRefused" } else { "KeyFailed" };
         Self::routine(kind)
             .with("key", key)
             .with("backend", error.backend)

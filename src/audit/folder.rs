@@ -1,5 +1,5 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown, lchown};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -114,7 +114,13 @@ impl Folder {
     /// The name of the log, where one was begun here.
     pub(super) fn log_id(&self) -> Result<Option<String>, AuditError> {
         let path = self.id_file();
-        match fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
+        let read = File::open(&path).and_then(|file| {
+            let mut bytes = Vec::new();
+            // A name has 36 bytes.
+            file.take(1024).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+        match read.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
             Ok(text) => Ok(Some(text.strip_suffix('\n').unwrap_or(&text).to_owned())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(AuditError::io(&path, &e)),
@@ -123,7 +129,11 @@ impl Folder {
 
     /// Notes that a log was begun, so that one that is gone is missed.
     pub(super) fn note_log_id(&self, log_id: &str) -> Result<(), AuditError> {
-        let (path, draft) = (self.id_file(), self.path.join("log-id.draft"));
+        // Beside its place: the folder may be a file system of its own.
+        let path = self.id_file();
+        let mut draft = path.clone().into_os_string();
+        draft.push(".draft");
+        let draft = PathBuf::from(draft);
         let written = open(&draft).and_then(|mut file| {
             file.set_len(0)?;
             writeln!(file, "{log_id}")?;

@@ -207,7 +207,7 @@ impl Log {
 
 /// Begins a log, in a folder where none ever was. `after` tells which one it takes the place of.
 pub(super) fn begin(folder: &Folder, clock: &dyn Clock, after: Option<Object>) -> Result<(End, String), AuditError> {
-    if let Some(log_id) = folder.log_id()? {
+    if let (Some(log_id), None) = (folder.log_id()?, &after) {
         return Err(AuditError::damaged(folder.path(), format!("the log {log_id} is gone")));
     }
     let log_id = random_id("log_");

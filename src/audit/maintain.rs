@@ -85,13 +85,19 @@ pub fn recover(path: &Path, reason: &str, clock: &dyn Clock) -> Result<Option<Re
     let kept = path.join(format!("damaged-{}", clock.now().as_millis()));
     fs::create_dir(&kept).map_err(|e| AuditError::io(&kept, &e))?;
     let after = Object::new()
-        .with("log_id", folder.log_id()?)
+        .with("log_id", folder.log_id()?.map(cut))
         .with("found", cut(found.to_string()))
         .with("found_seq", found.seq)
         .with("last_seq", End::find(&folder).ok().flatten().map(|end| end.seq))
         .with("reason", cut(reason.to_owned()));
-    // The name goes last: as long as it is there, no log is begun by itself.
-    let names = folder.files()?.into_iter().map(|file| file.path).chain([path.join("end"), folder.id_file()]);
+    // The name stays until the new one takes its place: as long as it is there, no log is begun by itself, and one that
+    // names no other before it is none of ours.
+    let id_file = folder.id_file();
+    if id_file.exists() {
+        let to = kept.join(id_file.file_name().unwrap_or_default());
+        fs::copy(&id_file, &to).map_err(|e| AuditError::io(&to, &e))?;
+    }
+    let names = folder.files()?.into_iter().map(|file| file.path).chain([path.join("end")]);
     for from in names.filter(|path| path.exists()) {
         let to = kept.join(from.file_name().unwrap_or_default());
         fs::rename(&from, &to).map_err(|e| AuditError::io(&from, &e))?;

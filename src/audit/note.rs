@@ -2,6 +2,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::AuditError;
 use crate::facts::{Digest, Timestamp};
@@ -32,10 +34,24 @@ pub(super) struct Note {
 
 /// All of it in one sector, so that it is there whole or not.
 const LENGTH: usize = 256;
+const READ_AGAIN: usize = 5;
 
 impl Standing {
     /// What is noted in the folder of a log; `None` where nothing is.
     pub fn read(folder: &Path) -> Result<Option<Self>, AuditError> {
+        let mut read = Self::read_once(folder);
+        // Whoever writes it has no turn: it may be read in the middle.
+        for _ in 0..READ_AGAIN {
+            match read {
+                Err(AuditError::Damaged { .. }) => thread::sleep(Duration::from_millis(1)),
+                read => return read,
+            }
+            read = Self::read_once(folder);
+        }
+        read
+    }
+
+    fn read_once(folder: &Path) -> Result<Option<Self>, AuditError> {
         let path = path(folder);
         let text = match fs::read(&path) {
             Ok(text) => text,

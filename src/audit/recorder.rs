@@ -17,6 +17,9 @@ impl Recorder for Audit {
     }
 
     fn failed(&self, key: &str, request: Option<&str>, error: &CustodyError) {
+        if error.is_a_refused_secret() {
+            self.note_refusal();
+        }
         self.note(Event::key_failed(key, request, error));
     }
 }

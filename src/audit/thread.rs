@@ -7,6 +7,7 @@ use super::AuditError;
 use super::event::Event;
 use super::head::{HeadSigner, Signed};
 use super::log::Log;
+use super::trail::REACH;
 use super::writer::{Message, Reply, Shared, Wish, lock};
 use crate::custody::{ErrorKind, Purpose, PurposeKey};
 use crate::facts::Clock;
@@ -116,7 +117,7 @@ impl Writer {
     /// Does what a batch asks for, and what is due. Where it asks for the end, whether that is signed.
     fn take(&mut self, messages: impl Iterator<Item = Message>) -> Option<bool> {
         let Batch { events, replies, notes, wishes, signed, close } = sort(messages);
-        let is_privileged = events.iter().any(Event::is_privileged);
+        let is_privileged = events.iter().any(Event::is_privileged) || self.lost > 0;
         let is_waited_for = !replies.is_empty();
         // What was lost is told of at the latest when it is the last chance.
         let is_idle = events.is_empty() && !(close.is_some() && self.lost > 0);
@@ -267,6 +268,10 @@ impl Writer {
 
     fn write_head(&mut self, signed: SignedHead) -> Option<SignedHead> {
         let (seq, signed_at) = (signed.head.seq, signed.head.signed_at);
+        // Others may have written more meanwhile than whoever verifies can look back.
+        if self.log.head().0.saturating_sub(seq) > REACH as u64 / 2 {
+            return None;
+        }
         self.append(vec![Event::head_signed(&signed)], true, 0).ok()?;
         // What was written meanwhile waits for the next.
         self.unsigned = (self.last > seq).then(Instant::now);

@@ -2,7 +2,7 @@ use crate::facts::Digest;
 use crate::protocol::audit::START;
 
 /// How far back a signed head may point: others may have written while it was signed.
-const REACH: usize = 1 << 18;
+pub(super) const REACH: usize = 1 << 18;
 
 /// The hashes of the last entries, by their number.
 #[derive(Debug, Default)]

@@ -42,6 +42,8 @@ pub struct Verified {
     /// Whether a note of the log's end lay beside it. Without one, lines that were cut off its end are missed only by
     /// heads that somebody else holds.
     pub has_note: bool,
+    /// What a crash left behind the last whole line, in bytes; the next process that writes cuts it off.
+    pub torn: u64,
 }
 
 /// The first thing that is wrong with a log. Nothing behind it was looked at.
@@ -132,8 +134,9 @@ impl Sized {
         read: &mut dyn FnMut(u64),
     ) -> Result<Verified, VerifyError> {
         let mut check = Check::new(folder, trusted, known);
-        for (file, meta) in &self.files {
-            check.file(file, meta, read)?;
+        let last = self.files.iter().rposition(|(_, meta)| meta.len() > 0);
+        for (at, (file, meta)) in self.files.iter().enumerate() {
+            check.file(file, meta, Some(at) == last, read)?;
         }
         check.end(self.standing, self.log_id)
     }

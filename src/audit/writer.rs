@@ -1,11 +1,13 @@
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::mpsc as channel;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
 use super::AuditError;
 use super::event::Event;
@@ -40,6 +42,7 @@ impl AuditConfig {
 pub struct Audit {
     queue: Sender<Message>,
     room: Semaphore,
+    has_signer: bool,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -55,6 +58,8 @@ pub(super) struct Shared {
     pub(super) failure: Mutex<Option<AuditError>>,
     /// Who wants to know of each head.
     pub(super) heads: Mutex<Option<channel::UnboundedSender<SignedHead>>>,
+    /// Whether a refused PIN was told of.
+    pub(super) refusal: AtomicBool,
 }
 
 /// What the thread is asked for, or told.
@@ -72,6 +77,8 @@ pub(super) type Reply = Box<dyn FnOnce(Result<(), AuditError>) + Send>;
 
 /// Requests that wait at most; beyond that, async callers wait.
 const ROOM: usize = 4096;
+/// How long a caller waits for a head.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Audit {
     /// Opens the log, and begins one where there never was any. Blocks on the disk.
@@ -81,10 +88,11 @@ impl Audit {
         let shared = Arc::new(Shared::default());
         shared.seq.store(log.head().0, Ordering::Relaxed);
         let (queue, messages) = mpsc::channel();
+        let has_signer = config.record.is_some();
         let mut writer = Writer::new(log, config.record, config.clock, shared.clone(), queue.clone());
         let thread = thread::Builder::new().name("audit".into()).spawn(move || writer.serve(&messages));
         let thread = Mutex::new(Some(thread.expect("a thread to write on")));
-        Ok(Self { queue, room: Semaphore::new(ROOM), shared, thread })
+        Ok(Self { queue, room: Semaphore::new(ROOM), has_signer, shared, thread })
     }
 
     /// Writes entries down. When this returns they are on the disk; where it fails, what asked for them must not
@@ -114,18 +122,19 @@ impl Audit {
         let _ = self.send(Message::Append { events: vec![event], reply: None });
     }
 
-    /// Signs how far the log has come, now. `None` where there is no key to sign with, or it gave no signature.
+    /// Signs how far the log has come, now. `None` where there is no key to sign with, or it gave no signature within ten
+    /// seconds.
     pub async fn sign_head(&self) -> Option<SignedHead> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Sign(Box::new(move |head| _ = reply.send(head)))).ok()?;
-        answer.await.ok().flatten()
+        timeout(HEAD_PATIENCE, answer).await.ok()?.ok().flatten()
     }
 
     /// The same for callers that may block; whether there is one.
     pub fn sign_head_blocking(&self) -> bool {
         let (reply, answer) = mpsc::channel();
         let asked = self.send(Message::Sign(Box::new(move |head| _ = reply.send(head.is_some()))));
-        asked.is_ok() && answer.recv().unwrap_or(false)
+        asked.is_ok() && answer.recv_timeout(HEAD_PATIENCE).unwrap_or(false)
     }
 
     /// From now on, every head that this process signs.
@@ -143,6 +152,20 @@ impl Audit {
     /// When this process signed a head last, in milliseconds since 1970.
     pub fn head_at(&self) -> Option<i64> {
         Some(self.shared.head_at.load(Ordering::Relaxed)).filter(|at| *at > 0)
+    }
+
+    /// Whether there is a key to sign heads with.
+    pub const fn has_signer(&self) -> bool {
+        self.has_signer
+    }
+
+    /// Whether a refused PIN stands in the log as such, written by this process.
+    pub fn has_told_of_a_refusal(&self) -> bool {
+        self.shared.refusal.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_refusal(&self) {
+        self.shared.refusal.store(true, Ordering::Relaxed);
     }
 
     /// Why the log takes nothing at present.

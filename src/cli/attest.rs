@@ -54,6 +54,7 @@ pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
     let stream_id = args.stream_id.or_else(|| vault.settings.stream_id.clone());
     let stream_id: Arc<str> = required(stream_id.as_deref(), "stream", "STREAM_ID", "installation.stream_id")?.into();
     check_id("stream_id", &stream_id)?;
+    vault.check_stream(&stream_id)?;
     check_id("installation_id", vault.installation_id()?)?;
     let Found { files, skipped } = Found::at(&args.paths)?;
     let attestor = Arc::new(Attestor {

@@ -126,6 +126,11 @@ impl Recorded {
             Ok(code) => (*code, None),
             Err(failure) => (failure.code(), failure.custody()),
         };
+        // What was refused while keys were loaded, nobody has told of yet.
+        if let Some(refused) = cause.filter(|cause| cause.is_a_refused_secret() && !self.audit.has_told_of_a_refusal())
+        {
+            self.audit.note(Event::key_failed(self.name, None, refused));
+        }
         self.audit.note(Event::command_ended(self.name, code, cause));
         // A device that has just said no is not asked once more for the log.
         if cause.is_some() { self.audit.close_unsigned() } else { self.audit.close() }

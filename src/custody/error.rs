@@ -58,6 +58,13 @@ pub struct CustodyError {
 }
 
 impl CustodyError {
+    /// Whether a PIN, passphrase or password was tried and is wrong. One that was only held back is none.
+    pub fn is_a_refused_secret(&self) -> bool {
+        let asked = matches!(self.operation, "C_Login" | "decrypt");
+        let by_code = self.code.as_deref().is_some_and(|code| code.contains("AUTH"));
+        self.kind == ErrorKind::Refused && (asked || by_code)
+    }
+
     /// The kind, where it failed and what the device said, without a name of a key or a file: for the log.
     pub fn origin(&self) -> String {
         format!("{} ({})", self.kind.name(), self.place())

@@ -84,7 +84,7 @@ impl SigningKey for Away {
 
     fn sign(&self, _: &Preimage) -> Result<Signature, CustodyError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        Err(CustodyError::new(self.kind, "test", "sign", "the device is away", "bring it back"))
+        Err(CustodyError::new(self.kind, "test", "C_Login", "the device is away", "bring it back"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The audit log as an operator meets it.
 
+mod doubt;
 mod export;
 mod follow;
 mod heads;

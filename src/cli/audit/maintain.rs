@@ -61,10 +61,10 @@ pub(super) fn recover(vault: &Vault, reason: &str) -> Result<(), Failure> {
         files(folder)?;
     }
     let recovered = audit::recover(folder, reason, &*vault.clock)?.ok_or_else(|| {
-        Failure::refused("the audit log is not damaged", "Nothing was done. `local-vault audit verify` shows it.")
+        Failure::refused("the audit log is not damaged", "Nothing was done. Where it is an older copy of itself, or others signed it, move the folder away, then try again.")
     })?;
     let output = Output::new();
-    output.line(&format!("the damaged log lies in {}", printable(&recovered.kept.to_string_lossy())))?;
+    output.line(&format!("what was there of the old log lies in {}", printable(&recovered.kept.to_string_lossy())))?;
     output.line(&format!("{} begins, and names it", recovered.log_id))
 }
 

@@ -83,10 +83,9 @@ fn question(load: impl FnOnce() -> Result<Vault, Failure>, args: &VerifyArgs) ->
     };
     known.sort_by(|a, b| (&a.log_id, a.seq, a.hash.as_bytes()).cmp(&(&b.log_id, b.seq, b.hash.as_bytes())));
     known.dedup();
-    let trusted = if args.keys.is_empty() {
-        vault.and_then(|vault| vault.record_public_key()).into_iter().collect()
-    } else {
-        args.keys.clone()
+    let trusted = match vault {
+        Some(vault) if args.keys.is_empty() => vault.record_public_key()?.into_iter().collect(),
+        _ => args.keys.clone(),
     };
     Ok(Question { folder, trusted, known })
 }
@@ -132,11 +131,12 @@ impl Answer {
     }
 
     fn object(&self) -> Object {
-        let Verified { log_id, first, last, hash, heads, signed, keys, known, has_note } = &self.verified;
+        let Verified { log_id, first, last, hash, heads, signed, keys, known, has_note, torn } = &self.verified;
         let names = |names: &mut dyn Iterator<Item = String>| Value::Array(names.map(Value::from).collect());
         Object::new()
             .with("verified", true)
             .with("path", self.question.folder.display().to_string())
+            .with("torn", *torn)
             .with("logId", log_id.as_str())
             .with("first", *first)
             .with("last", *last)
@@ -194,6 +194,10 @@ impl Answer {
         }
         if self.is_believed() {
             remarks.push("No key is known to be trusted, so each that signed a head was believed: compare it, or name it with --public-key.".into());
+        }
+        if self.verified.torn > 0 {
+            let torn = self.verified.torn;
+            remarks.push(format!("A crash left {torn} bytes behind the last entry; the next command cuts them off."));
         }
         if !self.verified.has_note {
             remarks.push("There is no note of its end beside it: whether lines were cut off there, only heads that others hold can show.".into());

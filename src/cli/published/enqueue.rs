@@ -28,6 +28,7 @@ pub(in crate::cli) struct EnqueueArgs {
 }
 
 pub(in crate::cli) async fn run(vault: Vault, args: EnqueueArgs) -> Result<u8, Failure> {
+    vault.check_stream(&args.stream_id)?;
     let payload = read(&args.payload_file)?;
     let ingest = Ingest::new(vault.spool().await?, vault.audit()?);
     // The published package takes the same source_ref in two streams, and so does its replacement.

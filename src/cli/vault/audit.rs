@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Vault;
 use crate::audit::{Audit, AuditConfig};
@@ -37,31 +38,57 @@ impl Vault {
     }
 
     /// The public half of the key that signs heads, where no device need be asked for it.
-    pub(in crate::cli) fn record_public_key(&self) -> Option<PublicKey> {
-        match self.settings.custody.record.as_ref().map(|setting| &setting.place) {
+    ///
+    /// One that is configured and does not load is a failure: to believe any key in its place is for whoever has none.
+    pub(in crate::cli) fn record_public_key(&self) -> Result<Option<PublicKey>, Failure> {
+        Ok(match self.settings.custody.record.as_ref().map(|setting| &setting.place) {
             #[cfg(feature = "pkcs11")]
             Some(KeyPlace::Token { public_key, .. }) => public_key.clone(),
             #[cfg(feature = "tpm")]
             Some(KeyPlace::Tpm { public_key, .. }) => Some(public_key.clone()),
-            Some(KeyPlace::File { .. }) | None => self.record_key().ok().map(|key| key.public_key().clone()),
-        }
+            None if self.settings.custody.encryption_key.is_none() => None,
+            Some(KeyPlace::File { .. }) | None => Some(self.record_key()?.public_key().clone()),
+        })
     }
 
-    /// Spools how far the log has come, and each head that is signed later, where the configuration names a stream.
+    /// Refuses to put anything else into the stream of the log's heads: what is acknowledged there is believed to be one.
+    pub(in crate::cli) fn check_stream(&self, stream_id: &str) -> Result<(), Failure> {
+        if self.settings.audit.stream_id.as_deref() != Some(stream_id) {
+            return Ok(());
+        }
+        let advice = "[audit] names it for the heads of the audit log, and nothing else goes there. Name another one.";
+        Err(Failure::usage(format!("the stream {stream_id} is that of the audit log"), advice))
+    }
+
+    /// Spools how far the log has come, and so again every ten minutes, where the configuration names a stream.
     pub(super) async fn attest_heads(&self, spool: &Arc<Spool>) -> Result<(), Failure> {
         let Some(stream_id) = self.settings.audit.stream_id.clone() else { return Ok(()) };
         let (audit, ingest) = (self.audit()?, Ingest::new(spool.clone(), self.audit()?));
         let mut heads = audit.heads();
-        if audit.sign_head().await.is_none() {
-            let advice = "[audit] names a stream, and heads are signed with the record key. `custody report` shows it.";
-            return Err(Failure::config("no head of the audit log could be signed", advice));
-        }
-        // The first is spooled before anything is sent.
-        if let Some(head) = heads.recv().await {
-            attest_head(&ingest, &stream_id, &head).await?;
+        match (audit.sign_head().await, audit.has_signer()) {
+            // The first is spooled before anything is sent.
+            (Some(_), _) => {
+                if let Some(head) = heads.recv().await {
+                    attest_head(&ingest, &stream_id, &head).await?;
+                }
+            }
+            // A device that is away or hangs owes it.
+            (None, true) => {}
+            (None, false) => {
+                let advice =
+                    "[audit] names a stream, and heads are signed with the record key. `custody report` shows it.";
+                return Err(Failure::config("no head of the audit log could be signed", advice));
+            }
         }
         tokio::spawn(async move {
-            while let Some(head) = heads.recv().await {
+            loop {
+                // Sending a head is written down too, and so leads to the next one: seldom, or a quiet relay would send
+                // one a minute for ever.
+                tokio::time::sleep(ATTEST_AFTER).await;
+                let Some(mut head) = heads.recv().await else { return };
+                while let Ok(newer) = heads.try_recv() {
+                    head = newer;
+                }
                 if let Err(failure) = attest_head(&ingest, &stream_id, &head).await {
                     tracing::error!(error = failure.message(), "a head of the audit log was not spooled");
                 }
@@ -70,6 +97,9 @@ impl Vault {
         Ok(())
     }
 }
+
+/// Between two heads that are spooled.
+const ATTEST_AFTER: Duration = Duration::from_secs(600);
 
 /// Spools a head as it is: it is signed. Its reference names it, so that what was acknowledged can be compared without
 /// any key.

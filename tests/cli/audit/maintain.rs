@@ -118,7 +118,7 @@ fn a_damaged_log_is_put_aside_as_it_is_and_a_new_one_names_it() {
     flip(&vault, 2);
     let damaged = fs::read(first_file(&vault)).unwrap();
     let told = vault.ok(&["audit", "recover", "--reason", "a test changed it"]);
-    let kept = told.lines().next().unwrap().strip_prefix("the damaged log lies in ").unwrap();
+    let kept = told.lines().next().unwrap().strip_prefix("what was there of the old log lies in ").unwrap();
     assert_eq!(fs::read(format!("{kept}/00000001.jsonl")).unwrap(), damaged);
 
     let entries = entries(&vault);
@@ -153,7 +153,7 @@ fn a_sound_log_is_not_recovered() {
     let before = fs::read(first_file(&vault)).unwrap();
     vault
         .run(&["audit", "recover", "--reason", "x"])
-        .fails(77, &["Error: the audit log is not damaged.", "Nothing was done. `local-vault audit verify` shows it."]);
+        .fails(77, &["Error: the audit log is not damaged.", "Nothing was done. Where it is an older copy of itself, or others signed it, move the folder away, then try again."]);
     for reason in ["", " ", &"x".repeat(1001)] {
         assert_eq!(vault.run(&["audit", "recover", "--reason", reason]).code, Some(64));
     }
