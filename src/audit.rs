@@ -24,7 +24,7 @@ mod verify;
 mod writer;
 
 pub use error::AuditError;
-pub use event::{Event, Severity, severity};
+pub use event::{Event, KINDS, Severity, severity};
 pub use folder::LogFile;
 pub use maintain::{Pruned, Recovered, prunable, prune, recover};
 pub use note::Standing;

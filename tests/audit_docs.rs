@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use local_vault::audit::{Severity, severity};
+use local_vault::audit::{KINDS, Severity, severity};
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -47,6 +47,7 @@ fn every_kind_is_documented_and_no_other_is() {
     let rows = documented();
     let listed: BTreeSet<&str> = rows.iter().map(|[kind, ..]| kind.as_str()).collect();
     assert_eq!(made, listed);
+    assert_eq!(BTreeSet::from(KINDS), listed);
 }
 
 #[test]

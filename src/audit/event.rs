@@ -34,6 +34,35 @@ pub(super) const LOG_PRUNED: &str = "LogPruned";
 /// A text that is longer is cut, so that no entry outgrows a line: what others name may be of any length.
 const LONGEST_TEXT: usize = 1024;
 
+/// Every kind of entry.
+pub const KINDS: [&str; 25] = [
+    "BlobWritten",
+    "Checkpoint",
+    "CommandBegun",
+    "CommandEnded",
+    "CommandFailed",
+    "EpochDestroyed",
+    "EpochRotated",
+    "FileBegun",
+    "FileEnded",
+    "Fork",
+    "HeadSigned",
+    "Imported",
+    "Incident",
+    "KeyFailed",
+    "KeyMade",
+    "KeyUsed",
+    "LogBegun",
+    "LogPruned",
+    "Parked",
+    "PinRefused",
+    "Receipted",
+    "RecordsLost",
+    "Refused",
+    "Revoked",
+    "TornLineCut",
+];
+
 /// How much an entry of this kind matters.
 pub fn severity(kind: &str) -> Severity {
     match kind {

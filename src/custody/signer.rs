@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
 use super::metrics::sign_seconds;
-use super::{CustodyError, PurposeKey};
+use super::{CustodyError, ErrorKind, PurposeKey};
 use crate::protocol::{Preimage, PublicKey, Signature};
 
 /// How long a signature may take, and how many may wait.
@@ -67,8 +67,14 @@ impl Signer {
     pub async fn sign(&self, preimage: Preimage, request: &str) -> Result<(Preimage, Signature), SignError> {
         self.key.record(&preimage, request).await.map_err(SignError::Unrecorded)?;
         let signed = self.ask(preimage).await;
-        if let Err(SignError::Custody(e)) = &signed {
-            self.key.note_failed(Some(request), e);
+        match &signed {
+            Ok(_) => {}
+            Err(SignError::Custody(e)) => self.key.note_failed(Some(request), e),
+            // A device that hangs has said nothing itself.
+            Err(e) => {
+                let hangs = CustodyError::new(ErrorKind::Away, "custody", "sign", e.to_string(), "Look at the device.");
+                self.key.note_failed(Some(request), &hangs);
+            }
         }
         signed
     }

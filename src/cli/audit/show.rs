@@ -3,11 +3,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use super::format::{ExportFormat, Format, Writer};
 use super::moment::Moment;
 use super::{files, unread};
-use crate::audit::{self, Reader};
+use crate::audit::{self, KINDS, Reader};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::stop::Stop;
@@ -45,7 +46,7 @@ struct Which {
     #[arg(long, value_name = "TIME|AGO", value_parser = Moment::parse)]
     since: Option<Moment>,
     /// Of this kind alone; may be given more than once
-    #[arg(long = "kind", value_name = "KIND")]
+    #[arg(long = "kind", value_name = "KIND", value_parser = PossibleValuesParser::new(KINDS), hide_possible_values = true)]
     kinds: Vec<String>,
     /// The last so many alone
     #[arg(long, value_name = "N")]
