@@ -72,7 +72,9 @@ impl Command {
 
 impl CustodyCommand {
     const fn recording(&self) -> Option<Recording> {
-        use Recording::{Required, Wished};
+        #[cfg(any(feature = "pkcs11", feature = "tpm"))]
+        use Recording::Required;
+        use Recording::Wished;
         Some(match self {
             #[cfg(any(feature = "pkcs11", feature = "tpm"))]
             Self::Generate(_) => Required("custody generate"),
