@@ -65,7 +65,9 @@ def moved(workshop: Workshop, section: str, side: Side, *, name: str = "ours") -
 
 def hashes(side: Side) -> dict[str, str]:
     """Every file of the published package, its WAL with it; not what is ours."""
-    files = [f for f in side.folder.iterdir() if f.name.startswith((SPOOL, WITNESS)) and ".local-vault" not in f.name]
+    ours = (".local-vault", ".audit")
+    names = [f for f in side.folder.iterdir() if f.name.startswith((SPOOL, WITNESS))]
+    files = [f for f in names if not any(part in f.name for part in ours)]
     return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
@@ -74,7 +76,7 @@ def rows(side: Side) -> dict[str, sqlite3.Row]:
     copy = side.folder / "look"
     copy.mkdir(exist_ok=True)
     for file in side.folder.glob(f"{SPOOL}*"):
-        if ".local-vault" not in file.name and not file.name.endswith("-shm"):
+        if file.is_file() and ".local-vault" not in file.name and not file.name.endswith("-shm"):
             shutil.copy(file, copy / file.name)
     with sqlite3.connect(copy / SPOOL) as db:
         db.row_factory = sqlite3.Row
