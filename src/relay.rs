@@ -22,6 +22,6 @@ pub use client::{Client, ClientConfig, ClientError, MAX_ANSWER_BYTES, TIMEOUT};
 pub use drain::{Drain, DrainConfig, Step};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{CertificateProblem, TransportError};
-pub use exchange::Outcome;
+pub use exchange::{KEY_AWAY, Outcome, UNRECORDED};
 pub use proxy::{Proxy, ProxyError};
 pub use trust::{Trust, TrustError};

@@ -14,6 +14,7 @@ mod writer;
 
 pub use error::StoreError;
 pub use lock::RoleLock;
+pub use metrics::COMMIT_SECONDS;
 pub use open::{Access, FileKind, file_kind, open};
 pub use schema::Schema;
 pub use snapshot::{Snapshot, Stamp};

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::AuditError;
+use crate::facts::{folder_of, with_suffix};
 
 /// The folder of a log: numbered files, a lock, and the name of the log.
 #[derive(Debug, Clone)]
@@ -131,25 +132,20 @@ impl Folder {
     pub(super) fn note_log_id(&self, log_id: &str) -> Result<(), AuditError> {
         // Beside its place: the folder may be a file system of its own.
         let path = self.id_file();
-        let mut draft = path.clone().into_os_string();
-        draft.push(".draft");
-        let draft = PathBuf::from(draft);
+        let draft = with_suffix(&path, ".draft");
         let written = open(&draft).and_then(|mut file| {
             file.set_len(0)?;
             writeln!(file, "{log_id}")?;
             file.sync_all()?;
             fs::rename(&draft, &path)?;
-            let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(beside.unwrap_or(Path::new(".")))?.sync_all()
+            File::open(folder_of(&path))?.sync_all()
         });
         written.map_err(|e| AuditError::io(&path, &e))
     }
 
     /// Beside the folder and not in it: a folder that is gone as a whole is missed too.
     pub(super) fn id_file(&self) -> PathBuf {
-        let mut path = self.path.clone().into_os_string();
-        path.push(".id");
-        path.into()
+        with_suffix(&self.path, ".id")
     }
 
     /// What was made or renamed in the folder is on the disk from now on.
@@ -192,8 +188,7 @@ fn give(path: &Path, chown: impl FnOnce(Option<u32>, Option<u32>) -> io::Result<
     if !geteuid().is_root() {
         return Ok(());
     }
-    let around = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let around = fs::metadata(around)?;
+    let around = fs::metadata(folder_of(path))?;
     chown(Some(around.uid()), Some(around.gid()))
 }
 

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -174,11 +173,9 @@ impl Writer {
             events.insert(0, Event::records_lost(self.lost));
         }
         let appended = self.log.append(&events).and_then(|()| {
-            let seq = self.log.head().0;
-            self.shared.seq.store(seq, Ordering::Relaxed);
             self.unsynced.get_or_insert_with(Instant::now);
             if events.iter().any(|event| !event.is_head()) {
-                self.last = seq;
+                self.last = self.log.head().0;
                 self.unsigned.get_or_insert_with(Instant::now);
             }
             if is_waited_for { self.sync() } else { Ok(()) }
@@ -267,7 +264,7 @@ impl Writer {
     }
 
     fn write_head(&mut self, signed: SignedHead) -> Option<SignedHead> {
-        let (seq, signed_at) = (signed.head.seq, signed.head.signed_at);
+        let seq = signed.head.seq;
         // Others may have written more meanwhile than whoever verifies can look back.
         if self.log.head().0.saturating_sub(seq) > REACH as u64 / 2 {
             return None;
@@ -275,7 +272,6 @@ impl Writer {
         self.append(vec![Event::head_signed(&signed)], true, 0).ok()?;
         // What was written meanwhile waits for the next.
         self.unsigned = (self.last > seq).then(Instant::now);
-        self.shared.head_at.store(signed_at.as_millis(), Ordering::Relaxed);
         if let Some(heads) = &*lock(&self.shared.heads) {
             let _ = heads.send(signed.clone());
         }

@@ -1,5 +1,5 @@
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -50,10 +50,6 @@ pub struct Audit {
 /// What the thread and its callers both know.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    /// The number of the last entry.
-    pub(super) seq: AtomicU64,
-    /// When a head was signed last, in milliseconds since 1970; 0 where none was.
-    pub(super) head_at: AtomicI64,
     /// Why the last entry was not taken, as long as that lasts.
     pub(super) failure: Mutex<Option<AuditError>>,
     /// Who wants to know of each head.
@@ -86,7 +82,6 @@ impl Audit {
     pub fn open(config: AuditConfig) -> Result<Self, AuditError> {
         let log = Log::open(&config.folder, config.clock.clone(), config.longest_file)?;
         let shared = Arc::new(Shared::default());
-        shared.seq.store(log.head().0, Ordering::Relaxed);
         let (queue, messages) = mpsc::channel();
         let has_signer = config.record.is_some();
         let mut writer = Writer::new(log, config.record, config.clock, shared.clone(), queue.clone());
@@ -142,16 +137,6 @@ impl Audit {
         let (sender, heads) = channel::unbounded_channel();
         *lock(&self.shared.heads) = Some(sender);
         heads
-    }
-
-    /// The number of the last entry.
-    pub fn entries(&self) -> u64 {
-        self.shared.seq.load(Ordering::Relaxed)
-    }
-
-    /// When this process signed a head last, in milliseconds since 1970.
-    pub fn head_at(&self) -> Option<i64> {
-        Some(self.shared.head_at.load(Ordering::Relaxed)).filter(|at| *at > 0)
     }
 
     /// Whether there is a key to sign heads with.

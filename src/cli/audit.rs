@@ -86,7 +86,7 @@ pub(super) async fn run(load: impl FnOnce() -> Result<Vault, Failure>, command: 
             let vault = load()?;
             maintain::recover(&vault, &reason)?;
             // What it did could not be written down before: there was no log to write it to.
-            let recorded = Recorded::begin(&vault, Recording::Required("audit recover")).await?;
+            let recorded = Recorded::begin(&vault, Recording::required("audit recover")).await?;
             recorded.into_iter().for_each(|recorded| recorded.end(&Ok(0)));
             Ok(0)
         }

@@ -15,36 +15,48 @@ use crate::audit::{Audit, Event};
 
 /// How a command stands in the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Recording {
-    /// It does nothing before it is recorded (I9).
-    Required(&'static str),
-    /// It looks at a device and changes nothing. It is recorded where that is possible: whoever looks for what is wrong
-    /// must be able to, also when the log is what is wrong.
-    Wished(&'static str),
+pub(super) struct Recording {
+    name: &'static str,
+    /// Whether it does nothing before it is recorded (I9). What looks at a device and changes nothing is recorded where
+    /// that is possible: whoever looks for what is wrong must be able to, also when the log is what is wrong.
+    is_required: bool,
+    /// Whether a head is signed over it. That may take a PIN: what only looks does not spend a try of it.
+    signs: bool,
+}
+
+impl Recording {
+    /// It does nothing before it is recorded, and a head is signed over it.
+    pub(super) const fn required(name: &'static str) -> Self {
+        Self { name, is_required: true, signs: true }
+    }
+
+    /// It only looks at a device.
+    const fn wished(name: &'static str) -> Self {
+        Self { name, is_required: false, signs: false }
+    }
 }
 
 impl Command {
     /// How it is recorded; `None` for what only looks at files.
     pub(super) const fn recording(&self) -> Option<Recording> {
-        use Recording::Required;
         Some(match self {
-            Self::Attest(_) => Required("attest"),
-            Self::Attestation(AttestationCommand::Register { .. }) => Required("attestation register"),
-            Self::Attestation(AttestationCommand::SelfTest { .. }) => Required("attestation self-test"),
-            Self::Audit(AuditCommand::Prune { .. }) => Required("audit prune"),
+            Self::Attest(_) => Recording::required("attest"),
+            Self::Attestation(AttestationCommand::Register { .. }) => Recording::required("attestation register"),
+            Self::Attestation(AttestationCommand::SelfTest { .. }) => Recording::required("attestation self-test"),
+            Self::Audit(AuditCommand::Prune { .. }) => Recording::required("audit prune"),
             Self::Custody(command) => return command.recording(),
-            Self::DrainLoop(_) => Required("drain-loop"),
-            Self::DrainOnce(_) => Required("drain-once"),
-            Self::EnqueueJson(_) => Required("enqueue-json"),
-            Self::Relay(RelayCommand::Drain { .. }) => Required("relay drain"),
-            Self::Relay(RelayCommand::Pause) => Required("relay pause"),
-            Self::Relay(RelayCommand::Resume { .. }) => Required("relay resume"),
-            Self::Relay(RelayCommand::Test { .. }) => Required("relay test"),
-            Self::Spool(SpoolCommand::Import { .. }) => Required("spool import"),
-            Self::Receipt(ReceiptCommand::Show(args)) if args.payload => Required("receipt show --payload"),
-            Self::Spool(SpoolCommand::Rotate) => Required("spool rotate"),
-            Self::Spool(SpoolCommand::Show { payload: true, .. }) => Required("spool show --payload"),
-            Self::WitnessCheckpoint(_) => Required("witness-checkpoint"),
+            Self::DrainLoop(_) => Recording::required("drain-loop"),
+            Self::DrainOnce(_) => Recording::required("drain-once"),
+            Self::EnqueueJson(_) => Recording::required("enqueue-json"),
+            Self::Relay(RelayCommand::Drain { .. }) => Recording::required("relay drain"),
+            Self::Relay(RelayCommand::Pause) => Recording::required("relay pause"),
+            Self::Relay(RelayCommand::Resume { .. }) => Recording::required("relay resume"),
+            Self::Relay(RelayCommand::Test { .. }) => Recording::required("relay test"),
+            Self::Spool(SpoolCommand::Import { .. }) => Recording::required("spool import"),
+            Self::Receipt(ReceiptCommand::Show(args)) if args.payload => Recording::required("receipt show --payload"),
+            Self::Spool(SpoolCommand::Rotate) => Recording::required("spool rotate"),
+            Self::Spool(SpoolCommand::Show { payload: true, .. }) => Recording::required("spool show --payload"),
+            Self::WitnessCheckpoint(_) => Recording::required("witness-checkpoint"),
             // No arm for all the rest: whoever adds a command decides what it is.
             Self::Attestation(AttestationCommand::Show { .. })
             | Self::Completions(_)
@@ -72,35 +84,35 @@ impl Command {
 
 impl CustodyCommand {
     const fn recording(&self) -> Option<Recording> {
-        #[cfg(any(feature = "pkcs11", feature = "tpm"))]
-        use Recording::Required;
-        use Recording::Wished;
         Some(match self {
             #[cfg(any(feature = "pkcs11", feature = "tpm"))]
-            Self::Generate(_) => Required("custody generate"),
+            Self::Generate(_) => Recording::required("custody generate"),
             #[cfg(feature = "pkcs11")]
-            Self::List { .. } => Wished("custody list"),
+            Self::List { .. } => Recording::wished("custody list"),
             #[cfg(feature = "tpm")]
-            Self::Policy(PolicyCommand::Apply { .. }) => Required("custody policy apply"),
+            Self::Policy(PolicyCommand::Apply { .. }) => Recording::required("custody policy apply"),
             // With the operator's key, and perhaps on a machine of theirs.
             #[cfg(feature = "tpm")]
-            Self::Policy(PolicyCommand::Sign(_)) => Wished("custody policy sign"),
-            Self::Report { .. } => Wished("custody report"),
+            Self::Policy(PolicyCommand::Sign(_)) => Recording::wished("custody policy sign"),
+            Self::Report { .. } => Recording::wished("custody report"),
             #[cfg(feature = "tpm")]
-            Self::Reseal(_) => Required("custody reseal"),
+            Self::Reseal(_) => Recording::required("custody reseal"),
             #[cfg(feature = "pkcs11")]
-            Self::RetryPin => Required("custody retry-pin"),
-            Self::Selftest(_) => Wished("custody selftest"),
+            Self::RetryPin => {
+                // The try that it allows is for whoever comes next.
+                Recording { signs: false, ..Recording::required("custody retry-pin") }
+            }
+            Self::Selftest(_) => Recording::wished("custody selftest"),
             #[cfg(feature = "pkcs11")]
-            Self::Show { .. } => Wished("custody show"),
+            Self::Show { .. } => Recording::wished("custody show"),
             #[cfg(feature = "tpm")]
-            Self::Tpm(TpmCommand::Evict(_)) => Required("custody tpm evict"),
+            Self::Tpm(TpmCommand::Evict(_)) => Recording::required("custody tpm evict"),
             #[cfg(feature = "tpm")]
-            Self::Tpm(TpmCommand::Provision(_)) => Required("custody tpm provision"),
+            Self::Tpm(TpmCommand::Provision(_)) => Recording::required("custody tpm provision"),
             #[cfg(feature = "tpm")]
-            Self::Tpm(TpmCommand::Recover { .. }) => Required("custody tpm recover"),
+            Self::Tpm(TpmCommand::Recover { .. }) => Recording::required("custody tpm recover"),
             #[cfg(feature = "tpm")]
-            Self::Tpm(TpmCommand::Status { .. }) => Wished("custody tpm status"),
+            Self::Tpm(TpmCommand::Status { .. }) => Recording::wished("custody tpm status"),
         })
     }
 }
@@ -114,26 +126,19 @@ pub(super) struct Recorded {
 impl Recorded {
     /// Writes down that a command begins. `None` where that was only wished for, and is not possible.
     pub(super) async fn begin(vault: &Vault, recording: Recording) -> Result<Option<Self>, Failure> {
-        let begun = Self::try_begin(vault, recording).await;
-        match (begun, recording) {
-            (Ok(begun), _) => Ok(begun),
-            (Err(failure), Recording::Required(_)) => Err(failure),
-            (Err(failure), Recording::Wished(_)) => {
+        match Self::try_begin(vault, recording).await {
+            Err(failure) if !recording.is_required => {
                 tracing::warn!(error = failure.message(), "this look is not in the audit log");
                 Ok(None)
             }
+            begun => begun,
         }
     }
 
     async fn try_begin(vault: &Vault, recording: Recording) -> Result<Option<Self>, Failure> {
-        // Signing a head takes a PIN: what only looks does not spend a try of it, and what allows one leaves it to
-        // whoever comes next.
-        let (name, signs) = match recording {
-            Recording::Required(name) => (name, name != "custody retry-pin"),
-            Recording::Wished(name) => (name, false),
-        };
+        let Recording { name, is_required, signs } = recording;
         // A first look makes no log: whoever gave it may not be whom the service runs as.
-        if matches!(recording, Recording::Wished(_)) && !vault.settings.audit.folder.exists() {
+        if !is_required && !vault.settings.audit.folder.exists() {
             return Ok(None);
         }
         let audit = if signs { vault.audit()? } else { vault.unsigned_audit()? };

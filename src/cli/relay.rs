@@ -10,11 +10,6 @@ use super::vault::Vault;
 use crate::ingest::check_id;
 use crate::spool::Gate;
 
-/// How the relay names a send that was not signed.
-pub(super) const KEY_AWAY: &str = "signing-key-unavailable";
-/// How the relay names a send that was not signed because it could not be written down.
-pub(super) const UNRECORDED: &str = "audit-log-unavailable";
-
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:

@@ -23,7 +23,7 @@ use crate::custody::pkcs11::Token;
 #[cfg(feature = "tpm")]
 use crate::custody::tpm::Tpm;
 use crate::custody::{Purpose, PurposeKey, RecordedWrappingKey, ScratchKey, WrappingKey};
-use crate::facts::{Clock, SystemClock};
+use crate::facts::{Clock, SystemClock, with_suffix};
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
 use crate::spool::import::is_published_spool;
 use crate::spool::{self, Spool, SpoolKeys, SpoolReader};
@@ -241,9 +241,7 @@ fn resolve(
     schema: &Schema,
     is_published: impl Fn(&Path, &Path) -> Result<bool, StoreError>,
 ) -> Result<Resolved, Failure> {
-    let mut beside = path.to_owned().into_os_string();
-    beside.push(".local-vault");
-    let beside = PathBuf::from(beside);
+    let beside = with_suffix(path, ".local-vault");
     match file_kind(path, schema)? {
         FileKind::OtherDatabase if is_published(path, &beside)? => {
             Ok(Resolved { path: beside, published: Some(path.to_owned()) })

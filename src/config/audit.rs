@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::Section;
+use crate::facts::with_suffix;
 
 /// Where it is written down what was asked for and what keys were used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +32,7 @@ impl FileAudit {
     /// The log lies beside the spool, unless another place is named. A host that only witnesses names no spool: then it
     /// lies beside the witness's database.
     pub(super) fn settle(self, spool: Option<&Path>, witness: Option<&Path>, usual: &Path) -> AuditSettings {
-        let beside = || {
-            let mut path = spool.or(witness).unwrap_or(usual).to_owned().into_os_string();
-            path.push(".audit");
-            path.into()
-        };
+        let beside = || with_suffix(spool.or(witness).unwrap_or(usual), ".audit");
         AuditSettings { folder: self.path.unwrap_or_else(beside), stream_id: self.stream_id }
     }
 }

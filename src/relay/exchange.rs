@@ -13,6 +13,12 @@ use crate::facts::{Clock, EventId, Timestamp};
 use crate::protocol::envelope::request_body;
 use crate::spool::{self, Event, Leased, Park, Settlement, SignedEnvelope, State};
 
+/// How a send is named that was not signed.
+pub const KEY_AWAY: &str = "signing-key-unavailable";
+
+/// How a send is named that was not signed because it could not be written down (I9).
+pub const UNRECORDED: &str = "audit-log-unavailable";
+
 /// What one send needs.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -84,16 +90,12 @@ impl Exchange {
             Ok(done) => self.settle(&leased, done, probes_failed),
             Err(Failed::Sign(SignError::Unrecorded(e))) => {
                 tracing::error!(error = e.origin(), "not signed, since the audit log takes no entry");
-                let park = Park::NotAsked(self.after(event_delay(1, random())));
-                let error = "audit-log-unavailable".to_owned();
-                (Settlement::Unjudged { error: error.clone(), park }, None, Some(error))
+                self.not_asked(UNRECORDED)
             }
             Err(Failed::Sign(e)) => {
                 tracing::warn!(error = e.origin(), "no signature");
                 tracing::debug!(error = %e, "why there is no signature");
-                let park = Park::NotAsked(self.after(event_delay(1, random())));
-                let error = "signing-key-unavailable".to_owned();
-                (Settlement::Unjudged { error: error.clone(), park }, None, Some(error))
+                self.not_asked(KEY_AWAY)
             }
             Err(Failed::Transport(e)) => {
                 tracing::info!(error = %e, "not delivered");
@@ -196,6 +198,12 @@ impl Exchange {
         }
         let delay = probe_delay(probes_failed.saturating_add(1), random()).max(asked.unwrap_or_default());
         Settlement::Unjudged { error, park: Park::Until(self.after(delay)) }
+    }
+
+    /// What follows where nothing was signed, with what there is to show: the trouble is on our side, and passes.
+    fn not_asked(&self, error: &str) -> (Settlement, Option<u16>, Option<String>) {
+        let (error, park) = (error.to_owned(), Park::NotAsked(self.after(event_delay(1, random()))));
+        (Settlement::Unjudged { error: error.clone(), park }, None, Some(error))
     }
 
     /// When an event is sent again that was judged against `failures` times; `None`: never.

@@ -1,9 +1,9 @@
-use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::tls::Identity;
+use crate::facts::with_suffix;
 use crate::protocol::json::Object;
 
 /// Tells whoever waits for it where the sandbox listens and whom to trust: writes `path`, and before it the
@@ -38,10 +38,4 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = with_suffix(path, ".new");
     fs::write(&temporary, bytes)?;
     fs::rename(&temporary, path)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::StoreError;
-use super::path::with_suffix;
+use crate::facts::with_suffix;
 
 /// A role that one process at a time may have on a store, such as relaying. Ends with the value, and with the
 /// process, however that ends.

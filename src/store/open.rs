@@ -1,15 +1,16 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::path::{open_immutable, wal_of, with_suffix};
+use super::path::{open_immutable, wal_of};
 use super::schema::version as schema_version;
 use super::{RoleLock, Schema, StoreError};
+use crate::facts::{folder_of, with_suffix};
 
 /// How a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,8 +139,7 @@ fn create(path: &Path, schema: &Schema) -> Result<(), Setup> {
     db.close().map_err(|(_, e)| e)?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned);
-    Ok(File::open(folder)?.sync_all()?)
+    Ok(File::open(folder_of(path))?.sync_all()?)
 }
 
 enum Setup {

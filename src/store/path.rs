@@ -1,16 +1,10 @@
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-/// A path with more behind its name: `spool.sqlite3` and `-wal` give `spool.sqlite3-wal`.
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
+use crate::facts::with_suffix;
 
 /// The write-ahead log of a database.
 pub(super) fn wal_of(path: &Path) -> PathBuf {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode};
 
 use super::StoreError;
-use super::path::{open_immutable, wal_of, with_suffix};
-use crate::facts::random_id;
+use super::path::{open_immutable, wal_of};
+use crate::facts::{random_id, with_suffix};
 
 /// Another program's database, read without touching it: no lock, no side file, no byte.
 #[derive(Debug)]

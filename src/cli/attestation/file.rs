@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 
 use crate::cli::failure::Failure;
-use crate::facts::random_id;
+use crate::facts::{folder_of, random_id, with_suffix};
 use crate::protocol::attestation::SignedRecord;
 use crate::protocol::json;
 
@@ -23,17 +23,14 @@ pub(super) fn read(path: &Path, remedy: &str) -> Result<SignedRecord, Failure> {
 
 /// Puts the record in the place of the last one: who reads it finds one of the two, whole.
 pub(super) fn write(path: &Path, signed: &SignedRecord) -> Result<(), Failure> {
-    let mut new = path.to_owned().into_os_string();
-    new.push(random_id(".new-"));
-    let new = Path::new(&new);
-    let written = create(new, &signed.to_file().to_python_pages()).and_then(|()| {
-        fs::rename(new, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    let new = with_suffix(path, &random_id(".new-"));
+    let written = create(&new, &signed.to_file().to_python_pages()).and_then(|()| {
+        fs::rename(&new, path)?;
+        File::open(folder_of(path))?.sync_all()
     });
     if written.is_err() {
         // It may not be there at all.
-        let _ = fs::remove_file(new);
+        let _ = fs::remove_file(&new);
     }
     written.map_err(|e| Failure::io(&format!("cannot write {}", path.display()), &e))
 }

@@ -56,14 +56,16 @@ impl Writer {
     }
 }
 
-/// What stands in front of the other members.
-const IN_FRONT: [&str; 4] = ["kind", "pid", "seq", "time"];
+/// The members of an entry but those that each has, and that stand in front.
+pub(super) fn own_members(entry: &Entry) -> impl Iterator<Item = (&String, &Value)> {
+    entry.object.iter().filter(|(name, _)| !["kind", "pid", "seq", "time"].contains(&name.as_str()))
+}
 
 /// Time, number, kind, process, and each member that there is.
 fn text(entry: &Entry) -> String {
     let pid = entry.object.get("pid").and_then(Value::as_i64).unwrap_or_default();
     let mut text = format!("{} {} {} pid={pid}", entry.time, entry.seq, printable(&entry.kind));
-    for (name, value) in entry.object.iter().filter(|(name, _)| !IN_FRONT.contains(&name.as_str())) {
+    for (name, value) in own_members(entry) {
         if *value != Value::Null {
             text.push_str(&format!(" {}={}", printable(name), shown(value)));
         }

@@ -1,3 +1,4 @@
+use super::format::own_members;
 use crate::audit::{Severity, severity};
 use crate::protocol::audit::Entry;
 use crate::protocol::json::Value;
@@ -7,9 +8,6 @@ const FACILITY: u8 = 13;
 
 /// The number that RFC 5612 keeps free for documentation: we have none of our own.
 const ENTERPRISE: &str = "32473";
-
-/// Members that stand elsewhere in a message.
-const ELSEWHERE: [&str; 4] = ["kind", "pid", "seq", "time"];
 
 /// An entry as a message of RFC 5424, without an end of line, of which there is none in it either. Its text is the
 /// entry's canonical JSON: escaped ASCII controls, no byte order mark.
@@ -33,7 +31,7 @@ fn level(kind: &str) -> u8 {
 /// The entry's own members, apart from the first element: some of them are called `hash` as well.
 fn members(entry: &Entry) -> String {
     let mut element = String::new();
-    for (name, value) in entry.object.iter().filter(|(name, _)| !ELSEWHERE.contains(&name.as_str())) {
+    for (name, value) in own_members(entry) {
         let text = match value {
             Value::String(text) => escaped(text),
             Value::Integer(number) => number.digits().into_owned(),

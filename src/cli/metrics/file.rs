@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::cli::failure::Failure;
-use crate::facts::random_id;
+use crate::facts::{random_id, with_suffix};
 
 /// node_exporter runs as somebody else, and is to read it.
 const MODE: u32 = 0o644;
@@ -13,13 +13,11 @@ const MODE: u32 = 0o644;
 /// after a loss of power the next one is there in a moment. Blocks on the disk.
 pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     // Not with the ending that the collector looks for.
-    let mut new = path.to_owned().into_os_string();
-    new.push(random_id(".new-"));
-    let new = Path::new(&new);
-    let replaced = create(new, text).and_then(|()| fs::rename(new, path));
+    let new = with_suffix(path, &random_id(".new-"));
+    let replaced = create(&new, text).and_then(|()| fs::rename(&new, path));
     if replaced.is_err() {
         // It may not be there at all.
-        let _ = fs::remove_file(new);
+        let _ = fs::remove_file(&new);
     }
     replaced
 }

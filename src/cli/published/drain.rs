@@ -6,12 +6,11 @@ use super::integer::integer;
 use crate::cli::failure::Failure;
 use crate::cli::metrics::Exporter;
 use crate::cli::output::Output;
-use crate::cli::relay::{KEY_AWAY, UNRECORDED};
 use crate::cli::stop::Stop;
 use crate::cli::vault::Vault;
 use crate::config::Flags;
 use crate::protocol::json::{Object, Value};
-use crate::relay::{Drain, Outcome, Step};
+use crate::relay::{Drain, KEY_AWAY, Outcome, Step, UNRECORDED};
 use crate::spool::{Gate, PAYLOAD_DRIFT};
 
 #[derive(Debug, Args)]

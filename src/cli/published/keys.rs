@@ -9,6 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::custody::SigningKey as _;
 use crate::custody::file::{FileKey, generate_root_key, generate_seed_hex};
+use crate::facts::folder_of;
 use crate::protocol::json::Object;
 
 #[derive(Debug, Args)]
@@ -52,7 +53,7 @@ fn shortest(path: &Path) -> PathBuf {
 
 /// Writes a key file that was not there before, durably: the key is in use from the moment it was shown.
 fn create(path: &Path, seed: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     fs::create_dir_all(folder)?;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     write(file, folder, seed).inspect_err(|_| {

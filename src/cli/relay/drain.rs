@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use super::{KEY_AWAY, UNRECORDED, revoked};
+use super::revoked;
 use crate::cli::failure::Failure;
 use crate::cli::metrics::Exporter;
 use crate::cli::output::{Output, progress};
 use crate::cli::stop::Stop;
 use crate::cli::vault::Vault;
 use crate::protocol::json::Object;
-use crate::relay::{Outcome, Step};
+use crate::relay::{KEY_AWAY, Outcome, Step, UNRECORDED};
 use crate::spool::{Gate, State};
 
 /// A wait that a person at a terminal would wonder about, in milliseconds.

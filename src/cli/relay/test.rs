@@ -7,7 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::vault::Vault;
 use crate::custody::Purpose;
-use crate::facts::random_id;
+use crate::facts::{random_id, with_suffix};
 use crate::ingest::{Ingest, check_id};
 use crate::protocol::json::Object;
 use crate::relay::{Drain, DrainConfig, Step};
@@ -67,9 +67,7 @@ impl Drop for Scratch {
 }
 
 fn tempdir(vault: &Vault) -> Result<Scratch, Failure> {
-    let mut path = vault.spool_path()?.into_os_string();
-    path.push(random_id(".relay-test-"));
-    let path = PathBuf::from(path);
+    let path = with_suffix(&vault.spool_path()?, &random_id(".relay-test-"));
     fs::create_dir(&path).map_err(|e| Failure::io(&format!("cannot create {}", path.display()), &e))?;
     Ok(Scratch(path))
 }

@@ -1,10 +1,10 @@
-use std::path::Path;
 use std::sync::Arc;
 
 use super::Vault;
 use crate::cli::failure::Failure;
 use crate::config::Wrapping;
 use crate::custody::pkcs11::{KeyName, Token, TokenConfig, TokenKey, TokenWrappingKey};
+use crate::facts::folder_of;
 use crate::protocol::PublicKey;
 
 impl Vault {
@@ -20,14 +20,13 @@ impl Vault {
             )
         })?;
         // Beside the spool: every process that may use the token writes there.
-        let beside = self.settings.spool.parent().filter(|folder| !folder.as_os_str().is_empty());
         self.make_folder(&self.settings.spool)?;
         let token = Token::new(TokenConfig {
             module: settings.module.clone(),
             token: settings.token.clone(),
             pin: settings.pin.clone(),
             profile: settings.profile.clone(),
-            pin_memory: beside.unwrap_or(Path::new(".")).to_owned(),
+            pin_memory: folder_of(&self.settings.spool).to_owned(),
         })?;
         Ok(self.token.get_or_init(|| token).clone())
     }

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::error;
 use crate::custody::{CustodyError, ErrorKind};
+use crate::facts::folder_of;
 use crate::protocol::json::{self, Object, Value};
 
 /// What is remembered of a token's PIN, in a file, for whichever process comes next. Held by one process at a time,
@@ -138,10 +139,7 @@ impl PinMemory {
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-            _ => File::open(".")?.sync_all(),
-        }
+        File::open(folder_of(&self.path))?.sync_all()
     }
 }
 

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::error;
 use crate::custody::{CustodyError, ErrorKind};
+use crate::facts::folder_of;
 
 /// No file of ours is longer, in bytes.
 const LONGEST: u64 = 64 * 1024;
@@ -122,8 +123,5 @@ fn write_beside(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
+    File::open(folder_of(path))?.sync_all()
 }
