@@ -8,6 +8,7 @@ pub mod audit;
 pub mod bundle;
 pub mod envelope;
 pub mod epoch_record;
+pub mod gap;
 pub mod json;
 pub mod source;
 pub mod tpm;

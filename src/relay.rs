@@ -4,6 +4,7 @@
 //! no redirect, no retry and no setting taken from the environment. `judge` and `retry` are pure: what an answer
 //! means, and when to try again. [`Drain`] ties them to the spool.
 
+mod ahead;
 mod answer;
 mod client;
 mod drain;

@@ -15,7 +15,7 @@ mod writer;
 pub use error::StoreError;
 pub use lock::RoleLock;
 pub use metrics::COMMIT_SECONDS;
-pub use open::{Access, FileKind, file_kind, open};
+pub use open::{Access, FileKind, file_kind, open, step_through, tidy};
 pub use schema::Schema;
 pub use snapshot::{Snapshot, Stamp};
 pub use writer::Writer;

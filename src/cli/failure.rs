@@ -7,8 +7,8 @@ use crate::custody::{CustodyError, ErrorKind, SignError};
 use crate::epochs::EpochError;
 use crate::ingest::IngestError;
 use crate::relay::{ClientError, EndpointError};
-use crate::spool::SpoolError;
 use crate::spool::import::ImportError;
+use crate::spool::{Limit, SpoolError};
 use crate::store::StoreError;
 use crate::witness::{self, WitnessError};
 
@@ -254,6 +254,16 @@ impl From<SpoolError> for Failure {
         match error {
             SpoolError::Conflict { .. } => Self::data(message, "Nothing was overwritten. Use another source_ref."),
             SpoolError::Epoch(e) => e.into(),
+            SpoolError::Full { limit } => Self::temporary(message, room(limit)),
+            SpoolError::Maintenance { .. } => {
+                Self::temporary(message, "Nothing was spooled. `local-vault maintenance off` opens the door again.")
+            }
+            SpoolError::NotDead { .. } => {
+                Self::data(message, "`local-vault spool dead-letters` lists what can be sent again.")
+            }
+            SpoolError::Purged { .. } => {
+                Self::data(message, "What was signed and answered about it stays: `local-vault receipt show`.")
+            }
             SpoolError::OtherInstallation { .. } => {
                 let advice = "Name the spool of this installation, or run: \
                               local-vault relay resume --installation-id NEW (after a re-enrolment)";
@@ -266,6 +276,21 @@ impl From<SpoolError> for Failure {
             SpoolError::Tampered { .. } => {
                 Self::data(message, "The record was changed since it was spooled; nothing of it is used.")
             }
+        }
+    }
+}
+
+/// How room is made.
+const fn room(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Bytes => {
+            "Nothing was lost. Relay what waits, purge what is settled (`local-vault spool purge`), or raise \
+             spool.max_bytes."
+        }
+        Limit::Events => "Nothing was lost. Relay what waits, or raise spool.max_events.",
+        Limit::Reserve => {
+            "Nothing was lost. Make room on the disk, purge what is settled (`local-vault spool purge`), or lower \
+             spool.reserve_bytes."
         }
     }
 }

@@ -30,6 +30,12 @@ impl Recording {
         Self { name, is_required: true, signs: true }
     }
 
+    /// It does nothing before it is recorded, and needs no key: it must be possible while a device is away. The next
+    /// head covers it.
+    const fn unsigned(name: &'static str) -> Self {
+        Self { signs: false, ..Self::required(name) }
+    }
+
     /// It only looks at a device.
     const fn wished(name: &'static str) -> Self {
         Self { name, is_required: false, signs: false }
@@ -49,8 +55,9 @@ impl Command {
             Self::DrainOnce(_) => Recording::required("drain-once"),
             Self::EnqueueJson(_) => Recording::required("enqueue-json"),
             Self::Relay(RelayCommand::Drain { .. }) => Recording::required("relay drain"),
-            Self::Relay(RelayCommand::Pause) => Recording::required("relay pause"),
-            Self::Relay(RelayCommand::Resume { .. }) => Recording::required("relay resume"),
+            Self::Relay(RelayCommand::Pause) => Recording::unsigned("relay pause"),
+            Self::Relay(RelayCommand::Resume { .. }) => Recording::unsigned("relay resume"),
+            Self::Relay(RelayCommand::Revoke { .. }) => Recording::unsigned("relay revoke"),
             Self::Relay(RelayCommand::Test { .. }) => Recording::required("relay test"),
             Self::Spool(SpoolCommand::Import { .. }) => Recording::required("spool import"),
             Self::Receipt(ReceiptCommand::Show(args)) if args.payload => Recording::required("receipt show --payload"),
@@ -100,7 +107,7 @@ impl CustodyCommand {
             #[cfg(feature = "pkcs11")]
             Self::RetryPin => {
                 // The try that it allows is for whoever comes next.
-                Recording { signs: false, ..Recording::required("custody retry-pin") }
+                Recording::unsigned("custody retry-pin")
             }
             Self::Selftest(_) => Recording::wished("custody selftest"),
             #[cfg(feature = "pkcs11")]

@@ -50,6 +50,18 @@ Examples:
         /// The new installation after a re-enrolment: the only way out of a revocation
         #[arg(long, value_name = "NEW")]
         installation_id: Option<String>,
+        /// Go on although the receiver is ahead of this spool: you know that it was restored, and what that means
+        #[arg(long)]
+        accept_restored: bool,
+    },
+    /// Stop the relay for good, as a revocation by the receiver does: before a box is sold, or when it is stolen
+    #[command(after_help = "\
+Example:
+  local-vault relay revoke --local       the way out: relay resume --installation-id NEW")]
+    Revoke {
+        /// Here, on this side. The receiver learns nothing of it
+        #[arg(long, required = true)]
+        local: bool,
     },
     /// Prove the receiver with one marked event, beside the spool: nothing that is spooled is sent
     #[command(after_help = "Example:\n  local-vault relay test --stream-id str_test       before cut-over")]
@@ -61,7 +73,7 @@ Examples:
 }
 
 /// Every name of [`state`].
-pub(super) const STATES: [&str; 4] = ["open", "parked", "paused", "revoked"];
+pub(super) const STATES: [&str; 5] = ["open", "parked", "paused", "revoked", "suspect"];
 
 /// What may be sent, in a word.
 pub(super) const fn state(gate: Gate) -> &'static str {
@@ -70,6 +82,7 @@ pub(super) const fn state(gate: Gate) -> &'static str {
         Gate::Parked { .. } | Gate::Probe => "parked",
         Gate::Paused => "paused",
         Gate::Revoked => "revoked",
+        Gate::Suspect => "suspect",
     }
 }
 
@@ -78,20 +91,34 @@ pub(super) async fn run(vault: Vault, command: RelayCommand) -> Result<u8, Failu
         RelayCommand::Drain { json } => drain::run(&vault, json).await,
         RelayCommand::Status { json } => status::run(&vault, json),
         RelayCommand::Pause => {
-            vault.spool().await?.pause().await?;
+            vault.control()?.pause().await?;
             Output::new().line("paused; `local-vault relay resume` goes on")?;
             Ok(0)
         }
-        RelayCommand::Resume { installation_id } => resume(&vault, installation_id).await,
+        RelayCommand::Resume { installation_id, accept_restored } => {
+            resume(&vault, installation_id, accept_restored).await
+        }
+        RelayCommand::Revoke { .. } => {
+            vault.control()?.revoke().await?;
+            Output::new().line("revoked; the events stay, and nothing is sent until a new enrolment is named")?;
+            Ok(0)
+        }
         RelayCommand::Test { stream_id } => test::run(&vault, &stream_id).await,
     }
 }
 
-async fn resume(vault: &Vault, enrolled: Option<String>) -> Result<u8, Failure> {
+async fn resume(vault: &Vault, enrolled: Option<String>, accept_restored: bool) -> Result<u8, Failure> {
     if let Some(id) = &enrolled {
         check_id("installation_id", id)?;
     }
-    let destination = vault.spool().await?.resume(enrolled.clone()).await?;
+    let control = vault.control()?;
+    if accept_restored && !control.accept().await? {
+        return Err(Failure::usage("this spool is not suspect", "Leave out --accept-restored. Nothing was changed."));
+    }
+    let destination = control.resume(enrolled.clone()).await?;
+    if destination.suspect.is_some() {
+        return Err(suspect());
+    }
     if destination.revoked_at.is_some() {
         return Err(revoked());
     }
@@ -105,9 +132,17 @@ async fn resume(vault: &Vault, enrolled: Option<String>) -> Result<u8, Failure> 
     Ok(0)
 }
 
+fn suspect() -> Failure {
+    Failure::refused(
+        "the receiver had events before this spool first sent them",
+        "The spool was restored from a copy, or another one sends for this installation. See docs/operations.md; once you \
+         know which: local-vault relay resume --accept-restored",
+    )
+}
+
 fn revoked() -> Failure {
     Failure::refused(
-        "the receiver has revoked this installation",
+        "this installation is revoked",
         "The events stay. Re-enrol, then run: local-vault relay resume --installation-id NEW",
     )
 }

@@ -26,7 +26,7 @@ use crate::custody::{Purpose, PurposeKey, RecordedWrappingKey, ScratchKey, Wrapp
 use crate::facts::{Clock, SystemClock, with_suffix};
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
 use crate::spool::import::is_published_spool;
-use crate::spool::{self, Spool, SpoolKeys, SpoolReader};
+use crate::spool::{self, Spool, SpoolControl, SpoolKeys, SpoolReader};
 use crate::store::{FileKind, Schema, StoreError, file_kind};
 use crate::witness::{self, Witness, is_published_witness};
 pub(super) use attestation::Attested;
@@ -146,6 +146,11 @@ impl Vault {
             )),
             (reader, _) => Ok(reader?),
         }
+    }
+
+    /// The spool for an operator's hand, without keys.
+    pub(super) fn control(&self) -> Result<SpoolControl, Failure> {
+        Ok(SpoolControl::open(&self.resolve_spool()?.path, self.clock.clone())?)
     }
 
     /// Whether a spool of the published package lies at the configured path.

@@ -7,7 +7,7 @@ use crate::protocol::{Algorithm, Domain, Preimage, PublicKey, Signature};
 /// What a key may sign. One key, one purpose (I2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Our own records: epochs, heads of the audit log.
+    /// Our own records: epochs, heads of the audit log, incidents.
     Record,
     /// The relay envelope, and the record of this key's custody.
     Relay,
@@ -31,7 +31,7 @@ impl Purpose {
     const fn covers(self, domain: Domain) -> bool {
         matches!(
             (self, domain),
-            (Self::Record, Domain::Audit | Domain::Epoch)
+            (Self::Record, Domain::Audit | Domain::Epoch | Domain::Incident)
                 | (Self::Relay, Domain::Relay | Domain::Attestation)
                 | (Self::Source, Domain::Source)
                 | (Self::Witness, Domain::Witness | Domain::Fork)

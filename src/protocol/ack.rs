@@ -50,6 +50,22 @@ pub fn check(envelope: &Envelope, envelope_hash: &Digest, body: Option<&Object>)
     Ok(Acknowledgement { event_hash: event_hash.to_owned(), receipt_hash: receipt_hash.to_owned() })
 }
 
+/// The receipt that an answer carries for an event, whatever else is wrong with the answer. Two that differ for one
+/// event contradict each other.
+pub fn receipt_for(installation_id: &str, source_ref: &str, body: &Object) -> Option<Acknowledgement> {
+    let receipt = body.get_object("receipt")?;
+    let payload = receipt.get_object("payload")?;
+    if payload.get_str("event_id") != Some(&upstream_event_id(installation_id, source_ref)) {
+        return None;
+    }
+    let hash = |hash: Option<&str>| hash.filter(|hash| is_hash(hash)).map(str::to_ascii_lowercase);
+    let event_hash = hash(payload.get_str("event_hash"))?;
+    if hash(text(body, EVENT_HASH).map(String::as_str)).as_ref() != Some(&event_hash) {
+        return None; // it does not even agree with itself
+    }
+    Some(Acknowledgement { event_hash, receipt_hash: hash(text(receipt, RECEIPT_HASH).map(String::as_str))? })
+}
+
 /// Whether an answer names this very event, by its id or by the envelope's hash: only then can it be a judgement on
 /// the event (section 5). It may do so in the acknowledgement, at the top level or in the error form.
 pub fn names_event(envelope: &Envelope, envelope_hash: &Digest, body: &Object) -> bool {

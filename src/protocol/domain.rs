@@ -20,6 +20,8 @@ pub enum Domain {
     Audit,
     /// The record of an epoch's data key, ours.
     Epoch,
+    /// What went wrong with what we keep, ours.
+    Incident,
     /// What a key signs to show that it works, ours. Says nothing.
     SelfTest,
 }
@@ -35,6 +37,7 @@ impl Domain {
             Self::Source => "local-vault.source.v1",
             Self::Audit => "local-vault.audit.v1",
             Self::Epoch => "local-vault.epoch.v1",
+            Self::Incident => "local-vault.incident.v1",
             Self::SelfTest => "local-vault.self-test.v1",
         }
     }

@@ -18,6 +18,8 @@ pub struct Answer {
     pub status: u16,
     /// The `Retry-After` header, where there is one that can be read.
     pub retry_after: Option<RetryAfter>,
+    /// The `Date` header: when it answered, by its own clock.
+    pub date: Option<Timestamp>,
     /// The body, at most [`MAX_ANSWER_BYTES`](super::MAX_ANSWER_BYTES).
     pub body: Vec<u8>,
 }
@@ -38,7 +40,7 @@ impl Answer {
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut answer = f.debug_struct("Answer");
-        answer.field("status", &self.status).field("retry_after", &self.retry_after);
+        answer.field("status", &self.status).field("retry_after", &self.retry_after).field("date", &self.date);
         answer.field("body_bytes", &self.body.len()).finish()
     }
 }
@@ -61,8 +63,7 @@ impl RetryAfter {
             let seconds = text.parse().unwrap_or(u64::MAX);
             return Some(Self::After(Duration::from_secs(seconds)));
         }
-        let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-        Some(Self::At(Timestamp::from_millis(date.unix_timestamp().saturating_mul(1000))))
+        date(text).map(Self::At)
     }
 
     /// How long to wait from `now`, the time of the answer: at most [`MAX_RETRY_AFTER`], nothing for a time past.
@@ -76,6 +77,12 @@ impl RetryAfter {
         };
         wait.min(MAX_RETRY_AFTER)
     }
+}
+
+/// Reads an IMF-fixdate (RFC 9110 section 5.6.7).
+pub(super) fn date(text: &str) -> Option<Timestamp> {
+    let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+    Some(Timestamp::from_millis(date.unix_timestamp().saturating_mul(1000)))
 }
 
 #[cfg(test)]
@@ -115,7 +122,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_byte_of_the_body() {
-        let answer = Answer { status: 200, retry_after: None, body: b"s3cret".to_vec() };
-        assert_eq!(format!("{answer:?}"), "Answer { status: 200, retry_after: None, body_bytes: 6 }");
+        let answer = Answer { status: 200, retry_after: None, date: None, body: b"s3cret".to_vec() };
+        assert_eq!(format!("{answer:?}"), "Answer { status: 200, retry_after: None, date: None, body_bytes: 6 }");
     }
 }

@@ -1,10 +1,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Response, retry};
 
+use super::answer::date;
 use super::{Answer, Endpoint, Proxy, RetryAfter, TransportError, Trust, TrustError};
 use crate::facts::Digest;
 use crate::protocol::envelope::{HEADER_ENVELOPE_HASH, HEADER_PUBLIC_KEY, HEADER_SIGNATURE};
@@ -79,9 +80,10 @@ impl Client {
             .body(body);
         let response = request.send().await.map_err(|error| TransportError::before_the_status(&error))?;
         let status = response.status().as_u16();
-        let retry_after = response.headers().get(RETRY_AFTER);
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()).and_then(RetryAfter::parse);
-        Ok(Answer { status, retry_after, body: read_body(response).await? })
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let retry_after = header(RETRY_AFTER).and_then(RetryAfter::parse);
+        let date = header(DATE).and_then(date);
+        Ok(Answer { status, retry_after, date, body: read_body(response).await? })
     }
 }
 

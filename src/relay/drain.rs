@@ -160,6 +160,11 @@ impl Drain {
         for ((span, told), outcome) in told.into_iter().zip(&outcomes) {
             span.in_scope(|| told.say(outcome, &self.exchange.installation_id));
         }
+        for alarm in &lease.alarms {
+            self.exchange.audit.note(audit::Event::incident(alarm.what, &alarm.event_id.to_string()));
+            self.metrics.alarm();
+            log::say_alarm(alarm);
+        }
         self.was_parked = log::say_gate(lease.gate, self.was_parked);
         self.outcomes = outcomes;
         self.outcomes.extend(lease.damaged.into_iter().map(|event| set_aside(event, &self.exchange.audit)));
@@ -171,7 +176,7 @@ impl Drain {
         let until = match lease.gate {
             Gate::Parked { until } => Some(until),
             Gate::Open | Gate::Probe => lease.next_ready_at,
-            Gate::Paused | Gate::Revoked => None,
+            Gate::Paused | Gate::Revoked | Gate::Suspect => None,
         };
         Ok(nothing.then_some(Step::Idle { gate: lease.gate, until }))
     }

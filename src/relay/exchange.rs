@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Span;
 
+use super::ahead::receipt_is_earlier;
 use super::judge::{Verdict, judge};
 use super::metrics::{Cause, Metrics, Sent};
 use super::retry::{DEAD_AFTER, event_delay, probe_delay};
@@ -10,6 +11,7 @@ use super::{Answer, Client};
 use crate::audit::{self, Audit};
 use crate::custody::{SignError, Signer};
 use crate::facts::{Clock, EventId, Timestamp};
+use crate::protocol::ack;
 use crate::protocol::envelope::request_body;
 use crate::spool::{self, Event, Leased, Park, Settlement, SignedEnvelope, State};
 
@@ -123,7 +125,9 @@ impl Exchange {
     fn note(&self, request: &str, settlement: &Settlement, status: Option<u16>, error: Option<&str>) {
         let refused = |state: State| audit::Event::refused(request, state.name(), error.unwrap_or_default(), status);
         self.audit.note(match settlement {
-            Settlement::Receipted(_) => audit::Event::receipted(request, status),
+            Settlement::Receipted(_) | Settlement::Ahead { state: State::Receipted, .. } => {
+                audit::Event::receipted(request, status)
+            }
             Settlement::Unjudged { park: Park::Revoked, .. } => audit::Event::revoked(request, &self.installation_id),
             Settlement::Unjudged { park: Park::Until(until), error } => audit::Event::parked(request, error, *until),
             settlement => refused(state_after(settlement)),
@@ -169,13 +173,26 @@ impl Exchange {
     ) -> (Settlement, Option<u16>, Option<String>) {
         let Exchanged { sent, answer, verdict } = done;
         let (status, retry_after) = (answer.status, answer.retry_after);
+        // Attempts are counted before they are made: of an event whose first one this is, nobody can know yet.
+        let is_first = leased.event.attempt == 1;
+        let is_earlier = is_first && verdict == Verdict::Receipted && receipt_is_earlier(&answer);
         let keep = |body| spool::Answer { sent, status, body, received_at: self.clock.now() };
         let (settlement, error) = match verdict {
+            Verdict::Receipted if is_earlier => {
+                (Settlement::Ahead { state: State::Receipted, answer: keep(answer.body) }, None)
+            }
             Verdict::Receipted => (Settlement::Receipted(keep(answer.body)), None),
-            Verdict::Conflict => (Settlement::Conflict(keep(answer.body)), Some(format!("http-{status}"))),
+            Verdict::Conflict => {
+                let answer = keep(answer.body);
+                let state = State::Conflict;
+                let settlement =
+                    if is_first { Settlement::Ahead { state, answer } } else { Settlement::Conflict(answer) };
+                (settlement, Some(format!("http-{status}")))
+            }
             Verdict::Judged(error) => {
                 let retry_at = self.retry_at(leased.event.failures + 1);
-                let answer = retry_at.is_none().then(|| keep(answer.body));
+                let answer = (retry_at.is_none() || carries_a_receipt(&leased.event, &self.installation_id, &answer))
+                    .then(|| keep(answer.body));
                 (Settlement::Judged { error: error.clone(), retry_at, answer }, Some(error))
             }
             Verdict::Revoked => {
@@ -216,6 +233,12 @@ impl Exchange {
     }
 }
 
+/// Whether an answer that is no acknowledgement carries a receipt for the event all the same.
+fn carries_a_receipt(event: &Event, installation_id: &str, answer: &Answer) -> bool {
+    let body = answer.object().ok();
+    body.is_some_and(|body| ack::receipt_for(installation_id, &event.source_ref, &body).is_some())
+}
+
 fn random() -> u32 {
     // Without randomness there is no jitter, and nothing worse.
     getrandom::u32().unwrap_or(0)
@@ -246,6 +269,7 @@ const fn state_after(settlement: &Settlement) -> State {
     match settlement {
         Settlement::Receipted(_) => State::Receipted,
         Settlement::Conflict(_) => State::Conflict,
+        Settlement::Ahead { state, .. } => *state,
         Settlement::Judged { retry_at: None, .. } => State::Dead,
         Settlement::Judged { .. } | Settlement::Unjudged { .. } => State::Queued,
     }

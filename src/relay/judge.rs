@@ -81,7 +81,7 @@ mod tests {
 
     fn verdict(status: u16, body: &str) -> Verdict {
         let envelope = envelope();
-        let answer = Answer { status, retry_after: None, body: body.into() };
+        let answer = Answer { status, retry_after: None, date: None, body: body.into() };
         judge(&envelope, &envelope.preimage().hash(), &answer)
     }
 

@@ -3,7 +3,7 @@
 use tracing::Span;
 
 use super::Outcome;
-use crate::spool::{Gate, Leased, Park, Settlement};
+use crate::spool::{Alarm, Gate, Leased, Park, Settlement, State};
 
 /// The span of one send. Its request id never comes again: attempts are counted on the disk before anything is signed.
 pub(super) fn span(leased: &Leased) -> Span {
@@ -24,8 +24,8 @@ pub(super) enum Told {
 impl Told {
     pub(super) const fn of(settlement: &Settlement) -> Self {
         match settlement {
-            Settlement::Receipted(_) => Self::Receipted,
-            Settlement::Conflict(_) | Settlement::Judged { .. } => Self::Refused,
+            Settlement::Receipted(_) | Settlement::Ahead { state: State::Receipted, .. } => Self::Receipted,
+            Settlement::Ahead { .. } | Settlement::Conflict(_) | Settlement::Judged { .. } => Self::Refused,
             Settlement::Unjudged { park: Park::Revoked, .. } => Self::Revoked,
             Settlement::Unjudged { .. } => Self::Waits,
         }
@@ -44,6 +44,11 @@ impl Told {
     }
 }
 
+/// Says what nobody but the operator can put right.
+pub(super) fn say_alarm(alarm: &Alarm) {
+    tracing::error!(event = %alarm.event_id, alarm = alarm.what, "stopped until an operator has looked");
+}
+
 /// Says when an outage begins and ends. `was_parked`: as far as this relay knew.
 pub(super) fn say_gate(gate: Gate, was_parked: bool) -> bool {
     match gate {
@@ -55,6 +60,6 @@ pub(super) fn say_gate(gate: Gate, was_parked: bool) -> bool {
         Gate::Parked { .. } | Gate::Probe => true,
         Gate::Open => false,
         // Neither says anything of the outage.
-        Gate::Paused | Gate::Revoked => was_parked,
+        Gate::Paused | Gate::Revoked | Gate::Suspect => was_parked,
     }
 }

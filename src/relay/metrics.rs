@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::TransportError;
 use crate::spool::State;
@@ -14,6 +14,7 @@ pub(super) struct Metrics {
     send: HistogramVec,
     settled: IntCounterVec,
     retries: IntCounterVec,
+    alarms: IntCounter,
 }
 
 impl Default for Metrics {
@@ -22,11 +23,14 @@ impl Default for Metrics {
         let send = HistogramOpts::new("local_vault_send_seconds", help).buckets(SECONDS.to_vec());
         let settled = Opts::new("local_vault_settled_total", "Events that this process settled.");
         let retries = Opts::new("local_vault_retries_total", "Sends after which the event waits to be sent again.");
+        let alarms =
+            Opts::new("local_vault_alarms_total", "What stopped a stream or the relay until an operator looks.");
         // Only a name or a bucket that is none is refused.
         let metrics = Self {
             send: HistogramVec::new(send, &["outcome"]).expect("a histogram of our own"),
             settled: IntCounterVec::new(settled, &["state"]).expect("a counter of our own"),
             retries: IntCounterVec::new(retries, &["cause"]).expect("a counter of our own"),
+            alarms: IntCounter::with_opts(alarms).expect("a counter of our own"),
         };
         // What never happened is told as 0: a rate needs a value before the first one.
         Sent::ALL.iter().for_each(|sent| drop(metrics.send.with_label_values(&[sent.name()])));
@@ -40,12 +44,18 @@ impl Metrics {
     pub(super) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         registry.register(Box::new(self.send.clone()))?;
         registry.register(Box::new(self.settled.clone()))?;
-        registry.register(Box::new(self.retries.clone()))
+        registry.register(Box::new(self.retries.clone()))?;
+        registry.register(Box::new(self.alarms.clone()))
     }
 
     /// Notes a send that reached its end.
     pub(super) fn sent(&self, sent: Sent, took: Duration) {
         self.send.with_label_values(&[sent.name()]).observe(took.as_secs_f64());
+    }
+
+    /// Notes what only the operator can put right.
+    pub(super) fn alarm(&self) {
+        self.alarms.inc();
     }
 
     /// Notes where an event is after its send, once that is on the disk.

@@ -9,6 +9,8 @@ pub enum Mode {
     Close,
     /// Verifies the event and answers 409, as if another content were recorded.
     Conflict,
+    /// Records the event, and gives a receipt of long ago.
+    EarlierReceipt,
     /// 200 without a body.
     Empty,
     /// 403 that says nothing of a revocation.
@@ -37,6 +39,8 @@ pub enum Mode {
     NotFound,
     /// Checks, records and answers as a platform does.
     Ok,
+    /// Records the event, and gives a receipt for it that is whole, and not the one it gave before.
+    OtherReceipt,
     /// 302 to a page that counts its visitors.
     Redirect,
     /// Verifies the event and answers 422: a judgement on it.
@@ -57,9 +61,10 @@ pub enum Mode {
     UnavailableLater,
 }
 
-const NAMES: [(&str, Mode); 25] = [
+const NAMES: [(&str, Mode); 27] = [
     ("close", Mode::Close),
     ("conflict", Mode::Conflict),
+    ("earlier-receipt", Mode::EarlierReceipt),
     ("empty", Mode::Empty),
     ("forbidden", Mode::Forbidden),
     ("garbage", Mode::Garbage),
@@ -74,6 +79,7 @@ const NAMES: [(&str, Mode); 25] = [
     ("not-accepted", Mode::NotAccepted),
     ("not-found", Mode::NotFound),
     ("ok", Mode::Ok),
+    ("other-receipt", Mode::OtherReceipt),
     ("redirect", Mode::Redirect),
     ("reject", Mode::Reject),
     ("revoke", Mode::Revoke),

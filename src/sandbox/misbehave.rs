@@ -53,11 +53,18 @@ pub(super) fn spoil(mode: Mode, reply: Reply) -> Outcome {
     match mode {
         Mode::HalfBody => Outcome::Respond(reply.respond(Body::broken)),
         Mode::StallBody => Outcome::Respond(reply.respond(Body::stalled)),
+        Mode::EarlierReceipt => lie(&["receipt", "payload", "received_at"], "2020-01-01T00:00:00.000Z".into()),
         Mode::LieEnvelopeHash => lie(&["local_vault_ack", "envelope_hash"], "00".repeat(32).into()),
         Mode::LieEventId => lie(&["local_vault_ack", "event_id"], format!("lv_{}", "00".repeat(16)).into()),
         Mode::LieReceipt => lie(&["receipt", "payload", "event_hash"], "00".repeat(32).into()),
         Mode::LieStream => lie(&["stream_id"], "str_of_another".into()),
         Mode::MissingReceipt => lie(&["receipt"], Value::Null),
+        Mode::OtherReceipt => {
+            let other = |body, path: &[&str]| replaced(body, path, "11".repeat(32).into());
+            let body = other(reply.body.clone(), &["event_hash"]);
+            let body = other(body, &["receipt", "payload", "event_hash"]);
+            Reply::new(reply.status, other(body, &["receipt", "receipt_hash"])).into()
+        }
         Mode::NotAccepted => lie(&["local_vault_ack", "accepted"], false.into()),
         _ => reply.into(),
     }

@@ -1,6 +1,6 @@
 use rusqlite::{Connection, params};
 
-use super::{Spool, SpoolError};
+use super::{Spool, SpoolError, State};
 use crate::facts::Timestamp;
 
 /// What the spool knows of the receiver. Survives restarts.
@@ -10,10 +10,14 @@ pub struct Destination {
     pub installation_id: Option<String>,
     /// Since when the operator holds the relay back.
     pub paused_at: Option<Timestamp>,
-    /// Since when the receiver has revoked the installation.
+    /// Since when the installation is revoked, by the receiver or by the operator.
     pub revoked_at: Option<Timestamp>,
     /// The outage that holds it back, where there is one.
     pub parked: Option<Parked>,
+    /// Since when the receiver is known to be ahead of this spool, and how that showed.
+    pub suspect: Option<(Timestamp, String)>,
+    /// Since when nothing new is taken, and why.
+    pub maintenance: Option<(Timestamp, String)>,
 }
 
 /// An outage: nothing is sent but one probe at growing intervals.
@@ -45,6 +49,8 @@ pub enum Gate {
     Probe,
     /// Nothing, until the operator names a new enrolment.
     Revoked,
+    /// Nothing, until the operator has looked: the receiver had events before this spool first sent them.
+    Suspect,
 }
 
 impl Destination {
@@ -52,6 +58,9 @@ impl Destination {
     pub fn gate(&self, now: Timestamp) -> Gate {
         if self.revoked_at.is_some() {
             return Gate::Revoked;
+        }
+        if self.suspect.is_some() {
+            return Gate::Suspect;
         }
         if self.paused_at.is_some() {
             return Gate::Paused;
@@ -75,10 +84,15 @@ impl Destination {
 
     pub(super) fn read(db: &Connection) -> Result<Self, SpoolError> {
         let mut statement = db.prepare_cached(
-            "SELECT installation_id, paused_at, revoked_at, parked_at, park_reason, park_failures, probe_at
+            "SELECT installation_id, paused_at, revoked_at, parked_at, park_reason, park_failures, probe_at,
+                    suspect_at, suspect_reason, maintenance_at, maintenance_reason
              FROM destination",
         )?;
         let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
+        let noted = |row: &rusqlite::Row<'_>, at: usize| {
+            let reason: Option<String> = row.get(at + 1)?;
+            Ok::<_, rusqlite::Error>(time(row.get(at)?).map(|since| (since, reason.unwrap_or_default())))
+        };
         Ok(statement.query_row([], |row| {
             let since = time(row.get(3)?);
             let probe_at = time(row.get(6)?);
@@ -96,6 +110,8 @@ impl Destination {
                 paused_at: time(row.get(1)?),
                 revoked_at: time(row.get(2)?),
                 parked: parked.transpose()?,
+                suspect: noted(row, 7)?,
+                maintenance: noted(row, 9)?,
             })
         })?)
     }
@@ -124,58 +140,42 @@ impl Spool {
             })
             .await
     }
-
-    /// Holds the relay back until [`resume`](Self::resume).
-    pub async fn pause(&self) -> Result<(), SpoolError> {
-        let now = self.inner.clock.now();
-        self.writer
-            .run(move |db| {
-                let sql = "UPDATE destination SET paused_at = ?1 WHERE paused_at IS NULL";
-                db.execute(sql, [now.as_millis()])?;
-                Ok(())
-            })
-            .await
-    }
-
-    /// Ends a pause, and lets a parked destination be probed at once. `enrolled` names the new installation after a
-    /// re-enrolment, the only way out of a revocation; without it a revoked destination stays revoked. An installation
-    /// that was revoked once is no new enrolment, and the spool stays with the one it has. Gives what holds from then
-    /// on.
-    pub async fn resume(&self, enrolled: Option<String>) -> Result<Destination, SpoolError> {
-        let now = self.inner.clock.now();
-        self.writer
-            .run(move |db| {
-                if let Some(id) = &enrolled
-                    && !was_revoked(db, id)?
-                {
-                    set_installation(db, id)?;
-                    db.execute("UPDATE destination SET revoked_at = NULL", [])?;
-                }
-                let sql = "UPDATE destination SET paused_at = NULL, probe_at = min(probe_at, ?1)";
-                db.execute(sql, [now.as_millis()])?;
-                Destination::read(db)
-            })
-            .await
-    }
 }
 
-fn set_installation(db: &Connection, id: &str) -> Result<(), SpoolError> {
+pub(super) fn set_installation(db: &Connection, id: &str) -> Result<(), SpoolError> {
     db.execute("UPDATE destination SET installation_id = ?1", [id])?;
     Ok(())
 }
 
-fn was_revoked(db: &Connection, id: &str) -> Result<bool, SpoolError> {
+pub(super) fn was_revoked(db: &Connection, id: &str) -> Result<bool, SpoolError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM revoked WHERE installation_id = ?1)";
     Ok(db.query_row(sql, [id], |row| row.get(0))?)
 }
 
-/// Notes that the receiver has revoked the installation.
+/// Notes that the installation is revoked.
 pub(super) fn revoke(db: &Connection, now: Timestamp) -> Result<(), SpoolError> {
     let sql = "INSERT OR IGNORE INTO revoked SELECT installation_id FROM destination WHERE installation_id NOTNULL";
     db.execute(sql, [])?;
     let sql = "UPDATE destination SET revoked_at = ?1 WHERE revoked_at IS NULL";
     db.execute(sql, [now.as_millis()])?;
     Ok(())
+}
+
+/// Notes that the receiver had an event before this spool first sent it; `state` is what it was settled as. False where
+/// the operator knows already.
+pub(super) fn suspect(
+    db: &Connection,
+    created_at: Timestamp,
+    state: State,
+    now: Timestamp,
+) -> Result<bool, SpoolError> {
+    let reason = match state {
+        State::Receipted => "a receipt that is older than the first send",
+        _ => "a conflict over an event that was never sent before",
+    };
+    let sql = "UPDATE destination SET suspect_at = ?1, suspect_reason = ?2
+               WHERE suspect_at IS NULL AND coalesce(accepted_at, -1) < ?3";
+    Ok(db.prepare_cached(sql)?.execute(params![now.as_millis(), reason, created_at.as_millis()])? > 0)
 }
 
 /// Notes an outage. What was in flight beside the event that showed it first does not count again.

@@ -3,8 +3,10 @@ use std::fmt;
 use rusqlite::{Connection, OptionalExtension, params};
 use zeroize::Zeroizing;
 
+use super::limits::Door;
 use super::open::Inner;
-use super::{ContentId, Event, Spool, SpoolError, State, record};
+use super::settle::{self, Settled};
+use super::{ContentId, Event, Spool, SpoolError, State, record, stream};
 use crate::facts::{Digest, EventId, Timestamp};
 
 /// An event on its way into the spool.
@@ -50,19 +52,24 @@ impl Spool {
     pub async fn enqueue(&self, event: NewEvent) -> Result<Enqueued, SpoolError> {
         let inner = self.inner.clone();
         let _timer = self.metrics.enqueue.start_timer();
-        self.writer.run(move |db| enqueue(db, &inner, &event)).await
+        self.writer.run(move |db| enqueue(db, &inner, &event, &mut Door::open(db, &inner)?)).await
     }
 
-    /// Spools events in this order in one transaction. One that is refused for its reference keeps no other back.
+    /// Spools events in this order in one transaction. One that is refused, for its reference or for want of room, keeps
+    /// no other back.
     pub async fn enqueue_all(&self, events: Vec<NewEvent>) -> Result<Vec<Result<Enqueued, SpoolError>>, SpoolError> {
         let inner = self.inner.clone();
-        let enqueue = move |db: &Connection, event: &NewEvent| match enqueue(db, &inner, event) {
-            // Refused before anything was written.
-            Err(refused @ (SpoolError::Conflict { .. } | SpoolError::RefReuse { .. })) => Ok(Err(refused)),
-            done => done.map(Ok),
-        };
         let _timer = self.metrics.enqueue.start_timer();
-        self.writer.run(move |db| events.iter().map(|event| enqueue(db, event)).collect()).await
+        self.writer
+            .run(move |db| {
+                let mut door = Door::open(db, &inner)?;
+                let one = |event| match enqueue(db, &inner, event, &mut door) {
+                    Err(refused) if refused.is_about_one_event() => Ok(Err(refused)),
+                    done => done.map(Ok),
+                };
+                events.iter().map(one).collect()
+            })
+            .await
     }
 
     /// The event that holds a reference, with whether its content is `content`.
@@ -83,7 +90,7 @@ impl Spool {
     }
 }
 
-fn enqueue(db: &Connection, inner: &Inner, new: &NewEvent) -> Result<Enqueued, SpoolError> {
+fn enqueue(db: &Connection, inner: &Inner, new: &NewEvent, door: &mut Door) -> Result<Enqueued, SpoolError> {
     if let Some(tombstone) = inner.index.find(db, &new.stream_id, &new.source_ref)? {
         if tombstone.holds(&new.content) {
             return known(db, tombstone.event_id);
@@ -95,6 +102,8 @@ fn enqueue(db: &Connection, inner: &Inner, new: &NewEvent) -> Result<Enqueued, S
     {
         return Err(SpoolError::RefReuse { event_id: other.event_id });
     }
+    // Behind the tombstones: what is here already is answered for, however full it is.
+    door.pass()?;
     let now = inner.clock.now();
     let arrival =
         Arrival { event_id: EventId::new(now), created_at: now, state: State::Queued, attempt: 0, last_error: None };
@@ -129,11 +138,39 @@ pub(super) fn insert(db: &Connection, inner: &Inner, new: &NewEvent, arrival: &A
         last_error: arrival.last_error.clone(),
     };
     let sealed = epoch.key.seal(record::aad(&inner.spool_id, &event).as_bytes(), &new.payload)?;
-    let stream = stream(db, &new.stream_id)?;
+    let stream = stream::number(db, &new.stream_id)?;
+    let seq = put(db, &event, stream)?;
+    db.prepare_cached("INSERT INTO contents (seq, nonce, sealed) VALUES (?1, ?2, ?3)")?.execute(params![
+        seq,
+        sealed.nonce,
+        sealed.ciphertext
+    ])?;
+    inner.index.set(db, &new.stream_id, &new.source_ref, &new.content, event.event_id)?;
+    Inner::count(db, None, event.state, event.payload_size)?;
+    if event.state.is_settled() {
+        // What was settled elsewhere takes its place in the order all the same.
+        settle::move_over(
+            db,
+            seq,
+            &Settled {
+                state: event.state,
+                judged: 0,
+                error: event.last_error.as_deref(),
+                answer: None,
+                at: event.created_at,
+            },
+        )?;
+    } else {
+        stream::wake(db, stream, seq, inner.clock.now())?;
+    }
+    Ok(event.epoch)
+}
+
+fn put(db: &Connection, event: &Event, stream: i64) -> Result<i64, SpoolError> {
     db.prepare_cached(
         "INSERT INTO events (event_id, stream, source_ref, state, attempt, failures, created_at, payload_sha256,
-                             payload_size, epoch, nonce, sealed, last_error)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                             payload_size, epoch, last_error)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         event.event_id.as_bytes(),
@@ -145,42 +182,14 @@ pub(super) fn insert(db: &Connection, inner: &Inner, new: &NewEvent, arrival: &A
         event.payload_sha256.as_bytes(),
         event.payload_size,
         event.epoch,
-        sealed.nonce,
-        sealed.ciphertext,
         event.last_error
     ])?;
-    let seq = db.last_insert_rowid();
-    inner.index.set(db, &new.stream_id, &new.source_ref, &new.content, event.event_id)?;
-    Inner::count(db, None, event.state, event.payload_size)?;
-    if event.state == State::Queued {
-        wake(db, stream, seq, inner.clock.now())?;
-    }
-    Ok(event.epoch)
-}
-
-/// Makes a stream ready where the event at `seq` is its head. Behind another, the head's own turn wakes it.
-fn wake(db: &Connection, stream: i64, seq: i64, now: Timestamp) -> Result<(), SpoolError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM events WHERE stream = ?1 AND state < 2 AND seq < ?2)";
-    let behind: bool = db.prepare_cached(sql)?.query_row([stream, seq], |row| row.get(0))?;
-    if !behind {
-        db.prepare_cached("UPDATE streams SET ready_at = ?2 WHERE stream = ?1")?
-            .execute(params![stream, now.as_millis()])?;
-    }
-    Ok(())
-}
-
-fn stream(db: &Connection, name: &str) -> Result<i64, SpoolError> {
-    let found = db.prepare_cached("SELECT stream FROM streams WHERE name = ?1")?.query_row([name], |row| row.get(0));
-    if let Some(stream) = found.optional()? {
-        return Ok(stream);
-    }
-    db.prepare_cached("INSERT INTO streams (name) VALUES (?1)")?.execute([name])?;
     Ok(db.last_insert_rowid())
 }
 
 fn known(db: &Connection, event_id: EventId) -> Result<Enqueued, SpoolError> {
-    let mut statement = db.prepare_cached("SELECT state FROM events WHERE event_id = ?1")?;
-    let state = statement.query_row([event_id.as_bytes()], |row| row.get(0)).optional()?;
+    let sql = "SELECT state FROM events WHERE event_id = ?1 UNION ALL SELECT state FROM settled WHERE event_id = ?1";
+    let state = db.prepare_cached(sql)?.query_row([event_id.as_bytes()], |row| row.get(0)).optional()?;
     let state = state.map(State::from_number).transpose()?;
     Ok(Enqueued { event_id, state, epoch: None, known: true })
 }

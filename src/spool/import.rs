@@ -187,7 +187,8 @@ fn each_event(
 }
 
 fn is_taken(db: &Connection, arrival: &Arrival) -> Result<bool, ImportError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM events WHERE event_id = ?1)";
+    let sql = "SELECT EXISTS (SELECT 1 FROM events WHERE event_id = ?1
+                              UNION ALL SELECT 1 FROM settled WHERE event_id = ?1)";
     Ok(db.prepare_cached(sql)?.query_row([arrival.event_id.as_bytes()], |row| row.get(0))?)
 }
 

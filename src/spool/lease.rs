@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 use super::destination::{Destination, Gate};
 use super::open::Inner;
 use super::settle::{self, Settlement};
-use super::{Event, Spool, SpoolError, State, reader, record};
+use super::{Event, Spool, SpoolError, State, reader, record, retention};
 use crate::custody::Sealed;
-use crate::facts::Timestamp;
+use crate::facts::{EventId, Timestamp};
 
 /// What one turn of the relay gave.
 #[derive(Debug)]
@@ -25,6 +25,17 @@ pub struct Lease {
     pub probes_failed: u32,
     /// When the next stream is ready, where one waits.
     pub next_ready_at: Option<Timestamp>,
+    /// What nobody but the operator can put right.
+    pub alarms: Vec<Alarm>,
+}
+
+/// Something that stops a stream or the whole relay until the operator has looked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// The event that showed it.
+    pub event_id: EventId,
+    /// What it is, in words without names.
+    pub what: &'static str,
 }
 
 /// An event to send.
@@ -55,8 +66,10 @@ impl Spool {
         let turned = self.writer.run(move |db| {
             let now = inner.clock.now();
             follow_clock(db, &inner, now)?;
-            settle_all(db, &came_back, now)?;
-            Ok((lease(db, &inner, room, now)?, now))
+            let alarms = settle_all(db, &inner, &came_back, now)?;
+            let lease = lease(db, &inner, room, now)?;
+            tidy(db, &inner, came_back.len(), lease.leased.is_empty(), now)?;
+            Ok((Lease { alarms, ..lease }, now))
         });
         match turned.await {
             Ok((lease, now)) => {
@@ -64,8 +77,8 @@ impl Spool {
                 Ok(lease)
             }
             Err(error @ (SpoolError::Epoch(_) | SpoolError::OtherInstallation { .. })) => {
-                let now = self.inner.clock.now();
-                self.writer.run(move |db| settle_all(db, &settled, now)).await?;
+                let (inner, now) = (self.inner.clone(), self.inner.clock.now());
+                self.writer.run(move |db| settle_all(db, &inner, &settled, now).map(drop)).await?;
                 Err(error)
             }
             Err(error) => Err(error),
@@ -73,8 +86,21 @@ impl Spool {
     }
 }
 
-fn settle_all(db: &Connection, settled: &[(i64, Settlement)], now: Timestamp) -> Result<(), SpoolError> {
-    settled.iter().try_for_each(|(seq, settlement)| settle::settle(db, *seq, settlement, now))
+fn settle_all(
+    db: &Connection,
+    inner: &Inner,
+    settled: &[(i64, Settlement)],
+    now: Timestamp,
+) -> Result<Vec<Alarm>, SpoolError> {
+    let settle = |(seq, settlement): &(i64, Settlement)| settle::settle(db, inner, *seq, settlement, now);
+    settled.iter().filter_map(|settled| settle(settled).transpose()).collect()
+}
+
+/// Drops content that was kept long enough: as much as keeps up with what is settled, and some more where nothing else
+/// is to do.
+fn tidy(db: &Connection, inner: &Inner, settled: usize, is_idle: bool, now: Timestamp) -> Result<(), SpoolError> {
+    retention::expire(db, inner.retention(), now, 16.max(4 * settled))?;
+    if is_idle { retention::give_back(db) } else { Ok(()) }
 }
 
 /// Moves all waits along with a clock that was set back since the last turn, or they would last longer by as much.
@@ -100,11 +126,12 @@ fn lease(db: &Connection, inner: &Inner, room: usize, now: Timestamp) -> Result<
         _ => 0,
     };
     let probes_failed = destination.parked.map_or(0, |parked| parked.failures);
-    let mut lease = Lease { leased: Vec::new(), damaged: Vec::new(), gate, probes_failed, next_ready_at: None };
+    let (leased, damaged, alarms) = (Vec::new(), Vec::new(), Vec::new());
+    let mut lease = Lease { leased, damaged, gate, probes_failed, next_ready_at: None, alarms };
     // Damaged events take room too, so that a turn stays short however many there are.
     while lease.leased.len() + lease.damaged.len() < room {
         let Some(stream) = ready_stream(db, now)? else { break };
-        match head(db, inner, stream)? {
+        match head(db, inner, stream, now)? {
             Ok(leased) => lease.leased.push(leased),
             Err(damaged) => lease.damaged.push(damaged),
         }
@@ -135,8 +162,8 @@ fn in_flight(db: &Connection) -> Result<bool, SpoolError> {
 }
 
 /// Takes the head of a stream: its attempt is counted before anything is signed (I1).
-fn head(db: &Connection, inner: &Inner, stream: i64) -> Result<Result<Leased, Event>, SpoolError> {
-    let sql = format!("{} WHERE stream = ?1 AND state < 2 ORDER BY seq LIMIT 1", reader::SELECT_SEALED);
+fn head(db: &Connection, inner: &Inner, stream: i64, now: Timestamp) -> Result<Result<Leased, Event>, SpoolError> {
+    let sql = format!("{} WHERE e.stream = ?1 ORDER BY e.seq LIMIT 1", reader::SELECT_PENDING_SEALED);
     let (mut event, sealed) = db.prepare_cached(&sql)?.query_row([stream], reader::sealed_row)??;
     match open(db, inner, &event, &sealed) {
         Ok((payload, attempt)) => {
@@ -152,7 +179,7 @@ fn head(db: &Connection, inner: &Inner, stream: i64) -> Result<Result<Leased, Ev
             Ok(Ok(Leased { event, payload }))
         }
         Err(SpoolError::Tampered { .. }) => {
-            settle::set_aside(db, &event, stream, sealed.ciphertext.len())?;
+            settle::set_aside(db, inner, &event, stream, sealed.ciphertext.len(), now)?;
             event.state = State::Dead;
             Ok(Err(event))
         }

@@ -1,3 +1,4 @@
+use super::Limit;
 use crate::epochs::EpochError;
 use crate::facts::{Digest, EventId, Framed, Timestamp};
 use crate::protocol::envelope::Envelope;
@@ -43,6 +44,11 @@ impl State {
             Self::Receipted => "delivered",
             Self::Conflict | Self::Dead => "dead",
         }
+    }
+
+    /// Whether nothing more becomes of it by itself.
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Receipted | Self::Conflict | Self::Dead)
     }
 
     pub(super) fn from_number(number: i64) -> Result<Self, StoreError> {
@@ -178,6 +184,24 @@ pub enum SpoolError {
     /// The data keys do not open, or custody failed.
     #[error(transparent)]
     Epoch(#[from] EpochError),
+    /// A limit of ours is reached. Nothing was dropped; room is made by relaying, by purging, or by a higher limit.
+    #[error("the spool is full: {}", limit.what())]
+    Full {
+        /// Which limit.
+        limit: Limit,
+    },
+    /// The operator has closed the door for maintenance.
+    #[error("the spool is in maintenance: {reason}")]
+    Maintenance {
+        /// In the operator's words.
+        reason: String,
+    },
+    /// The event is not a dead one, or not here.
+    #[error("there is no dead event {event_id}")]
+    NotDead {
+        /// Which event.
+        event_id: EventId,
+    },
     /// The spool relays for another installation.
     #[error("the spool belongs to the installation {bound}, not to {asked}")]
     OtherInstallation {
@@ -185,6 +209,12 @@ pub enum SpoolError {
         bound: String,
         /// Who asked.
         asked: String,
+    },
+    /// The event's content was purged.
+    #[error("the content of event {event_id} was purged")]
+    Purged {
+        /// Which event.
+        event_id: EventId,
     },
     /// The reference is in use in another stream; the receiver would take both for one event.
     #[error("the source_ref is in use in another stream, as {event_id}")]
@@ -201,6 +231,13 @@ pub enum SpoolError {
         /// Which event.
         event_id: EventId,
     },
+}
+
+impl SpoolError {
+    /// Whether an event was refused before anything of it was written, which says nothing of others.
+    pub(super) const fn is_about_one_event(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::Full { .. } | Self::Maintenance { .. } | Self::RefReuse { .. })
+    }
 }
 
 impl From<rusqlite::Error> for SpoolError {

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::metrics::Metrics;
 use super::schema::SCHEMA;
 use super::tombstone::IndexKey;
-use super::{SpoolError, State};
+use super::{Limits, Retention, SpoolControl, SpoolError, State};
 use crate::custody::{PurposeKey, Sealed, WrappingKey};
 use crate::epochs::{Epoch, EpochError, Epochs};
 use crate::facts::{Clock, Framed, LockedKey, Timestamp, random_id};
@@ -18,7 +18,7 @@ use crate::store::{self, Access, StoreError, Writer};
 /// The spool, open for writing. Several processes may have it so.
 #[derive(Debug)]
 pub struct Spool {
-    pub(super) writer: Writer,
+    pub(super) writer: Arc<Writer>,
     pub(super) inner: Arc<Inner>,
     pub(super) metrics: Metrics,
 }
@@ -26,13 +26,17 @@ pub struct Spool {
 /// What every request needs inside its transaction.
 #[derive(Debug)]
 pub(super) struct Inner {
+    pub(super) path: PathBuf,
     pub(super) spool_id: String,
     pub(super) epochs: Epochs,
+    /// Signs what stands in the place of a damaged event.
+    pub(super) record: PurposeKey,
     pub(super) index: IndexKey,
     pub(super) clock: Arc<dyn Clock>,
     /// When the relay's last turn was, in milliseconds since 1970.
     pub(super) turned_at: AtomicI64,
     bound: Mutex<Option<String>>,
+    bounds: Mutex<(Limits, Retention)>,
 }
 
 /// The keys that a spool is opened with.
@@ -51,6 +55,7 @@ impl Spool {
     pub fn open(path: &Path, keys: SpoolKeys, clock: Arc<dyn Clock>) -> Result<Self, SpoolError> {
         let mut db = store::open(path, &SCHEMA, Access::Create)?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let record = keys.record.clone();
         let (spool_id, epochs, index) = match identify(&tx)? {
             Some(spool_id) => {
                 let epochs = Epochs::new(&spool_id, keys.wrapping, keys.record);
@@ -71,9 +76,21 @@ impl Spool {
             }
         };
         tx.commit()?;
-        let (turned_at, bound) = (AtomicI64::default(), Mutex::default());
-        let inner = Inner { spool_id, epochs, index, clock, turned_at, bound };
-        Ok(Self { writer: Writer::spawn(db, path), inner: Arc::new(inner), metrics: Metrics::default() })
+        let (turned_at, bound, bounds) = (AtomicI64::default(), Mutex::default(), Mutex::default());
+        let path = path.to_owned();
+        let writer = Arc::new(Writer::spawn(db, &path));
+        let inner = Inner { path, spool_id, epochs, record, index, clock, turned_at, bound, bounds };
+        Ok(Self { writer, inner: Arc::new(inner), metrics: Metrics::default() })
+    }
+
+    /// From now on no more is taken than this, and what is settled is kept for so long.
+    pub fn set_bounds(&self, limits: Limits, retention: Retention) {
+        *self.inner.bounds() = (limits, retention);
+    }
+
+    /// What an operator does to this spool.
+    pub fn control(&self) -> SpoolControl {
+        SpoolControl { path: self.inner.path.clone(), writer: self.writer.clone(), clock: self.inner.clock.clone() }
     }
 
     /// Lets `registry` gather what this spool and its store measure. One spool a registry.
@@ -102,10 +119,23 @@ impl Inner {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        self.bounds().0
+    }
+
+    pub(super) fn retention(&self) -> Retention {
+        self.bounds().1
+    }
+
+    fn bounds(&self) -> MutexGuard<'_, (Limits, Retention)> {
+        self.bounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Moves one event's weight from one state's totals to another's. A size that was changed in the file weighs
     /// wrongly, but never less than nothing.
     pub(super) fn count(db: &Connection, from: Option<State>, to: State, payload_size: u64) -> Result<(), SpoolError> {
-        let sql = "UPDATE totals SET events = events + ?2, bytes = max(bytes + ?2 * ?3, 0) WHERE state = ?1";
+        let sql = "UPDATE totals SET events = events + ?2, contents = contents + ?2, bytes = max(bytes + ?2 * ?3, 0)
+                   WHERE state = ?1";
         let mut statement = db.prepare_cached(sql)?;
         if let Some(from) = from {
             statement.execute(params![from as i64, -1, payload_size])?;
@@ -122,7 +152,7 @@ fn identify(db: &Connection) -> Result<Option<String>, SpoolError> {
 /// Whether anything was ever spooled here. What has content is never given a new identity.
 fn has_content(db: &Connection) -> Result<bool, SpoolError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM epochs) OR EXISTS (SELECT 1 FROM events)
-               OR EXISTS (SELECT 1 FROM tombstones)";
+               OR EXISTS (SELECT 1 FROM settled) OR EXISTS (SELECT 1 FROM tombstones)";
     Ok(db.query_row(sql, [], |row| row.get(0))?)
 }
 

@@ -8,7 +8,9 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use zeroize::Zeroizing;
 
 use super::metrics::Metrics;
-use super::{ContentId, NewEvent, Park, SCHEMA, Settlement, Spool, SpoolKeys};
+use super::{
+    ContentId, Filter, Limits, NewEvent, Park, Retention, SCHEMA, Settlement, Spool, SpoolKeys, SpoolReader, State,
+};
 use crate::custody::file::RootKey;
 use crate::custody::{Purpose, PurposeKey};
 use crate::facts::{Clock as _, Digest, SystemClock, Timestamp};
@@ -18,17 +20,20 @@ use crate::store::{self, Access, Writer};
 const SHORT_SCANS: [&str; 2] = ["SCAN CONSTANT ROW", "SCAN destination"];
 
 #[tokio::test]
-async fn nothing_that_a_turn_or_an_enqueue_asks_scans_a_table() {
+async fn nothing_that_a_turn_an_enqueue_or_an_operator_asks_scans_a_table() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spool.sqlite3");
     let asked: Arc<Mutex<BTreeSet<String>>> = Arc::default();
     let spool = traced(&path, asked.clone());
 
     work(&spool).await;
+    operate(&spool, &path).await;
     drop(spool);
     let db = store::open(&path, &SCHEMA, Access::Create).unwrap();
     let asked = asked.lock().unwrap();
-    for part in ["INSERT INTO events", "FROM tombstones", "UPDATE streams", "INSERT INTO answers", "FROM epochs"] {
+    let parts = ["INSERT INTO events", "FROM tombstones", "UPDATE streams", "INSERT INTO settled", "FROM epochs"];
+    let more = ["INSERT INTO claims", "DELETE FROM contents", "INTO gaps", "stop_reason = NULL", "page_count"];
+    for part in parts.into_iter().chain(more) {
         assert!(asked.iter().any(|sql| sql.contains(part)), "{part} was not asked");
     }
     for sql in asked.iter() {
@@ -52,7 +57,7 @@ fn traced(path: &std::path::Path, asked: Arc<Mutex<BTreeSet<String>>>) -> Spool 
         }
     };
     db.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note)).unwrap();
-    Spool { writer: Writer::spawn(db, path), inner, metrics: Metrics::default() }
+    Spool { writer: Arc::new(Writer::spawn(db, path)), inner, metrics: Metrics::default() }
 }
 
 /// Enqueues and turns of every kind.
@@ -82,6 +87,33 @@ async fn work(spool: &Spool) {
         let settled = turn.leased.iter().map(|leased| (leased.event.seq, end(now))).collect();
         spool.turn(settled, 0).await.unwrap();
     }
+}
+
+/// What is done to single events and streams; all of it seeks.
+async fn operate(spool: &Spool, path: &std::path::Path) {
+    let (control, now) = (spool.control(), SystemClock.now());
+    let reader = SpoolReader::open(path).unwrap();
+    let dead = Filter { state: Some(State::Dead), limit: 1, ..Filter::default() };
+    let dead = reader.list(&dead).unwrap().remove(0);
+    control.retry(dead.event_id).await.unwrap();
+    spool.look_up(&dead.stream_id, &dead.source_ref).await.unwrap().unwrap();
+    spool.payload(dead.event_id).await.unwrap().unwrap();
+    reader.usage().unwrap();
+    control.purge(State::Receipted, now.plus_millis(1000), |_| {}).await.unwrap();
+    spool.set_bounds(Limits::default(), Retention { keep_for: None, keep_events: Some(0) });
+    let payload = Zeroizing::new(b"{}".to_vec());
+    let content = ContentId::payload(Digest::of(&payload));
+    let (stream_id, source_ref) = ("c".to_owned(), "c".to_owned());
+    let damaged = NewEvent { stream_id, source_ref, content, payload, allow_ref_reuse: false };
+    spool.enqueue(damaged).await.unwrap();
+    let db = rusqlite::Connection::open(path).unwrap();
+    db.execute("UPDATE contents SET nonce = zeroblob(24) WHERE seq = (SELECT max(seq) FROM events)", []).unwrap();
+    // The last of the work has left the receiver parked: a probe, and then all of it.
+    let probe = spool.turn(Vec::new(), 1).await.unwrap().leased.remove(0);
+    let settled = vec![(probe.event.seq, Settlement::Receipted(answer()))];
+    assert_eq!(spool.turn(settled, 99).await.unwrap().damaged.len(), 1);
+    db.execute("UPDATE streams SET stopped_at = 1", []).unwrap();
+    assert!(control.release("c").await.unwrap());
 }
 
 fn answer() -> super::Answer {

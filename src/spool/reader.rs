@@ -1,10 +1,10 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
 use super::schema::SCHEMA;
-use super::{Answer, Destination, Event, SignedEnvelope, Spool, SpoolError, State, Totals, record};
+use super::{Answer, Destination, Event, SignedEnvelope, Spool, SpoolError, State, Totals, Usage, record};
 use crate::custody::Sealed;
 use crate::facts::{Digest, EventId, Timestamp};
 use crate::protocol::{PublicKey, Signature};
@@ -14,6 +14,18 @@ use crate::store::{self, Access, StoreError};
 #[derive(Debug)]
 pub struct SpoolReader {
     db: Connection,
+    path: PathBuf,
+}
+
+/// A stream of which nothing is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// Its name.
+    pub stream_id: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, by name.
+    pub reason: String,
 }
 
 /// Which events are listed.
@@ -32,23 +44,26 @@ pub struct Filter {
 impl SpoolReader {
     /// Opens a spool that is there. Blocks on the disk.
     pub fn open(path: &Path) -> Result<Self, SpoolError> {
-        Ok(Self { db: store::open(path, &SCHEMA, Access::Read)? })
+        Ok(Self { db: store::open(path, &SCHEMA, Access::Read)?, path: path.to_owned() })
     }
 
     /// Events in the order they were spooled.
     pub fn list(&self, filter: &Filter) -> Result<Vec<Event>, SpoolError> {
-        // In words that let SQLite use the indices of what is pending and of what was refused.
-        let state = match filter.state {
-            None => "?2 IS NULL",
-            Some(State::Queued | State::Relaying) => "state < 2 AND state = ?2",
-            Some(State::Receipted) => "state = ?2",
-            Some(State::Conflict | State::Dead) => "state > 2 AND state = ?2",
+        let of_stream = "(?2 IS NULL OR s.name = ?2)";
+        let pending = |state| format!("{SELECT_PENDING} WHERE e.seq > ?1 AND {of_stream} AND {state}");
+        let settled = |state| format!("{SELECT_SETTLED} WHERE e.seq > ?1 AND {of_stream} AND {state}");
+        // In words that let SQLite use the indices of what is in flight and of what was refused.
+        let sql = match filter.state {
+            None => format!("{} UNION ALL {}", pending("true"), settled("true")),
+            Some(State::Queued) => pending("state = 0"),
+            Some(State::Relaying) => pending("state = 1"),
+            Some(State::Receipted) => settled("state = 2"),
+            Some(State::Conflict) => settled("state > 2 AND state = 3"),
+            Some(State::Dead) => settled("state > 2 AND state = 4"),
         };
-        let sql = format!("{SELECT} WHERE seq > ?1 AND {state} AND (?3 IS NULL OR s.name = ?3) ORDER BY seq LIMIT ?4");
-        let mut statement = self.db.prepare_cached(&sql)?;
-        let number = filter.state.map(|s| s as i64);
+        let mut statement = self.db.prepare_cached(&format!("{sql} ORDER BY seq LIMIT ?3"))?;
         let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![filter.after, number, filter.stream_id, limit], event_row)?;
+        let rows = statement.query_map(params![filter.after, filter.stream_id, limit], event_row)?;
         rows.map(|row| Ok(row??)).collect()
     }
 
@@ -59,25 +74,48 @@ impl SpoolReader {
 
     /// The answer that settled an event, whole.
     pub fn answer(&self, event: &Event) -> Result<Option<Answer>, SpoolError> {
-        let sql = "SELECT installation_id, attempt, signed_at, signature, public_key, status, body, received_at
-                   FROM answers WHERE seq = ?1";
-        let tampered = || SpoolError::Tampered { event_id: event.event_id };
-        let row = self.db.prepare_cached(sql)?.query_row([event.seq], |row| {
-            let key: Vec<u8> = row.get(4)?;
-            let public_key = PublicKey::from_hex(&hex::encode(key)).map_err(|_| tampered());
-            Ok(public_key.map(|public_key| {
-                let sent = SignedEnvelope {
-                    installation_id: row.get(0)?,
-                    attempt: row.get(1)?,
-                    signed_at: Timestamp::from_millis(row.get(2)?),
-                    signature: Signature::from_bytes(row.get(3)?),
-                    public_key,
-                };
-                let received_at = Timestamp::from_millis(row.get(7)?);
-                Ok::<_, rusqlite::Error>(Answer { sent, status: row.get(5)?, body: row.get(6)?, received_at })
-            }))
-        });
-        row.optional()?.map(|answer| Ok(answer??)).transpose()
+        let sql = format!("SELECT {ANSWER} FROM settled WHERE seq = ?1 AND body IS NOT NULL");
+        let row = self.db.prepare_cached(&sql)?.query_row([event.seq], |row| answer_row(row, event.event_id));
+        row.optional()?.transpose()
+    }
+
+    /// Answers that carry a receipt for an event and did not settle it, oldest first: what contradicts what.
+    pub fn claims(&self, event: &Event) -> Result<Vec<Answer>, SpoolError> {
+        let sql = format!("SELECT {ANSWER} FROM claims WHERE seq = ?1 ORDER BY id");
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let rows = statement.query_map([event.seq], |row| answer_row(row, event.event_id))?;
+        rows.map(|answer| Ok(answer??)).collect()
+    }
+
+    /// The signed record in the place of an event that was damaged: canonical JSON, and the record key's signature.
+    pub fn gap(&self, event: &Event) -> Result<Option<(Vec<u8>, Signature)>, SpoolError> {
+        let sql = "SELECT record, signature FROM gaps WHERE seq = ?1";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let row = statement.query_row([event.seq], |row| Ok((row.get(0)?, Signature::from_bytes(row.get(1)?))));
+        Ok(row.optional()?)
+    }
+
+    /// The streams that are stopped until the operator releases them.
+    pub fn stopped(&self) -> Result<Vec<Stopped>, SpoolError> {
+        let sql = "SELECT name, stopped_at, coalesce(stop_reason, '') FROM streams WHERE stopped_at IS NOT NULL";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| {
+            let since = Timestamp::from_millis(row.get(1)?);
+            Ok(Stopped { stream_id: row.get(0)?, since, reason: row.get(2)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How much there is of what [`Limits`](super::Limits) limit.
+    pub fn usage(&self) -> Result<Usage, SpoolError> {
+        Usage::read(&self.db, &self.path)
+    }
+
+    /// When the newest receipt came.
+    pub fn last_receipt(&self) -> Result<Option<Timestamp>, SpoolError> {
+        let sql = "SELECT settled_at FROM settled WHERE state = 2 ORDER BY seq DESC LIMIT 1";
+        let found = self.db.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
+        Ok(found.map(Timestamp::from_millis))
     }
 
     /// How much is in each state, without counting.
@@ -93,10 +131,9 @@ impl SpoolReader {
 
     /// When the oldest event was spooled that is not settled.
     pub fn oldest_pending(&self) -> Result<Option<Timestamp>, SpoolError> {
-        let sql = "SELECT min(created_at) FROM (SELECT (SELECT created_at FROM events e
-                   WHERE e.stream = s.stream AND state < 2 ORDER BY seq LIMIT 1) AS created_at FROM streams s)";
-        let millis: Option<i64> = self.db.query_row(sql, [], |row| row.get(0))?;
-        Ok(millis.map(Timestamp::from_millis))
+        let sql = "SELECT created_at FROM events ORDER BY seq LIMIT 1";
+        let found = self.db.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
+        Ok(found.map(Timestamp::from_millis))
     }
 
     /// The newest epoch and how many there are.
@@ -117,26 +154,84 @@ impl Spool {
         let inner = self.inner.clone();
         self.writer
             .run(move |db| {
-                let sql = format!("{SELECT_SEALED} WHERE event_id = ?1");
-                let row = db.prepare_cached(&sql)?.query_row([id.as_bytes()], sealed_row).optional()?;
-                let Some(row) = row else { return Ok(None) };
-                let (event, sealed) = row?;
+                let Some(event) = event(db, id)? else { return Ok(None) };
+                let Some(sealed) = sealed(db, event.seq)? else {
+                    let event_id = event.event_id;
+                    let was_purged = event.state.is_settled();
+                    return Err(if was_purged {
+                        SpoolError::Purged { event_id }
+                    } else {
+                        SpoolError::Tampered { event_id }
+                    });
+                };
                 record::open(db, &inner.epochs, &inner.spool_id, &event, &sealed).map(Some)
+            })
+            .await
+    }
+
+    /// The event that a reference in a stream names.
+    pub async fn look_up(&self, stream_id: &str, source_ref: &str) -> Result<Option<Event>, SpoolError> {
+        let inner = self.inner.clone();
+        let (stream_id, source_ref) = (stream_id.to_owned(), source_ref.to_owned());
+        self.writer
+            .run(move |db| match inner.index.find(db, &stream_id, &source_ref)? {
+                Some(tombstone) => event(db, tombstone.event_id),
+                None => Ok(None),
             })
             .await
     }
 }
 
 fn event(db: &Connection, id: EventId) -> Result<Option<Event>, SpoolError> {
-    let sql = format!("{SELECT} WHERE event_id = ?1");
+    let sql = format!("{SELECT_PENDING} WHERE event_id = ?1 UNION ALL {SELECT_SETTLED} WHERE event_id = ?1");
     let row = db.prepare_cached(&sql)?.query_row([id.as_bytes()], event_row).optional()?;
     Ok(row.transpose()?)
 }
 
-const SELECT: &str = "SELECT seq, event_id, s.name, source_ref, state, attempt, failures, created_at, payload_sha256,
-    payload_size, epoch, last_error FROM events e JOIN streams s USING (stream)";
-pub(super) const SELECT_SEALED: &str = "SELECT seq, event_id, s.name, source_ref, state, attempt, failures, created_at,
-    payload_sha256, payload_size, epoch, last_error, nonce, sealed FROM events e JOIN streams s USING (stream)";
+fn sealed(db: &Connection, seq: i64) -> Result<Option<Sealed>, SpoolError> {
+    let mut statement = db.prepare_cached("SELECT nonce, sealed FROM contents WHERE seq = ?1")?;
+    let row = statement.query_row([seq], |row| Ok(Sealed { nonce: row.get(0)?, ciphertext: row.get(1)? }));
+    Ok(row.optional()?)
+}
+
+macro_rules! select {
+    ($table:literal, $more:literal, $join:literal) => {
+        concat!(
+            "SELECT e.seq, event_id, s.name, source_ref, state, attempt, failures, created_at, payload_sha256, ",
+            "payload_size, epoch, last_error",
+            $more,
+            " FROM ",
+            $table,
+            " e JOIN streams s USING (stream)",
+            $join
+        )
+    };
+}
+
+const SELECT_PENDING: &str = select!("events", "", "");
+const SELECT_SETTLED: &str = select!("settled", "", "");
+/// An event whose content is gone has an empty one here, which does not open.
+pub(super) const SELECT_PENDING_SEALED: &str =
+    select!("events", ", coalesce(nonce, x''), coalesce(sealed, x'')", " LEFT JOIN contents c ON c.seq = e.seq");
+
+const ANSWER: &str = "installation_id, sent_attempt, signed_at, signature, public_key, status, body, received_at";
+
+/// Reads [`ANSWER`]. A key that is none is what somebody changed.
+fn answer_row(row: &Row<'_>, event_id: EventId) -> rusqlite::Result<Result<Answer, SpoolError>> {
+    let key: Vec<u8> = row.get(4)?;
+    let Ok(public_key) = PublicKey::from_hex(&hex::encode(key)) else {
+        return Ok(Err(SpoolError::Tampered { event_id }));
+    };
+    let sent = SignedEnvelope {
+        installation_id: row.get(0)?,
+        attempt: row.get(1)?,
+        signed_at: Timestamp::from_millis(row.get(2)?),
+        signature: Signature::from_bytes(row.get(3)?),
+        public_key,
+    };
+    let received_at = Timestamp::from_millis(row.get(7)?);
+    Ok(Ok(Answer { sent, status: row.get(5)?, body: row.get(6)?, received_at }))
+}
 
 /// Reads a row that may be damaged. A value that cannot be there reads as one that the seal does not cover, so that
 /// the event is set aside like any other that was changed, and stands in nobody's way.

@@ -1,8 +1,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::open::Inner;
-use super::{Answer, Event, SpoolError, State, destination};
-use crate::facts::Timestamp;
+use super::{Alarm, Answer, Event, SpoolError, State, claims, destination, gap, stream};
+use crate::facts::{EventId, Timestamp};
 
 /// How a send ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,13 +11,20 @@ pub enum Settlement {
     Receipted(Answer),
     /// The receiver holds other content; its answer is the evidence.
     Conflict(Answer),
+    /// One of the two before, for the first send of an event that the receiver had before: it is ahead of this spool.
+    Ahead {
+        /// [`State::Receipted`] or [`State::Conflict`].
+        state: State,
+        /// The receiver's answer.
+        answer: Answer,
+    },
     /// The receiver judged against the event.
     Judged {
         /// What it said, by name.
         error: String,
         /// When it may be sent again; `None`: it was judged against too often and is dead.
         retry_at: Option<Timestamp>,
-        /// The answer of the last judgement, kept with a dead event.
+        /// The answer: of the last judgement, kept with a dead event, or one that carries a receipt all the same.
         answer: Option<Answer>,
     },
     /// Nothing was said about the event: it waits, and nothing is counted against it.
@@ -43,76 +50,189 @@ pub enum Park {
 /// What a damaged record's event is dead of; the published package calls it so too.
 pub const PAYLOAD_DRIFT: &str = "payload-drift";
 
+/// How an event is named that waits because two receipts for it differ.
+pub const CONTRADICTION: &str = "receipt-contradicts-an-earlier-one";
+
 /// Settles the send of the event at `seq`, and makes its stream ready again. An event that is not in flight was
-/// settled before, by a turn whose answer its caller did not see: nothing changes.
-pub(super) fn settle(db: &Connection, seq: i64, settlement: &Settlement, now: Timestamp) -> Result<(), SpoolError> {
-    let sql = "SELECT stream, payload_size FROM events WHERE seq = ?1 AND state = ?2";
-    let in_flight = params![seq, State::Relaying as i64];
-    let found = db.prepare_cached(sql)?.query_row(in_flight, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let Some((stream, size)) = found else { return Ok(()) };
-    let (state, error, ready_at) = match settlement {
-        Settlement::Receipted(_) => (State::Receipted, None, now),
-        Settlement::Conflict(_) => (State::Conflict, Some("conflict"), now),
-        Settlement::Judged { error, retry_at: Some(at), .. } => (State::Queued, Some(error.as_str()), *at),
-        Settlement::Judged { error, retry_at: None, .. } => (State::Dead, Some(error.as_str()), now),
-        Settlement::Unjudged { error, park: Park::NotAsked(at) } => (State::Queued, Some(error.as_str()), *at),
-        Settlement::Unjudged { error, .. } => (State::Queued, Some(error.as_str()), now),
-    };
-    let judged = i64::from(matches!(settlement, Settlement::Judged { .. }));
-    db.prepare_cached("UPDATE events SET state = ?2, last_error = ?3, failures = failures + ?4 WHERE seq = ?1")?
-        .execute(params![seq, state as i64, error, judged])?;
-    Inner::count(db, Some(State::Relaying), state, size)?;
-    ready(db, stream, ready_at)?;
+/// settled before, by a turn whose answer its caller did not see: nothing changes, unless the two receipts differ.
+pub(super) fn settle(
+    db: &Connection,
+    inner: &Inner,
+    seq: i64,
+    settlement: &Settlement,
+    now: Timestamp,
+) -> Result<Option<Alarm>, SpoolError> {
+    let Some(sent) = InFlight::read(db, seq)? else { return late(db, seq, settlement, now) };
+    let mut alarm = None;
     match settlement {
-        Settlement::Receipted(answer) | Settlement::Conflict(answer) => keep(db, seq, answer)?,
-        Settlement::Judged { retry_at: None, answer: Some(answer), .. } => keep(db, seq, answer)?,
-        Settlement::Judged { .. } => {}
-        Settlement::Unjudged { error, park: Park::Until(at) } => return destination::park(db, error, *at, now),
-        Settlement::Unjudged { park: Park::Revoked, .. } => return destination::revoke(db, now),
-        Settlement::Unjudged { park: Park::NotAsked(_), .. } => return Ok(()),
+        Settlement::Receipted(answer) | Settlement::Ahead { state: State::Receipted, answer }
+            if claims::contradict(db, seq, &sent.source_ref, answer)? =>
+        {
+            claims::keep(db, seq, sent.stream, answer)?;
+            requeue(db, &sent, CONTRADICTION, 0, now)?;
+            stream::stop(db, sent.stream, CONTRADICTION, now)?;
+            alarm = Some(Alarm { event_id: sent.event_id, what: "two receipts for one event differ" });
+        }
+        Settlement::Receipted(answer) => finish(db, &sent, &answered(State::Receipted, answer, now))?,
+        Settlement::Conflict(answer) => finish(db, &sent, &answered(State::Conflict, answer, now))?,
+        Settlement::Ahead { state, answer } => {
+            finish(db, &sent, &answered(*state, answer, now))?;
+            alarm = suspect(db, inner, &sent, *state, now)?;
+        }
+        Settlement::Judged { error, retry_at: None, answer } => {
+            let answer = answer.as_ref();
+            finish(db, &sent, &Settled { state: State::Dead, judged: 1, error: Some(error), answer, at: now })?;
+        }
+        Settlement::Judged { error, retry_at: Some(at), answer } => {
+            requeue(db, &sent, error, 1, *at)?;
+            answer.iter().try_for_each(|answer| claims::keep(db, seq, sent.stream, answer))?;
+        }
+        Settlement::Unjudged { error, park } => {
+            let at = if let Park::NotAsked(at) = park { *at } else { now };
+            requeue(db, &sent, error, 0, at)?;
+            match park {
+                Park::Until(until) => destination::park(db, error, *until, now)?,
+                Park::Revoked => destination::revoke(db, now)?,
+                Park::NotAsked(_) => {}
+            }
+            return Ok(None);
+        }
     }
     // Whatever the receiver said, it spoke.
-    destination::unpark(db, now)
+    destination::unpark(db, now)?;
+    Ok(alarm)
 }
 
-/// Sets an event aside whose record does not open. Its stream goes on behind it. `stored` is how many bytes are
-/// really there: the size in the row may be what was changed.
-pub(super) fn set_aside(db: &Connection, event: &Event, stream: i64, stored: usize) -> Result<(), SpoolError> {
-    db.execute(
-        "UPDATE events SET state = ?2, last_error = ?3 WHERE seq = ?1",
-        params![event.seq, State::Dead as i64, PAYLOAD_DRIFT],
-    )?;
-    Inner::count(db, Some(event.state), State::Dead, event.payload_size.min(stored as u64))?;
-    ready(db, stream, Timestamp::from_millis(0))
+/// The row of an event that is being sent.
+struct InFlight {
+    seq: i64,
+    event_id: EventId,
+    stream: i64,
+    source_ref: String,
+    size: u64,
+    created_at: Timestamp,
 }
 
-/// Makes a stream ready at `at`, where anything in it is left to send.
-fn ready(db: &Connection, stream: i64, at: Timestamp) -> Result<(), SpoolError> {
+impl InFlight {
+    fn read(db: &Connection, seq: i64) -> Result<Option<Self>, SpoolError> {
+        let sql = "SELECT event_id, stream, source_ref, payload_size, created_at FROM events
+                   WHERE seq = ?1 AND state = ?2";
+        let mut statement = db.prepare_cached(sql)?;
+        let found = statement.query_row(params![seq, State::Relaying as i64], |row| {
+            Ok(Self {
+                seq,
+                event_id: EventId::from_bytes(row.get(0)?),
+                stream: row.get(1)?,
+                source_ref: row.get(2)?,
+                size: row.get(3)?,
+                created_at: Timestamp::from_millis(row.get(4)?),
+            })
+        });
+        Ok(found.optional()?)
+    }
+}
+
+/// An answer to an event that is settled. Only a receipt that differs from the one that settled it means anything.
+fn late(db: &Connection, seq: i64, settlement: &Settlement, now: Timestamp) -> Result<Option<Alarm>, SpoolError> {
+    let (Settlement::Receipted(answer) | Settlement::Ahead { state: State::Receipted, answer }) = settlement else {
+        return Ok(None);
+    };
+    let Some((stream, event_id)) = claims::contradicted(db, seq, answer)? else { return Ok(None) };
+    claims::keep(db, seq, stream, answer)?;
+    stream::stop(db, stream, CONTRADICTION, now)?;
+    Ok(Some(Alarm { event_id, what: "two receipts for one event differ" }))
+}
+
+/// Notes that the receiver is ahead of this spool, unless something here explains it.
+fn suspect(
+    db: &Connection,
+    inner: &Inner,
+    sent: &InFlight,
+    state: State,
+    now: Timestamp,
+) -> Result<Option<Alarm>, SpoolError> {
+    // The receiver knows no streams: the same reference in another one is one event to it.
+    let is_reused = inner.index.is_reused(db, &sent.source_ref, sent.event_id)?;
+    if is_reused || !destination::suspect(db, sent.created_at, state, now)? {
+        return Ok(None);
+    }
+    Ok(Some(Alarm { event_id: sent.event_id, what: "the receiver is ahead of this spool" }))
+}
+
+/// Sets an event aside whose record does not open, with a signed record in its place. Its stream goes on behind it.
+/// `stored` is how many bytes are really there: the size in the row may be what was changed.
+pub(super) fn set_aside(
+    db: &Connection,
+    inner: &Inner,
+    event: &Event,
+    stream: i64,
+    stored: usize,
+    now: Timestamp,
+) -> Result<(), SpoolError> {
+    gap::put(db, inner, event, now)?;
+    let weight = event.payload_size.min(stored as u64);
+    let dead = Settled { state: State::Dead, judged: 0, error: Some(PAYLOAD_DRIFT), answer: None, at: now };
+    move_over(db, event.seq, &dead)?;
+    Inner::count(db, Some(event.state), State::Dead, weight)?;
+    stream::ready(db, stream, Timestamp::from_millis(0))
+}
+
+/// How an event was settled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settled<'a> {
+    pub(super) state: State,
+    /// Judgements that the last send added.
+    pub(super) judged: i64,
+    pub(super) error: Option<&'a str>,
+    pub(super) answer: Option<&'a Answer>,
+    pub(super) at: Timestamp,
+}
+
+fn answered(state: State, answer: &Answer, at: Timestamp) -> Settled<'_> {
+    let error = (state == State::Conflict).then_some("conflict");
+    Settled { state, judged: 0, error, answer: Some(answer), at }
+}
+
+fn finish(db: &Connection, sent: &InFlight, settled: &Settled<'_>) -> Result<(), SpoolError> {
+    move_over(db, sent.seq, settled)?;
+    Inner::count(db, Some(State::Relaying), settled.state, sent.size)?;
+    stream::ready(db, sent.stream, settled.at)
+}
+
+/// Moves an event out of the hot table. Its content stays where it is.
+pub(super) fn move_over(db: &Connection, seq: i64, settled: &Settled<'_>) -> Result<(), SpoolError> {
+    let Settled { state, judged, error, answer, at } = *settled;
+    let sent = answer.map(|answer| &answer.sent);
     db.prepare_cached(
-        "UPDATE streams SET ready_at = iif(EXISTS (SELECT 1 FROM events WHERE stream = ?1 AND state < 2), ?2, NULL)
-         WHERE stream = ?1",
-    )?
-    .execute(params![stream, at.as_millis()])?;
-    Ok(())
-}
-
-fn keep(db: &Connection, seq: i64, answer: &Answer) -> Result<(), SpoolError> {
-    let sent = &answer.sent;
-    db.prepare_cached(
-        "INSERT INTO answers (seq, installation_id, attempt, signed_at, signature, public_key, status, body,
-                              received_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO settled
+         SELECT seq, event_id, stream, source_ref, ?2, attempt, failures + ?3, created_at, payload_sha256,
+                payload_size, epoch, ?4, ?5, EXISTS (SELECT 1 FROM contents c WHERE c.seq = ?1),
+                ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
+         FROM events WHERE seq = ?1",
     )?
     .execute(params![
         seq,
-        sent.installation_id,
-        sent.attempt,
-        sent.signed_at.as_millis(),
-        sent.signature.as_bytes(),
-        sent.public_key.to_bytes(),
-        answer.status,
-        answer.body,
-        answer.received_at.as_millis()
+        state as i64,
+        judged,
+        error,
+        at.as_millis(),
+        sent.map(|sent| &sent.installation_id),
+        sent.map(|sent| sent.attempt),
+        sent.map(|sent| sent.signed_at.as_millis()),
+        sent.map(|sent| sent.signature.as_bytes()),
+        sent.map(|sent| sent.public_key.to_bytes()),
+        answer.map(|answer| answer.status),
+        answer.map(|answer| &answer.body),
+        answer.map(|answer| answer.received_at.as_millis())
     ])?;
+    db.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([seq])?;
     Ok(())
+}
+
+/// Puts an event back: it may be sent again at `at`.
+fn requeue(db: &Connection, sent: &InFlight, error: &str, judged: i64, at: Timestamp) -> Result<(), SpoolError> {
+    db.prepare_cached("UPDATE events SET state = ?2, last_error = ?3, failures = failures + ?4 WHERE seq = ?1")?
+        .execute(params![sent.seq, State::Queued as i64, error, judged])?;
+    Inner::count(db, Some(State::Relaying), State::Queued, sent.size)?;
+    stream::ready(db, sent.stream, at)
 }

@@ -41,6 +41,13 @@ impl IndexKey {
         Ok(statement.query_row([self.ref_tag(source_ref)], read).optional()?)
     }
 
+    /// Whether the reference is in use by another event than this one.
+    pub(super) fn is_reused(&self, db: &Connection, source_ref: &str, by: EventId) -> Result<bool, SpoolError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM tombstones WHERE ref_tag = ?1 AND event_id <> ?2)";
+        let mut statement = db.prepare_cached(sql)?;
+        Ok(statement.query_row(params![self.ref_tag(source_ref), by.as_bytes()], |row| row.get(0))?)
+    }
+
     /// Sets the tombstone of a pair that has none.
     pub(super) fn set(
         &self,

@@ -15,6 +15,8 @@ use crate::facts::{folder_of, with_suffix};
 /// How a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
+    /// For writing; a missing file is an error.
+    Change,
     /// Made where it is not there yet.
     Create,
     /// For reading only; a missing file is an error.
@@ -68,6 +70,23 @@ pub fn open(path: &Path, schema: &Schema, access: Access) -> Result<Connection, 
     })
 }
 
+/// Clears what was deleted out of the write-ahead log, and hands free pages back to the file system, as far as other
+/// processes let it. Blocks on the disk.
+pub fn tidy(path: &Path, schema: &Schema) -> Result<(), StoreError> {
+    let db = open(path, schema, Access::Change)?;
+    step_through(&db, "PRAGMA incremental_vacuum")?;
+    step_through(&db, "PRAGMA wal_checkpoint(TRUNCATE)")?;
+    Ok(())
+}
+
+/// Runs a pragma that works a step at a time, with a row for each.
+pub fn step_through(db: &Connection, sql: &str) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
 /// Tells what lies at `path`, without changing it and without opening a foreign file as a store.
 pub fn file_kind(path: &Path, schema: &Schema) -> Result<FileKind, StoreError> {
     match fs::metadata(path) {
@@ -109,7 +128,7 @@ fn admit(path: &Path, schema: &Schema, access: Access) -> Result<FileKind, Store
         (FileKind::OtherDatabase | FileKind::Other, _) => {
             Err(StoreError::Foreign { path: path.to_owned(), expected: schema.name })
         }
-        (FileKind::Nothing, Access::Read) => Err(StoreError::Missing(path.to_owned())),
+        (FileKind::Nothing, Access::Change | Access::Read) => Err(StoreError::Missing(path.to_owned())),
         (FileKind::Nothing | FileKind::Ours, _) => Ok(found),
     }
 }
@@ -182,7 +201,7 @@ fn connect(path: &Path, schema: &Schema, access: Access) -> Result<Connection, S
     if !schema.is_whole(&db)? {
         return Err(StoreError::Damaged("its tables are not as they were made".into()).into());
     }
-    if version == 0 && access == Access::Read {
+    if version == 0 && access != Access::Create {
         // Whoever made it has not come to its tables.
         return Err(StoreError::Missing(path.to_owned()).into());
     }

@@ -148,7 +148,7 @@ fn repeats_of_a_warning_are_left_out_and_counted_and_lines_at_info_are_all_there
     let log = said(&vault, "info", &["attest", "files"]);
     assert_eq!(lines(&log, "spooled").len(), 33);
     let spool = rusqlite::Connection::open(vault.path("spool.sqlite3")).unwrap();
-    assert_eq!(spool.execute("UPDATE events SET sealed = zeroblob(length(sealed))", []).unwrap(), 33);
+    assert_eq!(spool.execute("UPDATE contents SET sealed = zeroblob(length(sealed))", []).unwrap(), 33);
     drop(spool);
     let done = vault.run(&["--log", "error", "--log-format", "json", "relay", "drain"]);
     let log = objects(&done.err.lines().filter(|line| line.starts_with('{')).collect::<Vec<_>>().join("\n"));

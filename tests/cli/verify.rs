@@ -143,14 +143,14 @@ fn a_file_that_was_changed_or_taken_away_is_named() {
 #[test]
 fn a_changed_event_in_the_spool_is_named() {
     let changes = [
-        ("UPDATE events SET source_ref = 'b'", "is damaged"),
-        ("UPDATE events SET sealed = zeroblob(length(sealed))", "is damaged"),
-        ("UPDATE events SET payload_sha256 = zeroblob(32)", "is damaged"),
-        ("UPDATE answers SET attempt = attempt + 1", "the envelope's signature does not verify"),
-        ("UPDATE answers SET signature = zeroblob(64)", "the envelope's signature does not verify"),
-        ("UPDATE answers SET body = x'7b7d'", "the answer is no receipt for this envelope: missing-local-vault-ack"),
-        ("UPDATE answers SET status = 500", "the answer is no receipt for this envelope: missing-body"),
-        ("DELETE FROM answers", "there is no receipt for it (receipted)"),
+        ("UPDATE settled SET source_ref = 'b'", "is damaged"),
+        ("UPDATE contents SET sealed = zeroblob(length(sealed))", "is damaged"),
+        ("UPDATE settled SET payload_sha256 = zeroblob(32)", "is damaged"),
+        ("UPDATE settled SET sent_attempt = sent_attempt + 1", "the envelope's signature does not verify"),
+        ("UPDATE settled SET signature = zeroblob(64)", "the envelope's signature does not verify"),
+        ("UPDATE settled SET body = x'7b7d'", "the answer is no receipt for this envelope: missing-local-vault-ack"),
+        ("UPDATE settled SET status = 500", "the answer is no receipt for this envelope: missing-body"),
+        ("UPDATE settled SET body = NULL", "there is no receipt for it (receipted)"),
     ];
     for (sql, why) in changes {
         let done = Delivered::new().tampered(sql);

@@ -27,7 +27,7 @@ fn relay_drain_sends_all_of_it_and_counts() {
 
 #[test]
 fn relay_drain_tells_of_what_will_never_be_delivered() {
-    let sandbox = sandbox(&["--behave", "conflict:1"]);
+    let sandbox = sandbox(&["--behave", "reject:1", "--behave", "conflict:1"]);
     let vault = Vault::new(&sandbox);
     vault.enqueue("s", "1", "{}");
     let output = vault.run(&["relay", "drain"]);

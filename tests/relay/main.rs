@@ -11,6 +11,7 @@ mod receiver;
 #[path = "../support/sandbox.rs"]
 mod support;
 
+mod ahead;
 mod commands;
 mod delivery;
 mod drain_loop;

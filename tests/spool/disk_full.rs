@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use local_vault::spool::{Spool, SpoolError, State};
+use local_vault::spool::{Limits, Retention, Spool, SpoolError, State};
 use local_vault::store::StoreError;
 
 use super::custody::spool_keys;
@@ -44,6 +44,7 @@ async fn a_full_disk_refuses_loses_nothing_and_goes_on_when_there_is_room() {
     let Some(disk) = SmallDisk::mount(&folder, "1m") else { return };
     let path = folder.join("spool.sqlite3");
     let spool = Spool::open(&path, spool_keys(1), place.clock.clone()).unwrap();
+    spool.set_bounds(Limits { reserve: Some(0), ..Limits::default() }, Retention::default());
     let enqueue = |n: usize| spool.enqueue(event("a", &n.to_string(), &format!("{{\"n\":\"{n:030000}\"}}")));
 
     let mut kept = Vec::new();

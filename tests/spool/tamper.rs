@@ -20,11 +20,11 @@ const EDITS: [&str; 19] = [
     "UPDATE events SET epoch = 2 WHERE seq = 1",
     "UPDATE events SET epoch = 99 WHERE seq = 1",
     "UPDATE events SET epoch = -1 WHERE seq = 1",
-    "UPDATE events SET nonce = x'' WHERE seq = 1",
-    "UPDATE events SET sealed = x'' WHERE seq = 1",
+    "UPDATE contents SET nonce = x'' WHERE seq = 1",
+    "UPDATE contents SET sealed = x'' WHERE seq = 1",
     "UPDATE events SET attempt = 0xffffffff WHERE seq = 1",
     "UPDATE events SET stream = 2 WHERE seq = 1",
-    "UPDATE events SET (nonce, sealed) = (SELECT nonce, sealed FROM events WHERE seq = 3) WHERE seq = 1",
+    "UPDATE contents SET (nonce, sealed) = (SELECT nonce, sealed FROM contents WHERE seq = 3) WHERE seq = 1",
 ];
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn an_edited_event_is_set_aside_and_everything_else_flows() {
         sent.sort_unstable();
         assert_eq!(sent, ["a2", "b1"], "{edit}");
         let found: (i64, String) =
-            place.raw().query_row("SELECT state, last_error FROM events WHERE seq = 1", [], |r| r.try_into()).unwrap();
+            place.raw().query_row("SELECT state, last_error FROM settled WHERE seq = 1", [], |r| r.try_into()).unwrap();
         assert_eq!(found, (State::Dead as i64, "payload-drift".into()), "{edit}");
         // The reader still reads, and the dead one is never sent again.
         place.reader().totals().unwrap();
@@ -70,7 +70,7 @@ async fn a_turn_stays_short_however_many_events_are_damaged() {
     let place = Place::new();
     let spool = place.open();
     fill(&spool, "a", &["1", "2", "3", "4", "5"]).await;
-    place.raw().execute("UPDATE events SET nonce = zeroblob(24) WHERE seq < 5", []).unwrap();
+    place.raw().execute("UPDATE contents SET nonce = zeroblob(24) WHERE seq < 5", []).unwrap();
     let turn = lease(&spool, 3).await;
     assert_eq!((turn.damaged.len(), refs(&turn)), (3, vec![]));
     let turn = lease(&spool, 3).await;
@@ -85,9 +85,9 @@ async fn every_flipped_bit_of_a_record_shows() {
     let spool = place.open();
     let id = spool.enqueue(event("a", "r", "{}")).await.unwrap().event_id;
     let db = place.raw();
-    for column in ["nonce", "sealed", "payload_sha256"] {
-        let stored: Vec<u8> = db.query_row(&format!("SELECT {column} FROM events"), [], |row| row.get(0)).unwrap();
-        let set = format!("UPDATE events SET {column} = ?1");
+    for (table, column) in [("contents", "nonce"), ("contents", "sealed"), ("events", "payload_sha256")] {
+        let stored: Vec<u8> = db.query_row(&format!("SELECT {column} FROM {table}"), [], |row| row.get(0)).unwrap();
+        let set = format!("UPDATE {table} SET {column} = ?1");
         for bit in 0..stored.len() * 8 {
             let mut flipped = stored.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -109,8 +109,9 @@ async fn an_event_of_another_spool_with_the_same_key_does_not_open() {
     here.raw()
         .execute_batch(&format!(
             "ATTACH '{}' AS there;
-             UPDATE events SET (event_id, nonce, sealed, payload_sha256, created_at) =
-                 (SELECT event_id, nonce, sealed, payload_sha256, created_at FROM there.events)",
+             UPDATE events SET (event_id, payload_sha256, created_at) =
+                 (SELECT event_id, payload_sha256, created_at FROM there.events);
+             UPDATE contents SET (nonce, sealed) = (SELECT nonce, sealed FROM there.contents)",
             there.path().display()
         ))
         .unwrap();

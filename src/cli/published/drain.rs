@@ -229,9 +229,13 @@ fn print(outcome: &Outcome) -> Result<bool, Failure> {
     Ok(outcome.error.is_some())
 }
 
-/// Prints an idle look; true where it is an error: after a revocation nothing will ever be sent again.
+/// Prints an idle look; true where it is an error: nothing will be sent again before an operator has looked.
 fn print_idle(gate: Gate) -> Result<bool, Failure> {
-    let error = (gate == Gate::Revoked).then_some("installation-revoked");
+    let error = match gate {
+        Gate::Revoked => Some("installation-revoked"),
+        Gate::Suspect => Some("receiver-ahead-of-spool"),
+        Gate::Open | Gate::Parked { .. } | Gate::Paused | Gate::Probe => None,
+    };
     line(error, None, false, None)?;
     Ok(error.is_some())
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::revoked;
+use super::{revoked, suspect};
 use crate::cli::failure::Failure;
 use crate::cli::metrics::Exporter;
 use crate::cli::output::{Output, progress};
@@ -78,6 +78,7 @@ async fn drain(vault: &Vault, json: bool, mut stop: Stop, exporter: &Exporter) -
             format!("Nothing is lost. The next probe is due at {until}; `local-vault relay resume` allows one now."),
         )),
         Gate::Revoked => Err(revoked()),
+        Gate::Suspect => Err(suspect()),
     }
 }
 

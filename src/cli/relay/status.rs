@@ -26,6 +26,8 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
             .with("endpoint", endpoint(vault))
             .with("pausedAt", time(destination.paused_at))
             .with("revokedAt", time(destination.revoked_at))
+            .with("suspect", noted(&destination.suspect))
+            .with("maintenance", noted(&destination.maintenance))
             .with("parked", parked);
         output.json(&status)?;
         return Ok(0);
@@ -38,6 +40,12 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// Since when, and why.
+fn noted(noted: &Option<(Timestamp, String)>) -> Option<Object> {
+    let (since, reason) = noted.as_ref()?;
+    Some(Object::new().with("since", since.to_string()).with("reason", reason.as_str()))
+}
+
 /// The endpoint as it may be shown: one that is refused may hold a password.
 fn endpoint(vault: &Vault) -> Option<String> {
     let text = vault.settings.relay.endpoint.as_deref()?;
@@ -48,8 +56,15 @@ fn held_back(destination: &Destination, output: Output) -> Result<(), Failure> {
     if let Some(since) = destination.revoked_at {
         output.line(&format!("revoked       since {since}; the way out: relay resume --installation-id NEW"))?;
     }
+    if let Some((since, reason)) = &destination.suspect {
+        let way = "relay resume --accept-restored";
+        output.line(&format!("suspect       since {since}: {}; once you know why: {way}", printable(reason)))?;
+    }
     if let Some(since) = destination.paused_at {
         output.line(&format!("paused        since {since}; the way out: relay resume"))?;
+    }
+    if let Some((since, reason)) = &destination.maintenance {
+        output.line(&format!("maintenance   since {since}: {}; nothing new is taken", printable(reason)))?;
     }
     if let Some(parked) = &destination.parked {
         let reason = printable(&parked.reason);
