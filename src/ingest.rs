@@ -1,5 +1,7 @@
 //! Brings events in: a user's payload as it is, or a source attestation that is signed here first.
 
+pub mod socket;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;

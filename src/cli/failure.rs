@@ -6,6 +6,7 @@ use crate::config::ConfigError;
 use crate::custody::{CustodyError, ErrorKind, SignError};
 use crate::epochs::EpochError;
 use crate::ingest::IngestError;
+use crate::ingest::socket::SocketError;
 use crate::relay::{ClientError, EndpointError};
 use crate::spool::import::ImportError;
 use crate::spool::{Limit, SpoolError};
@@ -306,6 +307,18 @@ impl From<IngestError> for Failure {
             IngestError::Sign(e) => e.into(),
             IngestError::Spool(e) => e.into(),
             IngestError::TooLong => Self::data(message, "Spool its hash, or split it. Nothing was spooled."),
+        }
+    }
+}
+
+impl From<SocketError> for Failure {
+    fn from(error: SocketError) -> Self {
+        let message = error.to_string();
+        match error {
+            SocketError::Busy(_) => Self::new(TEMPORARY, message, "Stop the other process, or name another socket."),
+            SocketError::Io { .. } => Self::new(IO, message, "Check ingest.socket, and whose its folder is."),
+            SocketError::NotASocket(_) => Self::config(message, "Name another path as ingest.socket."),
+            SocketError::TooLong(_) => Self::config(message, "Name a shorter path as ingest.socket."),
         }
     }
 }
