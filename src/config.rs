@@ -7,6 +7,7 @@ mod attestation;
 mod audit;
 mod backend;
 mod file;
+mod ingest;
 mod log;
 mod metrics;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
@@ -24,6 +25,7 @@ mod tpm;
 pub use attestation::{AkAlgorithm, AttestationSettings, QuoteSettings};
 pub use audit::AuditSettings;
 pub use file::EXAMPLE;
+pub use ingest::IngestSettings;
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use metrics::MetricsSettings;
 pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};

@@ -1,8 +1,15 @@
 //! Brings events in: a user's payload as it is, or a source attestation that is signed here first. From a command, and
 //! from producers on this machine over a local socket.
 
+mod api;
 mod file;
+mod group;
+mod lines;
+mod quota;
+mod refusal;
 mod request;
+mod rules;
+mod submission;
 
 pub mod socket;
 
@@ -17,9 +24,15 @@ use crate::facts::{Clock, Digest};
 use crate::protocol::json::{self, JsonError, Object};
 use crate::protocol::source::{PayloadHashOf, SourceAttestation};
 use crate::spool::{ContentId, Enqueued, NewEvent, Spool, SpoolError};
+pub use api::{Api, Desk, OPENAPI};
 pub use file::hash_file;
+pub use group::{Group, Settled};
+pub use lines::{Line, Lines};
+pub use refusal::{Code, Refusal};
 pub use request::Request;
 use request::runs;
+pub use rules::{Producer, Rules, RulesError};
+pub use submission::Submission;
 
 /// The longest stream_id and source_ref that new commands take, in bytes.
 pub const LONGEST_ID: usize = 1024;
@@ -27,6 +40,9 @@ pub const LONGEST_ID: usize = 1024;
 /// The longest canonical payload, in bytes. A request is an envelope more, and a receiver reads no JSON of more than
 /// [`MAX_BYTES`](json::MAX_BYTES) either: what it can never take would park the destination for good.
 pub const LONGEST_PAYLOAD: usize = json::MAX_BYTES - 1024 * 1024;
+
+/// The longest line of NDJSON and the longest body of one event, in bytes.
+pub const LONGEST_LINE: usize = json::MAX_BYTES;
 
 /// Spools payloads and attestations.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use super::attestation::{self, FileAttestation};
 use super::audit::{self, FileAudit};
 use super::backend::Backend;
+use super::ingest::{self, FileIngest};
 use super::log::{self, FileLog};
 use super::metrics::{self, MetricsSettings};
 use super::reader::{Problems, Section};
@@ -37,6 +38,7 @@ pub(super) struct FileConfig {
     pub(super) custody: FileCustody,
     pub(super) attestation: FileAttestation,
     pub(super) audit: FileAudit,
+    pub(super) ingest: FileIngest,
     pub(super) log: FileLog,
     pub(super) metrics: MetricsSettings,
 }
@@ -88,6 +90,7 @@ impl FileConfig {
         config.custody = custody(whole.section("custody"), folder);
         config.attestation = attestation::read(whole.section("attestation"), folder);
         config.audit = audit::read(whole.section("audit"), folder);
+        config.ingest = ingest::read(whole.section("ingest"), folder);
         config.log = log::read(whole.section("log"));
         config.metrics = metrics::read(whole.section("metrics"), folder);
         whole.end();

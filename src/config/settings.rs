@@ -5,6 +5,7 @@ use super::attestation::AttestationSettings;
 use super::audit::AuditSettings;
 use super::backend::Backend;
 use super::file::{FileConfig, FileCustody};
+use super::ingest::IngestSettings;
 use super::log::{LogFormat, LogLevel, LogSettings};
 use super::metrics::MetricsSettings;
 use super::reader::Problems;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub attestation: AttestationSettings,
     /// Where all of it is written down.
     pub audit: AuditSettings,
+    /// The local socket, and who may submit what over it.
+    pub ingest: IngestSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Where a relay tells what it measures.
@@ -218,6 +221,7 @@ impl Sources<'_> {
             witness_id,
             stream_id: self.variable("STREAM_ID").or(file.stream_id),
             audit: file.audit.settle(spool.as_deref(), witness.as_deref(), Path::new(SPOOL)),
+            ingest: file.ingest.settle(spool.as_deref().unwrap_or(Path::new(SPOOL))),
             spool: spool.unwrap_or_else(|| SPOOL.into()),
             witness: witness.unwrap_or_else(|| WITNESS.into()),
             relay: RelaySettings {
