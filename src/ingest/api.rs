@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::refusal::{Code, Refusal};
 use super::rules::Rules;
@@ -72,7 +73,7 @@ impl Api {
         let asked = (request.method() == Method::POST, request.method() == Method::GET);
         Ok(match (route, asked) {
             (Ok(Route::Events), (true, _)) => self.one(peer, request).await.into(),
-            (Ok(Route::Batch), (true, _)) => self.batch(peer, request).await.unwrap_or_else(Response::from),
+            (Ok(Route::Batch), (true, _)) => self.batch(peer, request).await,
             (Ok(Route::Event { stream_id, source_ref }), (_, true)) => {
                 self.look_up(peer, stream_id, source_ref).await.into()
             }
@@ -84,16 +85,19 @@ impl Api {
     }
 
     async fn one(&self, peer: Peer, request: Request<Incoming>) -> Reply {
-        match self.submit(peer, request).await {
-            Ok(reply) => reply,
-            Err(refusal) => refusal.into(),
-        }
+        let (head, mut body) = request.into_parts();
+        let submitted = match self.shared.check_peer(peer).and_then(|()| body::check_type(&head, EVENT)) {
+            Ok(()) => self.submit(peer, body).await,
+            Err(refusal) => {
+                body::refuse(&head, &mut body, self.shared.patience).await;
+                Err(refusal)
+            }
+        };
+        submitted.unwrap_or_else(Reply::from)
     }
 
-    async fn submit(&self, peer: Peer, request: Request<Incoming>) -> Result<Reply, Refusal> {
-        self.shared.check_peer(peer)?;
-        body::check_type(&request, EVENT)?;
-        let (body, _place) = self.room.read(request).await?;
+    async fn submit(&self, peer: Peer, body: Incoming) -> Result<Reply, Refusal> {
+        let (body, _place) = self.room.read(body).await?;
         self.shared.rules().take(peer.uid).map_err(Refusal::quota)?;
         let submission = self.shared.admit(peer, &body)?;
         let (stream_id, source_ref) = (submission.stream_id.clone(), submission.source_ref.clone());
@@ -103,15 +107,25 @@ impl Api {
         Ok(Reply::event(&stream_id, &source_ref, &enqueued))
     }
 
-    async fn batch(&self, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, Reply> {
+    async fn batch(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+        let (head, mut body) = request.into_parts();
+        match self.begin_batch(peer, &head).await {
+            Ok(place) => Batch::start(self.shared.clone(), peer, body, place),
+            Err(refusal) => {
+                body::refuse(&head, &mut body, self.shared.patience).await;
+                Reply::from(refusal).into()
+            }
+        }
+    }
+
+    async fn begin_batch(&self, peer: Peer, head: &Parts) -> Result<OwnedSemaphorePermit, Refusal> {
         self.shared.check_peer(peer)?;
-        body::check_type(&request, NDJSON)?;
+        body::check_type(head, NDJSON)?;
         self.shared.desk()?;
         let place = tokio::time::timeout(self.shared.patience, self.batches.clone().acquire_owned()).await;
         let busy = || Refusal::new(Code::Busy, "too many batches at once; nothing was spooled");
         // Nobody closes the semaphore.
-        let place = place.ok().and_then(Result::ok).ok_or_else(busy)?;
-        Ok(Batch::start(self.shared.clone(), peer, request.into_body(), place))
+        place.ok().and_then(Result::ok).ok_or_else(busy)
     }
 
     async fn look_up(&self, peer: Peer, stream_id: String, source_ref: String) -> Reply {

@@ -65,11 +65,12 @@ impl Listener {
             return Err(SocketError::TooLong(path.to_owned()));
         }
         make_folder(path)?;
-        let place = Place { path: path.to_owned(), _role: take_role(path)? };
+        let role = take_role(path)?;
         clear(path)?;
         let failed = |source| SocketError::Io { path: path.to_owned(), source };
         let socket = UnixSocket::new_stream().map_err(failed)?;
         socket.bind(path).map_err(failed)?;
+        let place = Place { path: path.to_owned(), _role: role };
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
         let listener = socket.listen(BACKLOG).map_err(failed)?;
         Ok(Self { listener, place })

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Shared;
-use super::body::{NDJSON, too_large};
+use super::body::{NDJSON, pass_over, too_large};
 use super::reply::Reply;
 use crate::ingest::group::Group;
 use crate::ingest::lines::{Line, Lines};
@@ -70,7 +70,7 @@ impl Batch {
         match self.read().await {
             Ok(()) => {}
             Err(End::Gone) => return,
-            Err(End::Cut) => self.pass_over().await,
+            Err(End::Cut) => pass_over(&mut self.body, self.shared.patience).await,
         }
         // Where nobody takes it any more, nobody misses it.
         let _ = self.answers.send(None).await;
@@ -182,12 +182,6 @@ impl Batch {
 
     async fn answer(&self, lines: Vec<u8>) -> Result<(), End> {
         self.answers.send(Some(lines.into())).await.map_err(|_| End::Gone)
-    }
-
-    /// Reads the rest and looks at nothing of it, so that a client that sends before it reads comes to read.
-    async fn pass_over(&mut self) {
-        let deadline = Instant::now() + self.shared.patience;
-        while let Ok(Some(Ok(_))) = timeout_at(deadline, self.body.frame()).await {}
     }
 }
 

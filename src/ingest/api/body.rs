@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
-use hyper::Request;
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use hyper::http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -32,8 +32,7 @@ impl Room {
     }
 
     /// The whole body, of a length that was said before, and its place in memory.
-    pub(super) async fn read(&self, request: Request<Incoming>) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
-        let body = request.into_body();
+    pub(super) async fn read(&self, body: Incoming) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
         let unknown = || Refusal::new(Code::LengthRequired, "the request does not say how long its body is");
         let length = body.size_hint().exact().ok_or_else(unknown)?;
         let length = usize::try_from(length).ok().filter(|length| *length <= MAX_BYTES).ok_or_else(too_large)?;
@@ -52,16 +51,31 @@ impl Room {
 }
 
 /// Refuses a body of another type, or one that is encoded besides.
-pub(super) fn check_type(request: &Request<Incoming>, expected: &'static str) -> Result<(), Refusal> {
-    let given = request.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+pub(super) fn check_type(head: &Parts, expected: &'static str) -> Result<(), Refusal> {
+    let given = head.headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
     let given = given.split(';').next().unwrap_or_default().trim();
     if !given.eq_ignore_ascii_case(expected) {
         return Err(Refusal::new(Code::TypeUnsupported, format!("the Content-Type must be {expected}")));
     }
-    if request.headers().contains_key(CONTENT_ENCODING) {
+    if head.headers.contains_key(CONTENT_ENCODING) {
         return Err(Refusal::new(Code::TypeUnsupported, "a Content-Encoding is not understood"));
     }
     Ok(())
+}
+
+/// Reads what is left of a body and looks at nothing of it, for so long: a client that sends all of it before it reads
+/// would find a closed connection in place of its answer.
+pub(super) async fn pass_over(body: &mut Incoming, patience: Duration) {
+    let read = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Whoever takes longer finds it closed.
+    let _ = timeout(patience, read).await;
+}
+
+/// The same for a request that is refused. A client that waits to be asked for its body is not asked.
+pub(super) async fn refuse(head: &Parts, body: &mut Incoming, patience: Duration) {
+    if !head.headers.contains_key(EXPECT) {
+        pass_over(body, patience).await;
+    }
 }
 
 /// One event is longer than it may be.
