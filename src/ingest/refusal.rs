@@ -184,6 +184,10 @@ impl Refusal {
             Some(event_id) => error.with("event_id", event_id.to_string()),
             None => error,
         };
+        let error = match self.retry_after {
+            Some(seconds) => error.with("retry_after", seconds),
+            None => error,
+        };
         Object::new().with("error", error)
     }
 }

@@ -12,5 +12,6 @@ mod batch;
 mod client;
 mod events;
 mod fuzz;
+mod openapi;
 mod server;
 mod socket;
