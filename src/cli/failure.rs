@@ -102,6 +102,11 @@ impl Failure {
         self.code == UNAVAILABLE
     }
 
+    /// Whether it may be better in a moment: something is busy, or full.
+    pub(super) const fn is_temporary(&self) -> bool {
+        self.code == TEMPORARY
+    }
+
     /// A file cannot be read or written.
     pub(super) fn io(what: &str, error: &io::Error) -> Self {
         let advice = "Check the path, its permissions and the space on the disk.";

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use prometheus::Registry;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::failure::Failure;
@@ -81,7 +82,11 @@ impl Exporter {
     /// Tells from now on what this relay measures, too.
     pub(super) fn watch(&self, drain: &Drain) -> Result<(), Failure> {
         let Some(sources) = &self.sources else { return Ok(()) };
-        drain.register(&sources.rooms).map_err(|e| told::defect(&e))
+        // Its own: a relay that was started again begins to count again.
+        let rooms = Registry::new();
+        drain.register(&rooms).map_err(|e| told::defect(&e))?;
+        sources.gather_from(rooms);
+        Ok(())
     }
 
     /// Notes whether the signing key was there when it was last needed.

@@ -22,7 +22,7 @@ use crate::config::{Flags, Settings};
 use crate::custody::pkcs11::Token;
 #[cfg(feature = "tpm")]
 use crate::custody::tpm::Tpm;
-use crate::custody::{Purpose, PurposeKey, RecordedWrappingKey, ScratchKey, WrappingKey};
+use crate::custody::{Purpose, PurposeKey, RecordedWrappingKey, ScratchKey, Signer, WrappingKey};
 use crate::facts::{Clock, SystemClock, with_suffix};
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
 use crate::spool::import::is_published_spool;
@@ -84,7 +84,7 @@ impl Vault {
     }
 
     /// The spool and where it lies. Looking where it lies may copy a published database, so it is done once.
-    async fn spool_and_path(&self) -> Result<(Arc<Spool>, PathBuf), Failure> {
+    pub(super) async fn spool_and_path(&self) -> Result<(Arc<Spool>, PathBuf), Failure> {
         let resolved = self.resolve_spool()?;
         self.make_folder(&resolved.path)?;
         if let Some(published) = resolved.published.as_ref().filter(|_| !resolved.path.exists()) {
@@ -229,14 +229,38 @@ impl Vault {
 
     /// A relay on the configured spool. `installation_in_url`: whether the endpoint must name the installation.
     pub(super) async fn drain(&self, count_every_failure: bool, installation_in_url: bool) -> Result<Drain, Failure> {
+        let relay = self.relay(count_every_failure, installation_in_url)?;
+        let (spool, path) = self.spool_and_path().await?;
+        self.attest_heads(&spool).await?;
+        relay.start(&path, spool, self.clock.clone()).await
+    }
+
+    /// A relay on this spool, for a service that has it open already. The endpoint must name the installation.
+    pub(super) async fn drain_on(&self, path: &Path, spool: Arc<Spool>) -> Result<Drain, Failure> {
+        let relay = self.relay(false, true)?;
+        self.attest_heads(&spool).await?;
+        relay.start(path, spool, self.clock.clone()).await
+    }
+
+    fn relay(&self, count_every_failure: bool, installation_in_url: bool) -> Result<Relay, Failure> {
         let installation_id = self.installation_id()?.to_owned();
         let signer = self.signer(Purpose::Relay)?;
         let client = self.client(installation_in_url.then_some(installation_id.as_str()))?;
         let (parallel, audit) = (self.settings.relay.parallel, self.audit()?);
-        let config = DrainConfig { installation_id, parallel, count_every_failure, audit };
-        let (spool, path) = self.spool_and_path().await?;
-        self.attest_heads(&spool).await?;
-        Ok(Drain::start(&path, spool, signer, client, self.clock.clone(), config).await?)
+        Ok(Relay { signer, client, config: DrainConfig { installation_id, parallel, count_every_failure, audit } })
+    }
+}
+
+/// What a relay needs beside its spool.
+struct Relay {
+    signer: Signer,
+    client: Client,
+    config: DrainConfig,
+}
+
+impl Relay {
+    async fn start(self, path: &Path, spool: Arc<Spool>, clock: Arc<dyn Clock>) -> Result<Drain, Failure> {
+        Ok(Drain::start(path, spool, self.signer, self.client, clock, self.config).await?)
     }
 }
 

@@ -7,6 +7,7 @@ use super::ingest::{self, FileIngest};
 use super::log::{self, FileLog};
 use super::metrics::{self, MetricsSettings};
 use super::reader::{Problems, Section};
+use super::run::{self, RunSettings};
 use super::settings::{KeyPlace, KeySetting};
 #[cfg(feature = "pkcs11")]
 use super::token::{self, TokenSettings};
@@ -41,6 +42,7 @@ pub(super) struct FileConfig {
     pub(super) ingest: FileIngest,
     pub(super) log: FileLog,
     pub(super) metrics: MetricsSettings,
+    pub(super) run: RunSettings,
 }
 
 /// Its `[custody]`.
@@ -93,6 +95,7 @@ impl FileConfig {
         config.ingest = ingest::read(whole.section("ingest"), folder);
         config.log = log::read(whole.section("log"));
         config.metrics = metrics::read(whole.section("metrics"), folder);
+        config.run = run::read(whole.section("run"));
         whole.end();
         config
     }

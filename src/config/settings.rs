@@ -9,6 +9,7 @@ use super::ingest::IngestSettings;
 use super::log::{LogFormat, LogLevel, LogSettings};
 use super::metrics::MetricsSettings;
 use super::reader::Problems;
+use super::run::RunSettings;
 use super::sources::{PREFIX, Sources};
 #[cfg(feature = "pkcs11")]
 use super::token::TokenSettings;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Where a relay tells what it measures.
     pub metrics: MetricsSettings,
+    /// How `run` ends.
+    pub run: RunSettings,
 }
 
 /// How to reach the receiver.
@@ -155,6 +158,8 @@ pub struct Flags {
     pub log: Option<LogLevel>,
     /// `--log-format`
     pub log_format: Option<LogFormat>,
+    /// Whether the command is a service, which keeps the last lines of its log.
+    pub is_service: bool,
 }
 
 /// The environment, or a test's stand-in for it: a variable's value, `Err` where it is not text.
@@ -238,8 +243,10 @@ impl Sources<'_> {
             log: LogSettings {
                 level: given.log.or(file.log.level).unwrap_or_default(),
                 format: given.log_format.or(file.log.format),
+                keeps_lines: given.is_service,
             },
             metrics: file.metrics,
+            run: file.run,
             config_file,
         }
     }
