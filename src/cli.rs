@@ -17,7 +17,9 @@ mod published;
 mod receipt;
 mod recorded;
 mod relay;
+mod run;
 mod spool;
+mod status;
 mod stop;
 mod vault;
 mod verify;
@@ -85,7 +87,9 @@ async fn perform(
         Command::Metrics(args) => metrics::run(&vault()?, &args),
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,
+        Command::Run => run::run(vault()?, flags).await,
         Command::Spool(command) => spool::run(&vault()?, command).await,
+        Command::Status(args) => status::run(&vault()?, &args).await,
         Command::Verify(args) => verify::run(vault, args).await,
         Command::WitnessCheckpoint(args) => published::witness::checkpoint(vault()?, args).await,
         Command::WitnessCounts => published::witness::counts(&vault()?),

@@ -18,6 +18,7 @@ use super::published::witness::CheckpointArgs;
 use super::receipt::ReceiptCommand;
 use super::relay::RelayCommand;
 use super::spool::SpoolCommand;
+use super::status::StatusArgs;
 use super::verify::VerifyArgs;
 use crate::config::{Flags, LogFormat, LogLevel};
 
@@ -86,6 +87,11 @@ pub(super) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Serve: take events in over a local socket and relay them, for as long as it runs
+    #[command(after_help = RUN)]
+    Run,
+    /// Show how the service is
+    Status(StatusArgs),
     /// Attest files: sign their hashes and spool the attestations
     Attest(AttestArgs),
     /// Send what is spooled, look at the relay, hold it back
@@ -141,6 +147,14 @@ Example:
     WitnessCounts,
 }
 
+const RUN: &str = "\
+Examples:
+  local-vault run                     as a service; docs/local-vault.service is a unit for systemd
+  local-vault status                  how it is, from another terminal
+
+SIGTERM ends it: requests are answered and sends settled, for run.drain_seconds at most; a second one ends it at once.
+SIGHUP reads the config file again. SIGUSR1 changes between the configured log level and debug.";
+
 const PUBLISHED: [&str; 9] = [
     "doctor",
     "drain-loop",
@@ -179,6 +193,7 @@ impl Command {
             Self::WitnessCheckpoint(args) => {
                 Flags { witness_id: args.witness_id.clone(), witness_key_id: args.key_id.clone(), ..flags }
             }
+            Self::Run => Flags { is_service: true, ..flags },
             _ => flags,
         }
     }

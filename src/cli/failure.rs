@@ -16,11 +16,11 @@ use crate::witness::{self, WitnessError};
 /// sysexits.h: the command line is wrong.
 pub(super) const USAGE: u8 = 64;
 const DATA: u8 = 65;
-const UNAVAILABLE: u8 = 69;
+pub(super) const UNAVAILABLE: u8 = 69;
 const SOFTWARE: u8 = 70;
 const IO: u8 = 74;
 const TEMPORARY: u8 = 75;
-const REFUSED: u8 = 77;
+pub(super) const REFUSED: u8 = 77;
 const CONFIG: u8 = 78;
 
 /// How a command fails: two lines for the person at the terminal, and a code for the machine. The only place where

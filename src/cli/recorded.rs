@@ -59,6 +59,7 @@ impl Command {
             Self::Relay(RelayCommand::Resume { .. }) => Recording::unsigned("relay resume"),
             Self::Relay(RelayCommand::Revoke { .. }) => Recording::unsigned("relay revoke"),
             Self::Relay(RelayCommand::Test { .. }) => Recording::required("relay test"),
+            Self::Run => Recording::required("run"),
             Self::Spool(SpoolCommand::Import { .. }) => Recording::required("spool import"),
             Self::Receipt(ReceiptCommand::Show(args)) if args.payload => Recording::required("receipt show --payload"),
             Self::Spool(SpoolCommand::Rotate) => Recording::required("spool rotate"),
@@ -83,6 +84,7 @@ impl Command {
             | Self::Receipt(ReceiptCommand::Show(_))
             | Self::Relay(RelayCommand::Status { .. })
             | Self::Spool(SpoolCommand::List(_) | SpoolCommand::Show { .. } | SpoolCommand::Stats { .. })
+            | Self::Status(_)
             | Self::Verify(_)
             | Self::WitnessCounts => return None,
         })

@@ -24,6 +24,7 @@ use crate::custody::pkcs11::Token;
 use crate::custody::tpm::Tpm;
 use crate::custody::{Purpose, PurposeKey, RecordedWrappingKey, ScratchKey, Signer, WrappingKey};
 use crate::facts::{Clock, SystemClock, with_suffix};
+use crate::ingest::Rules;
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
 use crate::spool::import::is_published_spool;
 use crate::spool::{self, Spool, SpoolControl, SpoolKeys, SpoolReader};
@@ -54,12 +55,7 @@ struct Resolved {
 
 impl Vault {
     pub(super) fn load(flags: &Flags) -> Result<Self, Failure> {
-        let environment = |name: &str| match std::env::var(name) {
-            Ok(value) => Ok(Some(value)),
-            Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => Err(()),
-        };
-        let settings = Settings::load(flags, &environment)?;
+        let settings = read_settings(flags)?;
         Ok(Self {
             log: Log::start(settings.log)?,
             settings,
@@ -248,6 +244,26 @@ impl Vault {
         let client = self.client(installation_in_url.then_some(installation_id.as_str()))?;
         let (parallel, audit) = (self.settings.relay.parallel, self.audit()?);
         Ok(Relay { signer, client, config: DrainConfig { installation_id, parallel, count_every_failure, audit } })
+    }
+}
+
+/// The settings as flags, environment and config file are now.
+pub(super) fn read_settings(flags: &Flags) -> Result<Settings, Failure> {
+    let environment = |name: &str| match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(()),
+    };
+    Ok(Settings::load(flags, &environment)?)
+}
+
+/// Who may submit what: whom the allow-list names, or root and this process's user where there is none.
+pub(super) fn rules(settings: &Settings) -> Result<Rules, Failure> {
+    let reserved = settings.audit.stream_id.clone();
+    match settings.ingest.producers.clone() {
+        None => Ok(Rules::of_owner(rustix::process::geteuid().as_raw(), reserved)),
+        Some(producers) => Rules::new(producers, reserved)
+            .map_err(|e| Failure::config(e.to_string(), "Mend [[ingest.producers]] in the config file.")),
     }
 }
 
