@@ -11,6 +11,7 @@ mod failure;
 mod hardening;
 mod import;
 mod log;
+mod maintenance;
 mod metrics;
 mod output;
 mod published;
@@ -84,6 +85,7 @@ async fn perform(
         Command::EnqueueJson(args) => published::enqueue::run(vault()?, args).await,
         Command::GenerateEncryptionKey => published::keys::encryption(),
         Command::GenerateSigningKey(args) => published::keys::signing(args),
+        Command::Maintenance(command) => maintenance::run(&vault()?, command).await,
         Command::Metrics(args) => metrics::run(&vault()?, &args),
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,

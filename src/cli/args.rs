@@ -10,6 +10,7 @@ use super::audit::AuditCommand;
 use super::completions::CompletionsArgs;
 use super::config::ConfigCommand;
 use super::custody::CustodyCommand;
+use super::maintenance::MaintenanceCommand;
 use super::metrics::MetricsArgs;
 use super::published::drain::{DrainLoopArgs, DrainOnceArgs};
 use super::published::enqueue::EnqueueArgs;
@@ -92,6 +93,9 @@ pub(super) enum Command {
     Run,
     /// Show how the service is
     Status(StatusArgs),
+    /// Take nothing new for a while, and relay what waits
+    #[command(subcommand)]
+    Maintenance(MaintenanceCommand),
     /// Attest files: sign their hashes and spool the attestations
     Attest(AttestArgs),
     /// Send what is spooled, look at the relay, hold it back

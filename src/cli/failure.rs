@@ -19,7 +19,7 @@ const DATA: u8 = 65;
 pub(super) const UNAVAILABLE: u8 = 69;
 const SOFTWARE: u8 = 70;
 const IO: u8 = 74;
-const TEMPORARY: u8 = 75;
+pub(super) const TEMPORARY: u8 = 75;
 pub(super) const REFUSED: u8 = 77;
 const CONFIG: u8 = 78;
 

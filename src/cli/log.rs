@@ -1,6 +1,7 @@
 //! The operational log: where it goes, from which level on, and how often a line may repeat. `docs/logs.md` lists every
 //! line from info on.
 
+mod fields;
 mod kept;
 mod limit;
 mod repeats;
@@ -16,6 +17,7 @@ use tracing_subscriber::{Layer, Registry, reload};
 
 use super::failure::Failure;
 use crate::config::{LogFormat, LogLevel, LogSettings};
+use fields::Fields;
 use kept::Kept;
 use limit::Limit;
 
@@ -49,7 +51,7 @@ impl Log {
         let configured = filter(settings.level);
         let (level, handle) = reload::Layer::new(configured);
         let (limit, kept) = (Limit::new(), Kept::default());
-        let keeper = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(kept.clone());
+        let keeper = tracing_subscriber::fmt::layer().with_ansi(false).fmt_fields(Fields::default()).with_writer(kept.clone());
         // What the level lets through, but for what names streams and keys.
         let keeper = settings.keeps_lines.then(|| keeper.with_filter(LevelFilter::INFO));
         let log = tracing_subscriber::registry().with(level).with(writer(settings.format)?);

@@ -4,6 +4,7 @@ use super::args::Command;
 use super::attestation::AttestationCommand;
 use super::audit::AuditCommand;
 use super::custody::CustodyCommand;
+use super::maintenance::MaintenanceCommand;
 #[cfg(feature = "tpm")]
 use super::custody::{PolicyCommand, TpmCommand};
 use super::failure::Failure;
@@ -54,6 +55,8 @@ impl Command {
             Self::DrainLoop(_) => Recording::required("drain-loop"),
             Self::DrainOnce(_) => Recording::required("drain-once"),
             Self::EnqueueJson(_) => Recording::required("enqueue-json"),
+            Self::Maintenance(MaintenanceCommand::On { .. }) => Recording::required("maintenance on"),
+            Self::Maintenance(MaintenanceCommand::Off) => Recording::required("maintenance off"),
             Self::Relay(RelayCommand::Drain { .. }) => Recording::required("relay drain"),
             Self::Relay(RelayCommand::Pause) => Recording::unsigned("relay pause"),
             Self::Relay(RelayCommand::Resume { .. }) => Recording::unsigned("relay resume"),

@@ -23,11 +23,12 @@ pub(super) use show::summary;
 #[command(after_help = "\
 Examples:
   local-vault status
-  local-vault status --json | jq -r .state        ok, degraded, paused, parked or revoked
+  local-vault status --json | jq -r .state        see docs/daemon.md for all of them
   local-vault status --watch 5
 
 Needs no key. Asks the service over its socket; where none answers, it reads the spool and says so. Ends with 0 where the
-state is ok or paused, 69 where it is degraded or parked, and 77 where it is revoked.")]
+state is ok or paused, 69 where it is degraded or parked, 75 where it is full or maintenance, and 77 where it is revoked
+or suspect.")]
 pub(super) struct StatusArgs {
     /// As JSON, as `GET /v1/status` gives it
     #[arg(long)]

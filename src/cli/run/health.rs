@@ -26,7 +26,6 @@ struct Seen {
     condition: Condition,
     degraded_at: Option<Timestamp>,
     custody_up: bool,
-    last_receipt_at: Option<Timestamp>,
     last_error: Option<(String, Timestamp)>,
     reloaded_at: Option<Timestamp>,
 }
@@ -37,7 +36,6 @@ impl Health {
             condition: Condition::default(),
             degraded_at: None,
             custody_up: true,
-            last_receipt_at: None,
             last_error: None,
             reloaded_at: None,
         };
@@ -64,9 +62,6 @@ impl Health {
     pub(super) fn settled(&self, outcome: &Outcome) {
         let (mut seen, now) = (self.seen(), self.clock.now());
         seen.custody_up = outcome.error.as_deref() != Some(KEY_AWAY);
-        if outcome.is_sent() {
-            seen.last_receipt_at = Some(now);
-        }
         if let Some(error) = &outcome.error {
             seen.last_error = Some((error.clone(), now));
         }
@@ -107,7 +102,6 @@ impl Health {
             degraded: seen.condition.degraded().map(str::to_owned).zip(seen.degraded_at),
             custody_up: seen.custody_up,
             audit_up: self.audit.failure().is_none(),
-            last_receipt_at: seen.last_receipt_at,
             last_error: seen.last_error.clone(),
             reloaded_at: seen.reloaded_at,
         }

@@ -1,10 +1,10 @@
 use super::AskError;
-use crate::cli::failure::{Failure, REFUSED, UNAVAILABLE};
+use crate::cli::failure::{Failure, REFUSED, TEMPORARY, UNAVAILABLE};
 use crate::cli::relay;
 use crate::cli::vault::Vault;
 use crate::facts::Timestamp;
 use crate::protocol::json::{Object, Value};
-use crate::spool::{Destination, Gate, SpoolReader, State};
+use crate::spool::{Destination, Gate, Limits, SpoolReader, Stopped, Usage};
 
 /// What a service knows of itself, beside what its spool says.
 #[derive(Debug, Clone)]
@@ -14,7 +14,6 @@ pub(in crate::cli) struct Live {
     pub(in crate::cli) degraded: Option<(String, Timestamp)>,
     pub(in crate::cli) custody_up: bool,
     pub(in crate::cli) audit_up: bool,
-    pub(in crate::cli) last_receipt_at: Option<Timestamp>,
     pub(in crate::cli) last_error: Option<(String, Timestamp)>,
     pub(in crate::cli) reloaded_at: Option<Timestamp>,
 }
@@ -53,7 +52,8 @@ pub(in crate::cli) fn reduced(status: &Object) -> Object {
 pub(super) fn code(status: &Object) -> u8 {
     match status.get_str("state") {
         Some("ok" | "paused") => 0,
-        Some("revoked") => REFUSED,
+        Some("full" | "maintenance") => TEMPORARY,
+        Some("revoked" | "suspect") => REFUSED,
         _ => UNAVAILABLE,
     }
 }
@@ -61,10 +61,15 @@ pub(super) fn code(status: &Object) -> u8 {
 /// What the spool says at one moment.
 struct Looked {
     states: Object,
-    unsettled: u64,
     oldest: Option<Timestamp>,
+    last_receipt: Option<Timestamp>,
+    usage: Usage,
+    stopped: Vec<Stopped>,
     destination: Destination,
 }
+
+/// From so much on it is told that a limit is near.
+const NEARLY_FULL: u32 = 80;
 
 impl Looked {
     fn at(spool: &SpoolReader) -> Result<Self, Failure> {
@@ -73,40 +78,84 @@ impl Looked {
             let object = Object::new().with("events", totals.events).with("bytes", totals.bytes);
             states.with(totals.state.name(), object)
         });
-        let unsettled = totals.iter().filter(|totals| matches!(totals.state, State::Queued | State::Relaying));
         Ok(Self {
             states,
-            unsettled: unsettled.map(|totals| totals.events).sum(),
             oldest: spool.oldest_pending()?,
+            last_receipt: spool.last_receipt()?,
+            usage: spool.usage()?,
+            stopped: spool.stopped()?,
             destination: spool.destination()?,
         })
+    }
+
+    /// What holds the spool or the relay back by itself, the worst first, and why.
+    fn held(&self, limits: &Limits, now: Timestamp) -> Option<(&'static str, String)> {
+        let Destination { suspect, maintenance, .. } = &self.destination;
+        if self.destination.gate(now) == Gate::Revoked {
+            return Some(("revoked", "this installation is revoked".into()));
+        }
+        if let Some((since, how)) = suspect {
+            return Some(("suspect", format!("the receiver is ahead of this spool since {since}: {how}")));
+        }
+        if let Some((_, reason)) = maintenance {
+            return Some(("maintenance", reason.clone()));
+        }
+        limits.reached(&self.usage).map(|limit| ("full", limit.what().into()))
+    }
+
+    /// How much of the nearest limit is used, in hundredths.
+    fn full(&self, limits: &Limits) -> u32 {
+        (limits.fullness(&self.usage) * 100.0) as u32
     }
 }
 
 fn status(vault: &Vault, spool: Option<&Looked>, degraded: Option<String>, now: Timestamp) -> Object {
+    let limits = vault.limits();
     let gate = spool.map(|spool| spool.destination.gate(now));
     let parked = spool.and_then(|spool| spool.destination.parked.as_ref());
-    let (state, reason) = match (gate, degraded) {
-        (Some(Gate::Revoked), _) => ("revoked", Some("the receiver has revoked this installation".into())),
-        (_, Some(why)) => ("degraded", Some(why)),
-        (Some(Gate::Open), None) | (None, None) => ("ok", None),
-        (Some(gate), None) => (relay::state(gate), parked.map(|parked| parked.reason.clone())),
+    let (state, reason) = match (spool.and_then(|spool| spool.held(&limits, now)), degraded, gate) {
+        (Some((state, why)), ..) => (state, Some(why)),
+        (None, Some(why), _) => ("degraded", Some(why)),
+        (None, None, Some(Gate::Open) | None) => ("ok", None),
+        (None, None, Some(gate)) => (relay::state(gate), parked.map(|parked| parked.reason.clone())),
     };
+    let alarms = spool.map(|spool| alarms(spool, &limits)).unwrap_or_default();
     let bound = spool.and_then(|spool| spool.destination.installation_id.clone());
     Object::new()
         .with("state", state)
         .with("reason", reason)
+        .with("alarms", alarms)
         .with("version", env!("CARGO_PKG_VERSION"))
         .with("at", now.to_string())
         .with("installation_id", bound.or_else(|| vault.settings.installation_id.clone()))
-        .with("spool", spool.map(|spool| spool_object(spool, now)))
+        .with("spool", spool.map(|spool| spool_object(spool, &limits, now)))
         .with("relay", spool.map(|spool| relay_object(&spool.destination, now)))
 }
 
-fn spool_object(spool: &Looked, now: Timestamp) -> Object {
+/// What needs somebody although everything goes on.
+fn alarms(spool: &Looked, limits: &Limits) -> Vec<Value> {
+    let full = spool.full(limits);
+    let full = (full >= NEARLY_FULL).then(|| format!("the spool is {full} % full"));
+    let stopped = spool.stopped.len();
+    let stopped = (stopped > 0).then(|| format!("{stopped} streams are stopped"));
+    [full, stopped].into_iter().flatten().map(Value::from).collect()
+}
+
+fn spool_object(spool: &Looked, limits: &Limits, now: Timestamp) -> Object {
+    let Usage { bytes, events, free, disk } = spool.usage;
+    let limits_object = Object::new()
+        .with("bytes", limits.bytes)
+        .with("events", limits.events)
+        .with("reserve_bytes", limits.reserve(disk));
     Object::new()
         .with("states", spool.states.clone())
-        .with("unsettled", spool.unsettled)
+        .with("unsettled", events)
+        .with("file_bytes", bytes)
+        .with("free_disk_bytes", free)
+        .with("limits", limits_object)
+        .with("full_percent", spool.full(limits))
+        .with("stopped_streams", spool.stopped.len())
+        .with("last_receipt_at", time(spool.last_receipt))
         .with("oldest_unsettled_at", time(spool.oldest))
         .with("oldest_unsettled_seconds", spool.oldest.map(|then| seconds(then, now)))
 }
@@ -121,6 +170,7 @@ fn relay_object(destination: &Destination, now: Timestamp) -> Object {
     });
     Object::new()
         .with("state", relay::state(destination.gate(now)))
+        .with("maintenance_since", time(destination.maintenance.as_ref().map(|(since, _)| *since)))
         .with("paused_at", time(destination.paused_at))
         .with("revoked_at", time(destination.revoked_at))
         .with("parked", parked)
@@ -139,7 +189,6 @@ fn service(vault: &Vault, live: &Live, now: Timestamp) -> Object {
         .with("degraded_since", time(live.degraded.as_ref().map(|(_, since)| *since)))
         .with("custody_up", live.custody_up)
         .with("audit_up", live.audit_up)
-        .with("last_receipt_at", time(live.last_receipt_at))
         .with("last_error", last_error)
         .with("config_file", config)
         .with("reloaded_at", time(live.reloaded_at))

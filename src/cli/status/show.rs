@@ -16,10 +16,10 @@ pub(super) fn print(status: &Object) -> Result<(), Failure> {
 pub(in crate::cli) fn summary(status: &Object) -> String {
     let mut parts = vec![state(status)];
     if let Some(spool) = status.get_object("spool") {
-        parts.push(format!("{} queued", number(spool, "unsettled").unwrap_or(0)));
+        parts.push(format!("{} unsettled", number(spool, "unsettled").unwrap_or(0)));
         parts.extend(number(spool, "oldest_unsettled_seconds").map(|age| format!("the oldest for {}", span(age))));
     }
-    let receipt = status.get_object("service").and_then(|service| service.get_str("last_receipt_at"));
+    let receipt = status.get_object("spool").and_then(|spool| spool.get_str("last_receipt_at"));
     parts.extend(receipt.map(|at| format!("last receipt {at}")));
     printable(&parts.join(", "))
 }
@@ -40,6 +40,8 @@ fn lines(status: &Object) -> Vec<(&'static str, String)> {
     if let Some(spool) = status.get_object("spool") {
         add("spool", spool.get_object("states").map(states));
         let age = number(spool, "oldest_unsettled_seconds");
+        add("full", number(spool, "full_percent").map(|full| format!("{full} %")));
+        add("last receipt", Some(spool.get_str("last_receipt_at").unwrap_or("none yet").to_owned()));
         add("oldest", Some(age.map_or_else(|| "nothing waits".into(), |age| format!("waits for {}", span(age)))));
     }
     if let Some(parked) = status.get_object("relay").and_then(|relay| relay.get_object("parked")) {
@@ -52,7 +54,6 @@ fn lines(status: &Object) -> Vec<(&'static str, String)> {
         };
         add("custody", up("custody_up", "away"));
         add("audit log", up("audit_up", "takes no entry"));
-        add("last receipt", Some(service.get_str("last_receipt_at").unwrap_or("none since the start").to_owned()));
         add(
             "last error",
             service.get_object("last_error").map(|error| {
@@ -62,6 +63,8 @@ fn lines(status: &Object) -> Vec<(&'static str, String)> {
         let reloaded = service.get_str("reloaded_at").map(|at| format!(", reloaded at {at}"));
         add("config file", service.get_str("config_file").map(|file| file.to_owned() + &reloaded.unwrap_or_default()));
     }
+    let alarms = status.get("alarms").and_then(Value::as_array).unwrap_or_default();
+    alarms.iter().filter_map(Value::as_str).for_each(|alarm| add("alarm", Some(alarm.to_owned())));
     lines
 }
 
@@ -70,12 +73,14 @@ fn state(status: &Object) -> String {
     status.get_str("reason").map_or_else(|| state.to_owned(), |reason| format!("{state}: {reason}"))
 }
 
+/// In the order of an event's life.
 fn states(states: &Object) -> String {
-    let state = |(name, totals): (&String, &Value)| {
-        let totals = totals.as_object()?;
+    let state = |name: &str| {
+        let totals = states.get_object(name)?;
         Some(format!("{name} {} ({} bytes)", number(totals, "events")?, number(totals, "bytes")?))
     };
-    states.iter().filter_map(state).collect::<Vec<_>>().join(", ")
+    let names = ["queued", "relaying", "receipted", "conflict", "dead"];
+    names.into_iter().filter_map(state).collect::<Vec<_>>().join(", ")
 }
 
 fn number(object: &Object, name: &str) -> Option<i64> {
