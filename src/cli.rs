@@ -22,6 +22,7 @@ mod run;
 mod spool;
 mod status;
 mod stop;
+mod support;
 mod vault;
 mod verify;
 
@@ -92,6 +93,7 @@ async fn perform(
         Command::Run => run::run(vault()?, flags).await,
         Command::Spool(command) => spool::run(&vault()?, command).await,
         Command::Status(args) => status::run(&vault()?, &args).await,
+        Command::SupportBundle(args) => support::run(vault(), flags, args).await,
         Command::Verify(args) => verify::run(vault, args).await,
         Command::WitnessCheckpoint(args) => published::witness::checkpoint(vault()?, args).await,
         Command::WitnessCounts => published::witness::counts(&vault()?),

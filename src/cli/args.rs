@@ -20,6 +20,7 @@ use super::receipt::ReceiptCommand;
 use super::relay::RelayCommand;
 use super::spool::SpoolCommand;
 use super::status::StatusArgs;
+use super::support::SupportArgs;
 use super::verify::VerifyArgs;
 use crate::config::{Flags, LogFormat, LogLevel};
 
@@ -123,6 +124,8 @@ pub(super) enum Command {
     Config(ConfigCommand),
     /// Tell a monitoring system how the spool and the relay are
     Metrics(MetricsArgs),
+    /// Gather what helps others to help, without secrets, in a tar file
+    SupportBundle(SupportArgs),
     /// Print tab completion for a shell
     Completions(CompletionsArgs),
     /// [published] Print a new encryption key

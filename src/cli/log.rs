@@ -51,7 +51,8 @@ impl Log {
         let configured = filter(settings.level);
         let (level, handle) = reload::Layer::new(configured);
         let (limit, kept) = (Limit::new(), Kept::default());
-        let keeper = tracing_subscriber::fmt::layer().with_ansi(false).fmt_fields(Fields::default()).with_writer(kept.clone());
+        let keeper =
+            tracing_subscriber::fmt::layer().with_ansi(false).fmt_fields(Fields::default()).with_writer(kept.clone());
         // What the level lets through, but for what names streams and keys.
         let keeper = settings.keeps_lines.then(|| keeper.with_filter(LevelFilter::INFO));
         let log = tracing_subscriber::registry().with(level).with(writer(settings.format)?);

@@ -42,12 +42,17 @@ pub(super) struct MetricsArgs {
 
 /// Tells once what lies on the disk. Needs no key.
 pub(super) fn run(vault: &Vault, args: &MetricsArgs) -> Result<u8, Failure> {
-    let text = collect::on_the_disk(&vault.reader()?, &vault.settings.audit.folder, vault.clock.now())?;
+    let text = text(vault)?;
     match &args.file {
         Some(path) => file::replace(path, &text).map_err(|e| file::failure(path, &e))?,
         None => Output::new().line(text.trim_end())?,
     }
     Ok(0)
+}
+
+/// What lies on the disk, as a text.
+pub(super) fn text(vault: &Vault) -> Result<String, Failure> {
+    collect::on_the_disk(&vault.reader()?, &vault.settings.audit.folder, vault.clock.now())
 }
 
 /// Tells what a command that goes on measures, where the configuration asks for it, and for as long as this is there.

@@ -4,10 +4,10 @@ use super::args::Command;
 use super::attestation::AttestationCommand;
 use super::audit::AuditCommand;
 use super::custody::CustodyCommand;
-use super::maintenance::MaintenanceCommand;
 #[cfg(feature = "tpm")]
 use super::custody::{PolicyCommand, TpmCommand};
 use super::failure::Failure;
+use super::maintenance::MaintenanceCommand;
 use super::receipt::ReceiptCommand;
 use super::relay::RelayCommand;
 use super::spool::SpoolCommand;
@@ -67,6 +67,7 @@ impl Command {
             Self::Receipt(ReceiptCommand::Show(args)) if args.payload => Recording::required("receipt show --payload"),
             Self::Spool(SpoolCommand::Rotate) => Recording::required("spool rotate"),
             Self::Spool(SpoolCommand::Show { payload: true, .. }) => Recording::required("spool show --payload"),
+            Self::SupportBundle(args) if args.with_device => Recording::wished("support-bundle --with-device"),
             Self::WitnessCheckpoint(_) => Recording::required("witness-checkpoint"),
             // No arm for all the rest: whoever adds a command decides what it is.
             Self::Attestation(AttestationCommand::Show { .. })
@@ -88,6 +89,7 @@ impl Command {
             | Self::Relay(RelayCommand::Status { .. })
             | Self::Spool(SpoolCommand::List(_) | SpoolCommand::Show { .. } | SpoolCommand::Stats { .. })
             | Self::Status(_)
+            | Self::SupportBundle(_)
             | Self::Verify(_)
             | Self::WitnessCounts => return None,
         })

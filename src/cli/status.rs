@@ -15,7 +15,7 @@ use super::stop::Stop;
 use super::vault::Vault;
 use crate::protocol::json::Object;
 pub(super) use ask::{AskError, ask};
-use collect::offline;
+pub(super) use collect::offline as offline_status;
 pub(super) use collect::{Live, blind, collect, reduced};
 pub(super) use show::summary;
 
@@ -60,7 +60,7 @@ pub(super) async fn run(vault: &Vault, args: &StatusArgs) -> Result<u8, Failure>
 async fn look(vault: &Vault) -> Result<Object, Failure> {
     match ask(&vault.settings.ingest.socket, "/v1/status").await {
         Ok(answer) => ask::object(&answer),
-        Err(why) => offline(vault, &why),
+        Err(why) => collect::offline(vault, &why),
     }
 }
 

@@ -254,12 +254,20 @@ impl Vault {
 
 /// The settings as flags, environment and config file are now.
 pub(super) fn read_settings(flags: &Flags) -> Result<Settings, Failure> {
-    let environment = |name: &str| match std::env::var(name) {
+    Ok(Settings::load(flags, &variable)?)
+}
+
+/// The config file that is read, also where it is refused.
+pub(super) fn config_file(flags: &Flags) -> Option<PathBuf> {
+    Settings::find_file(flags, &variable)
+}
+
+fn variable(name: &str) -> Result<Option<String>, ()> {
+    match std::env::var(name) {
         Ok(value) => Ok(Some(value)),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => Err(()),
-    };
-    Ok(Settings::load(flags, &environment)?)
+    }
 }
 
 /// Who may submit what: whom the allow-list names, or root and this process's user where there is none.

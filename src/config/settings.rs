@@ -177,6 +177,12 @@ const PARALLEL: usize = 8;
 const IDLE_SLEEP: f64 = 5.0;
 
 impl Settings {
+    /// The config file that would be read, where there is one.
+    pub fn find_file(flags: &Flags, environment: Environment<'_>) -> Option<PathBuf> {
+        let problems = RefCell::default();
+        Sources { flags, environment, problems: &problems }.config_file()
+    }
+
     /// Reads and merges all sources. Blocks on the config file.
     pub fn load(flags: &Flags, environment: Environment<'_>) -> Result<Self, ConfigError> {
         let problems = RefCell::default();
