@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::IngestError;
+use super::{IngestError, LONGEST_LINE};
 use crate::custody::SignError;
 use crate::epochs::EpochError;
 use crate::facts::EventId;
@@ -143,11 +143,13 @@ pub struct Refusal {
     event_id: Option<EventId>,
     /// After how many seconds the same request may be taken.
     pub retry_after: Option<u64>,
+    /// For whoever runs the service, and never answered.
+    cause: Option<Box<IngestError>>,
 }
 
 impl Refusal {
     pub(super) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), event_id: None, retry_after: code.wait() }
+        Self { code, message: message.into(), event_id: None, retry_after: code.wait(), cause: None }
     }
 
     /// A quota that has room again after this time.
@@ -155,6 +157,11 @@ impl Refusal {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let refusal = Self::new(Code::QuotaExceeded, "more events than this user may submit in a second");
         Self { retry_after: Some(seconds.max(1)), ..refusal }
+    }
+
+    /// A line that is longer than a line may be.
+    pub fn too_large() -> Self {
+        Self::new(Code::BodyTooLarge, format!("an event has at most {} MiB", LONGEST_LINE / 1024 / 1024))
     }
 
     /// No more than that. What the allow-list has is not a producer's to find out.
@@ -170,6 +177,11 @@ impl Refusal {
     /// Whether the same request may be taken later.
     pub fn is_temporary(&self) -> bool {
         self.retry_after.is_some()
+    }
+
+    /// What went wrong, in full. It may name paths and devices.
+    pub fn cause(&self) -> Option<&IngestError> {
+        self.cause.as_deref()
     }
 
     /// What went wrong, for a person.
@@ -195,31 +207,42 @@ impl Refusal {
 /// The one place where an error becomes an answer.
 impl From<IngestError> for Refusal {
     fn from(error: IngestError) -> Self {
-        match error {
+        let refusal = match &error {
             IngestError::Id { .. } => Self::new(Code::IdInvalid, error.to_string()),
             IngestError::Payload(_) => Self::new(Code::BodyInvalid, error.to_string()),
             IngestError::TooLong => Self::new(Code::BodyTooLarge, error.to_string()),
-            IngestError::Sign(error) => sign(&error),
-            IngestError::Spool(error) => error.into(),
-        }
+            IngestError::Sign(error) => sign(error),
+            IngestError::Spool(error) => spool(error),
+        };
+        Self { cause: Some(Box::new(error)), ..refusal }
     }
 }
 
 impl From<SpoolError> for Refusal {
     fn from(error: SpoolError) -> Self {
-        match error {
-            SpoolError::Conflict { event_id } => Self {
-                event_id: Some(event_id),
-                ..Self::new(Code::SourceRefConflict, "the source_ref already holds other content")
-            },
-            // Which event that is may be none of this producer's business.
-            SpoolError::RefReuse { .. } => {
-                Self::new(Code::SourceRefInUse, "the source_ref is in use in another stream")
-            }
-            SpoolError::Epoch(EpochError::Custody(_)) => Self::away(),
-            SpoolError::Epoch(EpochError::Store(error)) | SpoolError::Store(error) => store(&error),
-            SpoolError::Epoch(_) | SpoolError::OtherInstallation { .. } | SpoolError::Tampered { .. } => internal(),
+        IngestError::from(error).into()
+    }
+}
+
+fn spool(error: &SpoolError) -> Refusal {
+    match error {
+        SpoolError::Conflict { event_id } => Refusal {
+            event_id: Some(*event_id),
+            ..Refusal::new(Code::SourceRefConflict, "the source_ref already holds other content")
+        },
+        SpoolError::Epoch(EpochError::Custody(_)) => Refusal::away(),
+        SpoolError::Epoch(EpochError::Store(error)) | SpoolError::Store(error) => store(error),
+        SpoolError::Full { .. } => Refusal::new(Code::SpoolFull, "the spool is full; nothing was spooled"),
+        SpoolError::Maintenance { .. } => {
+            Refusal::new(Code::Maintenance, "the operator takes no events now; nothing was spooled")
         }
+        // Which event that is may be none of this producer's business.
+        SpoolError::RefReuse { .. } => Refusal::new(Code::SourceRefInUse, "the source_ref is in use in another stream"),
+        SpoolError::Epoch(_)
+        | SpoolError::NotDead { .. }
+        | SpoolError::OtherInstallation { .. }
+        | SpoolError::Purged { .. }
+        | SpoolError::Tampered { .. } => internal(),
     }
 }
 
