@@ -53,6 +53,7 @@ impl Command {
             Self::Custody(command) => return command.recording(),
             Self::DrainLoop(_) => Recording::required("drain-loop"),
             Self::DrainOnce(_) => Recording::required("drain-once"),
+            Self::Enqueue(_) => Recording::required("enqueue"),
             Self::EnqueueJson(_) => Recording::required("enqueue-json"),
             Self::Relay(RelayCommand::Drain { .. }) => Recording::required("relay drain"),
             Self::Relay(RelayCommand::Pause) => Recording::unsigned("relay pause"),

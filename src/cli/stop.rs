@@ -31,6 +31,14 @@ impl Stop {
         *self.0.borrow()
     }
 
+    /// Returns when asked to end.
+    pub(super) async fn asked(&self) {
+        // Where nobody can ask any more, nobody will.
+        if self.0.clone().wait_for(|asked| *asked).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Sleeps, or returns early when asked to end.
     pub(super) async fn sleep(&mut self, time: Duration) {
         tokio::select! {
