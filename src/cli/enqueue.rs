@@ -59,7 +59,10 @@ pub(super) async fn run(vault: &Vault, args: EnqueueArgs) -> Result<u8, Failure>
             Some(Ok(group)) => group,
         };
         if group.is_attested() && desk.attestor.is_none() {
-            desk = with_attestor(vault, &desk)?;
+            match with_attestor(vault, &desk) {
+                Ok(with) => desk = with,
+                Err(failure) => break Some(failure),
+            }
         }
         if let Some(refusal) = commit(&mut group, &desk, &mut count).await? {
             break Some(cut_by(&refusal));
