@@ -7,6 +7,7 @@ mod audit;
 mod completions;
 mod config;
 mod custody;
+mod enqueue;
 mod failure;
 mod hardening;
 mod import;
@@ -83,6 +84,7 @@ async fn perform(
         Command::Custody(command) => custody::run(&vault()?, command),
         Command::DrainLoop(args) => published::drain::run_loop(vault()?, args).await,
         Command::DrainOnce(args) => published::drain::run_once(vault()?, args).await,
+        Command::Enqueue(args) => enqueue::run(&vault()?, args).await,
         Command::EnqueueJson(args) => published::enqueue::run(vault()?, args).await,
         Command::GenerateEncryptionKey => published::keys::encryption(),
         Command::GenerateSigningKey(args) => published::keys::signing(args),

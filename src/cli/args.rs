@@ -10,10 +10,11 @@ use super::audit::AuditCommand;
 use super::completions::CompletionsArgs;
 use super::config::ConfigCommand;
 use super::custody::CustodyCommand;
+use super::enqueue::EnqueueArgs;
 use super::maintenance::MaintenanceCommand;
 use super::metrics::MetricsArgs;
 use super::published::drain::{DrainLoopArgs, DrainOnceArgs};
-use super::published::enqueue::EnqueueArgs;
+use super::published::enqueue::EnqueueJsonArgs;
 use super::published::keys::SigningKeyArgs;
 use super::published::witness::CheckpointArgs;
 use super::receipt::ReceiptCommand;
@@ -99,6 +100,8 @@ pub(super) enum Command {
     Maintenance(MaintenanceCommand),
     /// Attest files: sign their hashes and spool the attestations
     Attest(AttestArgs),
+    /// Spool events from a file or a pipe, one JSON object a line
+    Enqueue(EnqueueArgs),
     /// Send what is spooled, look at the relay, hold it back
     #[command(subcommand)]
     Relay(RelayCommand),
@@ -136,7 +139,7 @@ Example:
     /// [published] Write a new signing key to a file
     GenerateSigningKey(SigningKeyArgs),
     /// [published] Spool a JSON payload
-    EnqueueJson(EnqueueArgs),
+    EnqueueJson(EnqueueJsonArgs),
     /// [published] Send one event
     DrainOnce(DrainOnceArgs),
     /// [published] Send events for as long as it runs

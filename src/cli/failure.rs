@@ -124,6 +124,11 @@ impl Failure {
         Self { message: format!("{what}: {}", self.message), ..self }
     }
 
+    /// The same with more advice.
+    pub(super) fn then(self, advice: &str) -> Self {
+        Self { advice: format!("{} {advice}", self.advice), ..self }
+    }
+
     /// The same with other advice.
     pub(super) fn advising(self, advice: impl Into<String>) -> Self {
         Self { advice: advice.into(), ..self }

@@ -54,6 +54,7 @@ impl Command {
             Self::Custody(command) => return command.recording(),
             Self::DrainLoop(_) => Recording::required("drain-loop"),
             Self::DrainOnce(_) => Recording::required("drain-once"),
+            Self::Enqueue(_) => Recording::required("enqueue"),
             Self::EnqueueJson(_) => Recording::required("enqueue-json"),
             Self::Maintenance(MaintenanceCommand::On { .. }) => Recording::required("maintenance on"),
             Self::Maintenance(MaintenanceCommand::Off) => Recording::required("maintenance off"),

@@ -38,6 +38,14 @@ impl Stop {
         let _ = self.0.wait_for(|asked| *asked >= times).await;
     }
 
+    /// Returns when asked to end.
+    pub(super) async fn asked(&self) {
+        // Where nobody can ask any more, nobody will.
+        if self.0.clone().wait_for(|asked| *asked).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Sleeps, or returns early when asked to end.
     pub(super) async fn sleep(&mut self, time: Duration) {
         tokio::select! {

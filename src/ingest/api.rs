@@ -16,7 +16,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::refusal::{Code, Refusal};
 use super::rules::Rules;
 use super::socket::{Body, Peer};
-use super::submission::Submission;
 use super::{Attestor, Ingest, Request as Wish, check_id};
 use crate::spool::Enqueued;
 use batch::Batch;
@@ -99,7 +98,7 @@ impl Api {
     async fn submit(&self, peer: Peer, body: Incoming) -> Result<Reply, Refusal> {
         let (body, _place) = self.room.read(body).await?;
         self.shared.rules().take(peer.uid).map_err(Refusal::quota)?;
-        let submission = self.shared.admit(peer, &body)?;
+        let submission = self.shared.rules().admit(peer.uid, &body)?;
         let (stream_id, source_ref) = (submission.stream_id.clone(), submission.source_ref.clone());
         let desk = self.shared.desk()?;
         let prepared = submission.prepare(&desk.ingest, desk.attestor.as_ref(), Some(peer.uid), Wish::new()).await?;
@@ -159,14 +158,5 @@ impl Shared {
     /// Refuses whoever may submit nothing at all, before anything of theirs is read.
     fn check_peer(&self, peer: Peer) -> Result<(), Refusal> {
         if self.rules().knows(peer.uid) { Ok(()) } else { Err(Refusal::not_allowed()) }
-    }
-
-    /// What was submitted, where it is an event and the allow-list has it. Nothing was looked up for it.
-    fn admit(&self, peer: Peer, bytes: &[u8]) -> Result<Submission, Refusal> {
-        let submission = Submission::read(bytes)?;
-        let rules = self.rules();
-        let may = rules.allows(peer.uid, &submission.stream_id, &submission.source_ref)
-            && (!submission.is_claimed() || rules.may_claim(peer.uid));
-        if may { Ok(submission) } else { Err(Refusal::not_allowed()) }
     }
 }

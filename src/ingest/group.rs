@@ -55,6 +55,11 @@ impl Group {
         self.lines.first().map(|(number, _)| *number)
     }
 
+    /// Whether something is to be signed.
+    pub fn is_attested(&self) -> bool {
+        self.lines.iter().any(|(_, line)| line.as_ref().is_ok_and(Submission::is_attested))
+    }
+
     /// Whether nothing waits.
     pub const fn is_empty(&self) -> bool {
         self.lines.is_empty()
@@ -97,7 +102,14 @@ impl Group {
             });
             (number, placed)
         };
-        Settled { lines: places.into_iter().map(settle).collect(), is_cut }
+        let mut lines: Vec<_> = places.into_iter().map(settle).collect();
+        // A spool that is full, or closed, refuses one by one. What is behind the first was not taken either.
+        let refused = |(_, line): &(u64, Result<Placed, Refusal>)| line.as_ref().is_err_and(Refusal::is_temporary);
+        if let Some(first) = lines.iter().position(refused) {
+            lines.truncate(first + 1);
+            is_cut = true;
+        }
+        Settled { lines, is_cut }
     }
 }
 

@@ -2,6 +2,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::quota::Quota;
+use super::refusal::Refusal;
+use super::submission::Submission;
 
 /// A local user who may submit events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +87,14 @@ impl Rules {
         self.producers.contains_key(&uid)
     }
 
+    /// What this user submits, where it is an event and they may submit it. Nothing is looked up for it.
+    pub fn admit(&self, uid: u32, bytes: &[u8]) -> Result<Submission, Refusal> {
+        let submission = Submission::read(bytes)?;
+        let may = self.allows(uid, &submission.stream_id, &submission.source_ref)
+            && (!submission.is_claimed() || self.may_claim(uid));
+        if may { Ok(submission) } else { Err(Refusal::not_allowed()) }
+    }
+
     /// Whether this user may use this reference.
     pub(super) fn allows(&self, uid: u32, stream_id: &str, source_ref: &str) -> bool {
         self.reserved.as_deref() != Some(stream_id)
@@ -92,7 +102,7 @@ impl Rules {
     }
 
     /// Whether this user may have a hash attested without its content.
-    pub(super) fn may_claim(&self, uid: u32) -> bool {
+    fn may_claim(&self, uid: u32) -> bool {
         self.producers.get(&uid).is_some_and(|listed| listed.producer.may_claim)
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Shared;
-use super::body::{NDJSON, pass_over, too_large};
+use super::body::{NDJSON, pass_over};
 use super::reply::Reply;
 use crate::ingest::group::Group;
 use crate::ingest::lines::{Line, Lines};
@@ -187,7 +187,7 @@ impl Batch {
 
 /// A line with its number and length, and what was submitted on it.
 fn read(shared: &Shared, peer: Peer, line: &Line<'_>) -> (u64, usize, Result<Submission, Refusal>) {
-    let submission = line.bytes.ok_or_else(too_large).and_then(|bytes| shared.admit(peer, bytes));
+    let submission = line.bytes.ok_or_else(Refusal::too_large).and_then(|bytes| shared.rules().admit(peer.uid, bytes));
     (line.number, line.bytes.map_or(0, <[u8]>::len), submission)
 }
 

@@ -8,8 +8,8 @@ use hyper::http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::ingest::LONGEST_LINE;
 use crate::ingest::refusal::{Code, Refusal};
-use crate::protocol::json::MAX_BYTES;
 
 /// The type of one event.
 pub(super) const EVENT: &str = "application/json";
@@ -35,7 +35,8 @@ impl Room {
     pub(super) async fn read(&self, body: Incoming) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
         let unknown = || Refusal::new(Code::LengthRequired, "the request does not say how long its body is");
         let length = body.size_hint().exact().ok_or_else(unknown)?;
-        let length = usize::try_from(length).ok().filter(|length| *length <= MAX_BYTES).ok_or_else(too_large)?;
+        let length =
+            usize::try_from(length).ok().filter(|length| *length <= LONGEST_LINE).ok_or_else(Refusal::too_large)?;
         let late = || Refusal::new(Code::BodyTimeout, "the body did not come in time");
         let read = async {
             let place = u32::try_from(length.div_ceil(1024)).ok();
@@ -76,9 +77,4 @@ pub(super) async fn refuse(head: &Parts, body: &mut Incoming, patience: Duration
     if !head.headers.contains_key(EXPECT) {
         pass_over(body, patience).await;
     }
-}
-
-/// One event is longer than it may be.
-pub(super) fn too_large() -> Refusal {
-    Refusal::new(Code::BodyTooLarge, format!("an event has at most {} MiB", MAX_BYTES / 1024 / 1024))
 }
