@@ -16,6 +16,7 @@ mod reader;
 mod security;
 mod settings;
 mod sources;
+mod spool;
 #[cfg(feature = "pkcs11")]
 mod token;
 #[cfg(feature = "tpm")]
@@ -27,6 +28,7 @@ pub use file::EXAMPLE;
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use metrics::MetricsSettings;
 pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};
+pub use spool::Bounds;
 #[cfg(feature = "pkcs11")]
 pub use token::{TokenSettings, Wrapping};
 #[cfg(feature = "tpm")]

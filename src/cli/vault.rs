@@ -121,6 +121,7 @@ impl Vault {
         let (audit, is_new) = (self.audit()?, !path.exists());
         let record = self.record_key()?.recorded(audit.clone());
         let spool = Spool::open(path, SpoolKeys { record, wrapping }, self.clock.clone())?;
+        spool.set_bounds(self.settings.bounds.limits, self.settings.bounds.retention);
         if is_new {
             audit.note(Event::epoch_rotated(1));
         }

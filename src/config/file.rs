@@ -7,6 +7,7 @@ use super::log::{self, FileLog};
 use super::metrics::{self, MetricsSettings};
 use super::reader::{Problems, Section};
 use super::settings::{KeyPlace, KeySetting};
+use super::spool::{self, FileSpool};
 #[cfg(feature = "pkcs11")]
 use super::token::{self, TokenSettings};
 #[cfg(feature = "tpm")]
@@ -26,7 +27,7 @@ const MOST_PARALLEL: usize = 256;
 pub(super) struct FileConfig {
     pub(super) installation_id: Option<String>,
     pub(super) stream_id: Option<String>,
-    pub(super) spool: Option<PathBuf>,
+    pub(super) spool: FileSpool,
     pub(super) witness: Option<PathBuf>,
     pub(super) endpoint: Option<String>,
     pub(super) ca_file: Option<PathBuf>,
@@ -68,10 +69,6 @@ impl FileConfig {
         config.stream_id = installation.text("stream_id");
         installation.end();
 
-        let mut spool = whole.section("spool");
-        config.spool = spool.path("path", folder);
-        spool.end();
-
         let mut witness = whole.section("witness");
         config.witness = witness.path("path", folder);
         witness.end();
@@ -90,6 +87,7 @@ impl FileConfig {
         config.audit = audit::read(whole.section("audit"), folder);
         config.log = log::read(whole.section("log"));
         config.metrics = metrics::read(whole.section("metrics"), folder);
+        config.spool = spool::read(whole.section("spool"), folder);
         whole.end();
         config
     }
