@@ -19,6 +19,7 @@ mod run;
 mod security;
 mod settings;
 mod sources;
+mod spool;
 #[cfg(feature = "pkcs11")]
 mod token;
 #[cfg(feature = "tpm")]
@@ -33,6 +34,7 @@ pub use log::{LogFormat, LogLevel, LogSettings};
 pub use metrics::MetricsSettings;
 pub use run::RunSettings;
 pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};
+pub use spool::Bounds;
 #[cfg(feature = "pkcs11")]
 pub use token::{TokenSettings, Wrapping};
 #[cfg(feature = "tpm")]

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::sleep;
+use tokio::task::JoinError;
+use tokio::time::{sleep, timeout};
 
 use super::failure::Failure;
 use super::metrics::Exporter;
@@ -34,12 +34,13 @@ use routes::Routes;
 const BODY: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(vault: Vault, flags: &Flags) -> Result<u8, Failure> {
-    let mut stop = Stop::listen()?;
+    let stop = Stop::listen()?;
     let reload = Reload::listen(&vault, flags)?;
     vault.log.change_on_signal()?;
     // Before anything else: who comes second changes nothing.
     let ingest = &vault.settings.ingest;
     let listener = Listener::bind(&ingest.socket, ingest.mode)?;
+    tracing::info!("the service begins");
     let exporter = Arc::new(Exporter::start(&vault).await?);
     let health = Arc::new(Health::new(&vault, exporter.clone())?);
     let (vault, wake) = (Arc::new(vault), Arc::new(Notify::new()));
@@ -56,13 +57,14 @@ pub(super) async fn run(vault: Vault, flags: &Flags) -> Result<u8, Failure> {
         let routes = routes.clone();
         async move { routes.answer(peer, request).await }
     };
-    let serving = tokio::spawn(listener.serve(Patience::default(), handler, closed));
+    let mut serving = tokio::spawn(listener.serve(Patience::default(), handler, closed));
     let (ping, pings) = mpsc::channel(1);
     let relaying = Relaying {
         vault: vault.clone(),
         health: health.clone(),
         spool: opened,
         desk: desk.clone(),
+        bounds: reload.bounds(),
         parallel: reload.parallel(),
         wake,
         stop: stop.clone(),
@@ -74,17 +76,31 @@ pub(super) async fn run(vault: Vault, flags: &Flags) -> Result<u8, Failure> {
 
     let ended = tokio::select! {
         ended = &mut relaying => Some(joined(ended)),
-        () = stop.asked(1) => None,
+        () = stop.asked() => None,
     };
+    tracing::info!("the service ends");
     notify::stopping();
     reloading.abort();
-    // Nobody holds them any more but batches that are under way, which end at their next line.
-    let _ = (closing.send(true), desk.send_replace(None));
-    let ending = end(serving, relaying, ended);
+    let _ = closing.send(true);
+    let answered = async {
+        // A batch may go on for ever: from half the time on nothing is taken any more, and it ends at a line.
+        if timeout(drain / 2, &mut serving).await.is_err() {
+            desk.send_replace(None);
+            // How a connection broke off is its client's affair.
+            let _ = serving.await;
+        }
+    };
+    let ending = async {
+        answered.await;
+        match ended {
+            Some(ended) => ended,
+            None => joined(relaying.await),
+        }
+    };
     let done = tokio::select! {
         done = ending => done,
         () = sleep(drain) => { left_over("run.drain_seconds are over"); Ok(()) }
-        () = stop.asked(2) => { left_over("a second signal came"); Ok(()) }
+        () = stop.asked_again() => { left_over("a second signal came"); Ok(()) }
     };
     pulse.abort();
     // Whoever was left over may hold it.
@@ -92,20 +108,6 @@ pub(super) async fn run(vault: Vault, flags: &Flags) -> Result<u8, Failure> {
         exporter.end().await;
     }
     done.map(|()| 0)
-}
-
-/// Waits until requests are answered and sends are settled. `ended`: how the relay ended, where it did by itself.
-async fn end(
-    serving: JoinHandle<()>,
-    relaying: JoinHandle<Result<(), Failure>>,
-    ended: Option<Result<(), Failure>>,
-) -> Result<(), Failure> {
-    // How a connection broke off is its client's affair.
-    let _ = serving.await;
-    match ended {
-        Some(ended) => ended,
-        None => joined(relaying.await),
-    }
 }
 
 fn joined(ended: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {

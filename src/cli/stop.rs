@@ -32,16 +32,19 @@ impl Stop {
         *self.0.borrow() > 0
     }
 
-    /// Waits until somebody has asked so often.
-    pub(super) async fn asked(&mut self, times: u32) {
-        // Its sender lives as long as the runtime.
-        let _ = self.0.wait_for(|asked| *asked >= times).await;
-    }
-
     /// Returns when asked to end.
     pub(super) async fn asked(&self) {
+        self.times(1).await;
+    }
+
+    /// Returns when asked a second time.
+    pub(super) async fn asked_again(&self) {
+        self.times(2).await;
+    }
+
+    async fn times(&self, times: u32) {
         // Where nobody can ask any more, nobody will.
-        if self.0.clone().wait_for(|asked| *asked).await.is_err() {
+        if self.0.clone().wait_for(|asked| *asked >= times).await.is_err() {
             std::future::pending().await
         }
     }
@@ -50,7 +53,7 @@ impl Stop {
     pub(super) async fn sleep(&mut self, time: Duration) {
         tokio::select! {
             () = tokio::time::sleep(time) => {}
-            () = self.asked(1) => {}
+            () = self.asked() => {}
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::facts::{Clock, SystemClock, with_suffix};
 use crate::ingest::Rules;
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
 use crate::spool::import::is_published_spool;
-use crate::spool::{self, Limits, Spool, SpoolControl, SpoolKeys, SpoolReader};
+use crate::spool::{self, Spool, SpoolControl, SpoolKeys, SpoolReader};
 use crate::store::{FileKind, Schema, StoreError, file_kind};
 use crate::witness::{self, Witness, is_published_witness};
 pub(super) use attestation::Attested;
@@ -117,6 +117,7 @@ impl Vault {
         let (audit, is_new) = (self.audit()?, !path.exists());
         let record = self.record_key()?.recorded(audit.clone());
         let spool = Spool::open(path, SpoolKeys { record, wrapping }, self.clock.clone())?;
+        spool.set_bounds(self.settings.bounds.limits, self.settings.bounds.retention);
         if is_new {
             audit.note(Event::epoch_rotated(1));
         }
@@ -142,11 +143,6 @@ impl Vault {
             )),
             (reader, _) => Ok(reader?),
         }
-    }
-
-    /// How much the spool takes.
-    pub(super) fn limits(&self) -> Limits {
-        Limits::default()
     }
 
     /// The spool for an operator's hand, without keys.

@@ -11,6 +11,7 @@ use super::metrics::MetricsSettings;
 use super::reader::Problems;
 use super::run::RunSettings;
 use super::sources::{PREFIX, Sources};
+use super::spool::Bounds;
 #[cfg(feature = "pkcs11")]
 use super::token::TokenSettings;
 #[cfg(feature = "tpm")]
@@ -36,6 +37,8 @@ pub struct Settings {
     pub stream_id: Option<String>,
     /// The spool.
     pub spool: PathBuf,
+    /// How much the spool takes and keeps.
+    pub bounds: Bounds,
     /// The witness's database.
     pub witness: PathBuf,
     /// Where to and how.
@@ -225,7 +228,7 @@ impl Sources<'_> {
         let installation_id =
             self.agreed("INSTALLATION_ID", "installation.id", &given.installation_id, file.installation_id);
         let witness_id = self.agreed("WITNESS_ID", "installation.id", &given.witness_id, witness_id);
-        let spool = self.agreed("SPOOL_DB", "spool.path", &given.spool_db, file.spool);
+        let spool = self.agreed("SPOOL_DB", "spool.path", &given.spool_db, file.spool.path);
         let witness = self.agreed("WITNESS_DB", "witness.path", &given.witness_db, file.witness);
         Settings {
             installation_id,
@@ -233,6 +236,7 @@ impl Sources<'_> {
             stream_id: self.variable("STREAM_ID").or(file.stream_id),
             audit: file.audit.settle(spool.as_deref(), witness.as_deref(), Path::new(SPOOL)),
             ingest: file.ingest.settle(spool.as_deref().unwrap_or(Path::new(SPOOL))),
+            bounds: file.spool.bounds,
             spool: spool.unwrap_or_else(|| SPOOL.into()),
             witness: witness.unwrap_or_else(|| WITNESS.into()),
             relay: RelaySettings {

@@ -10,6 +10,7 @@ use crate::cli::status::Live;
 use crate::cli::vault::Vault;
 use crate::facts::{Clock, Timestamp};
 use crate::relay::{KEY_AWAY, Outcome};
+use crate::spool::Limits;
 
 /// What the service knows of itself, and tells when it changes.
 pub(super) struct Health {
@@ -28,6 +29,7 @@ struct Seen {
     custody_up: bool,
     last_error: Option<(String, Timestamp)>,
     reloaded_at: Option<Timestamp>,
+    limits: Limits,
 }
 
 impl Health {
@@ -38,6 +40,7 @@ impl Health {
             custody_up: true,
             last_error: None,
             reloaded_at: None,
+            limits: vault.settings.bounds.limits,
         };
         Ok(Self {
             clock: vault.clock.clone(),
@@ -90,8 +93,10 @@ impl Health {
     }
 
     /// The config file was read again.
-    pub(super) fn reloaded(&self) {
-        self.seen().reloaded_at = Some(self.clock.now());
+    pub(super) fn reloaded(&self, limits: Limits) {
+        let mut seen = self.seen();
+        seen.reloaded_at = Some(self.clock.now());
+        seen.limits = limits;
     }
 
     /// What there is to tell now.
@@ -104,6 +109,7 @@ impl Health {
             audit_up: self.audit.failure().is_none(),
             last_error: seen.last_error.clone(),
             reloaded_at: seen.reloaded_at,
+            limits: seen.limits,
         }
     }
 

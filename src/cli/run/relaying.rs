@@ -12,6 +12,7 @@ use super::health::Health;
 use crate::cli::failure::Failure;
 use crate::cli::stop::Stop;
 use crate::cli::vault::Vault;
+use crate::config::Bounds;
 use crate::custody::Purpose;
 use crate::facts::Timestamp;
 use crate::ingest::{Attestor, Desk, Ingest};
@@ -37,6 +38,8 @@ pub(super) struct Relaying {
     pub(super) spool: watch::Sender<Option<Arc<Spool>>>,
     /// Told of where events are brought to.
     pub(super) desk: Arc<watch::Sender<Option<Arc<Desk>>>>,
+    /// How much the spool takes, which a reload changes.
+    pub(super) bounds: watch::Receiver<Bounds>,
     /// Streams that are sent at once, which a reload changes.
     pub(super) parallel: Arc<AtomicUsize>,
     /// Rings when something was spooled.
@@ -77,14 +80,14 @@ impl Relaying {
     }
 
     async fn relay(&mut self, wait: &mut Duration) -> Result<(), Failure> {
-        let mut stop = self.stop.clone();
+        let stop = self.stop.clone();
         let opening = async {
             let opened = self.open().await?;
             self.drain_on(opened).await
         };
         let mut drain = tokio::select! {
             drain = opening => drain?,
-            () = stop.asked(1) => return Ok(()),
+            () = stop.asked() => return Ok(()),
         };
         self.health.exporter().watch(&drain)?;
         self.health.is_whole();
@@ -104,6 +107,7 @@ impl Relaying {
             Ok((opened, attestor(&vault)?))
         });
         let ((spool, path), attestor) = self.patiently(opening).await?;
+        tokio::spawn(bound(spool.clone(), self.bounds.clone()));
         let ingest = Ingest::new(spool.clone(), self.vault.audit()?);
         self.desk.send_replace(Some(Arc::new(Desk { ingest, attestor })));
         self.spool.send_replace(Some(spool.clone()));
@@ -149,6 +153,17 @@ impl Relaying {
         tokio::select! {
             () = self.stop.sleep(time) => {}
             () = self.wake.notified() => {}
+        }
+    }
+}
+
+/// Lets a reload change how much the open spool takes, and how long it keeps what is settled.
+async fn bound(spool: Arc<Spool>, mut bounds: watch::Receiver<Bounds>) {
+    loop {
+        let Bounds { limits, retention } = *bounds.borrow_and_update();
+        spool.set_bounds(limits, retention);
+        if bounds.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -10,11 +10,20 @@ use super::health::Health;
 use super::notify;
 use crate::cli::failure::Failure;
 use crate::cli::vault::{Vault, read_settings, rules};
-use crate::config::{Flags, changed};
+use crate::config::{Bounds, Flags, changed};
 use crate::ingest::Rules;
 
 /// What takes effect without a restart.
-const LIVE: [&str; 3] = ["ingest.producers", "log.level", "relay.parallel"];
+const LIVE: [&str; 8] = [
+    "ingest.producers",
+    "log.level",
+    "relay.parallel",
+    "spool.keep_days",
+    "spool.keep_events",
+    "spool.max_bytes",
+    "spool.max_events",
+    "spool.reserve_bytes",
+];
 
 /// Reads the config file again on SIGHUP.
 pub(super) struct Reload {
@@ -25,6 +34,7 @@ pub(super) struct Reload {
     text: String,
     parallel: Arc<AtomicUsize>,
     rules: watch::Sender<Arc<Rules>>,
+    bounds: watch::Sender<Bounds>,
 }
 
 impl Reload {
@@ -39,6 +49,7 @@ impl Reload {
             file,
             parallel: Arc::new(AtomicUsize::new(vault.settings.relay.parallel)),
             rules: watch::Sender::new(Arc::new(rules(&vault.settings)?)),
+            bounds: watch::Sender::new(vault.settings.bounds),
         })
     }
 
@@ -52,12 +63,17 @@ impl Reload {
         self.rules.subscribe()
     }
 
+    /// How much the spool takes, and how long it keeps what is settled.
+    pub(super) fn bounds(&self) -> watch::Receiver<Bounds> {
+        self.bounds.subscribe()
+    }
+
     /// Reads it whenever that is asked for.
     pub(super) async fn go_on(mut self, vault: Arc<Vault>, health: Arc<Health>) {
         while self.asked.recv().await.is_some() {
             notify::reloading();
             match self.read(&vault) {
-                Ok(()) => health.reloaded(),
+                Ok(()) => health.reloaded(self.bounds.borrow().limits),
                 // Every line says what is wrong, and none repeats a value.
                 Err(failure) => {
                     failure.lines().for_each(|problem| tracing::error!(problem, "the config file is refused"));
@@ -79,6 +95,7 @@ impl Reload {
         let changed = changed(&self.text, &text);
         vault.log.configure(settings.log.level);
         self.parallel.store(settings.relay.parallel, Ordering::Relaxed);
+        self.bounds.send_replace(settings.bounds);
         // With new rules quotas begin anew.
         if changed.iter().any(|name| name == "ingest.producers") {
             self.rules.send_replace(Arc::new(rules));

@@ -16,6 +16,8 @@ pub(in crate::cli) struct Live {
     pub(in crate::cli) audit_up: bool,
     pub(in crate::cli) last_error: Option<(String, Timestamp)>,
     pub(in crate::cli) reloaded_at: Option<Timestamp>,
+    /// How much the spool takes, since the config file was read last.
+    pub(in crate::cli) limits: Limits,
 }
 
 /// What the service tells whoever may hear everything. Where the spool cannot be read, that part is null. Blocks on
@@ -25,21 +27,23 @@ pub(in crate::cli) fn collect(vault: &Vault, live: &Live) -> Object {
     let spool = vault.reader().and_then(|reader| Looked::at(&reader));
     let degraded = live.degraded.as_ref().map(|(why, _)| why.clone());
     let unread = spool.as_ref().err().map(|failure| failure.message().to_owned());
-    let status = status(vault, spool.ok().as_ref(), degraded.or(unread), now);
+    let status = status(vault, spool.ok().as_ref(), &live.limits, degraded.or(unread), now);
     status.with("service", service(vault, live, now))
 }
 
 /// The same where the disk does not answer.
 pub(in crate::cli) fn blind(vault: &Vault, live: &Live) -> Object {
     let now = vault.clock.now();
-    status(vault, None, Some("the disk does not answer".into()), now).with("service", service(vault, live, now))
+    let why = Some("the disk does not answer".into());
+    status(vault, None, &live.limits, why, now).with("service", service(vault, live, now))
 }
 
 /// What the spool tells where no service does: `why` says why not.
 pub(in crate::cli) fn offline(vault: &Vault, why: &AskError) -> Result<Object, Failure> {
     let looked = Looked::at(&vault.reader()?)?;
     let silent = matches!(why, AskError::Silent).then(|| why.to_string());
-    let status = status(vault, Some(&looked), silent, vault.clock.now());
+    let limits = vault.settings.bounds.limits;
+    let status = status(vault, Some(&looked), &limits, silent, vault.clock.now());
     Ok(status.with("service", Value::Null).with("no_service", why.to_string()))
 }
 
@@ -109,17 +113,16 @@ impl Looked {
     }
 }
 
-fn status(vault: &Vault, spool: Option<&Looked>, degraded: Option<String>, now: Timestamp) -> Object {
-    let limits = vault.limits();
+fn status(vault: &Vault, spool: Option<&Looked>, limits: &Limits, degraded: Option<String>, now: Timestamp) -> Object {
     let gate = spool.map(|spool| spool.destination.gate(now));
     let parked = spool.and_then(|spool| spool.destination.parked.as_ref());
-    let (state, reason) = match (spool.and_then(|spool| spool.held(&limits, now)), degraded, gate) {
+    let (state, reason) = match (spool.and_then(|spool| spool.held(limits, now)), degraded, gate) {
         (Some((state, why)), ..) => (state, Some(why)),
         (None, Some(why), _) => ("degraded", Some(why)),
         (None, None, Some(Gate::Open) | None) => ("ok", None),
         (None, None, Some(gate)) => (relay::state(gate), parked.map(|parked| parked.reason.clone())),
     };
-    let alarms = spool.map(|spool| alarms(spool, &limits)).unwrap_or_default();
+    let alarms = spool.map(|spool| alarms(spool, limits)).unwrap_or_default();
     let bound = spool.and_then(|spool| spool.destination.installation_id.clone());
     Object::new()
         .with("state", state)
@@ -128,7 +131,7 @@ fn status(vault: &Vault, spool: Option<&Looked>, degraded: Option<String>, now: 
         .with("version", env!("CARGO_PKG_VERSION"))
         .with("at", now.to_string())
         .with("installation_id", bound.or_else(|| vault.settings.installation_id.clone()))
-        .with("spool", spool.map(|spool| spool_object(spool, &limits, now)))
+        .with("spool", spool.map(|spool| spool_object(spool, limits, now)))
         .with("relay", spool.map(|spool| relay_object(&spool.destination, now)))
 }
 
