@@ -27,8 +27,8 @@ Examples:
   local-vault status --watch 5
 
 Needs no key. Asks the service over its socket; where none answers, it reads the spool and says so. Ends with 0 where the
-state is ok or paused, 69 where it is degraded or parked, 75 where it is full or maintenance, and 77 where it is revoked
-or suspect.")]
+state is ok or paused, 69 where it is starting, degraded or parked, 75 where it is full or maintenance, and 77 where it
+is revoked or suspect.")]
 pub(super) struct StatusArgs {
     /// As JSON, as `GET /v1/status` gives it
     #[arg(long)]

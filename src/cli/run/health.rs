@@ -104,6 +104,7 @@ impl Health {
         let seen = self.seen();
         Live {
             started_at: self.started_at,
+            is_starting: !*self.known.borrow(),
             degraded: seen.condition.degraded().map(str::to_owned).zip(seen.degraded_at),
             custody_up: seen.custody_up,
             audit_up: self.audit.failure().is_none(),

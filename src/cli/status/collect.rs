@@ -10,6 +10,8 @@ use crate::spool::{Destination, Gate, Limits, SpoolReader, Stopped, Usage};
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Live {
     pub(in crate::cli) started_at: Timestamp,
+    /// Whether it has not come to the end of its start yet.
+    pub(in crate::cli) is_starting: bool,
     /// Why nothing is signed or spooled, and since when.
     pub(in crate::cli) degraded: Option<(String, Timestamp)>,
     pub(in crate::cli) custody_up: bool,
@@ -27,14 +29,14 @@ pub(in crate::cli) fn collect(vault: &Vault, live: &Live) -> Object {
     let spool = vault.reader().and_then(|reader| Looked::at(&reader));
     let degraded = live.degraded.as_ref().map(|(why, _)| why.clone());
     let unread = spool.as_ref().err().map(|failure| failure.message().to_owned());
-    let status = status(vault, spool.ok().as_ref(), &live.limits, degraded.or(unread), now);
-    status.with("service", service(vault, live, now))
+    let away = if live.is_starting { Away::Starting } else { Away::because(degraded.or(unread)) };
+    status(vault, spool.ok().as_ref(), &live.limits, away, now).with("service", service(vault, live, now))
 }
 
 /// The same where the disk does not answer.
 pub(in crate::cli) fn blind(vault: &Vault, live: &Live) -> Object {
     let now = vault.clock.now();
-    let why = Some("the disk does not answer".into());
+    let why = Away::Degraded("the disk does not answer".into());
     status(vault, None, &live.limits, why, now).with("service", service(vault, live, now))
 }
 
@@ -43,7 +45,7 @@ pub(in crate::cli) fn offline(vault: &Vault, why: &AskError) -> Result<Object, F
     let looked = Looked::at(&vault.reader()?)?;
     let silent = matches!(why, AskError::Silent).then(|| why.to_string());
     let limits = vault.settings.bounds.limits;
-    let status = status(vault, Some(&looked), &limits, silent, vault.clock.now());
+    let status = status(vault, Some(&looked), &limits, Away::because(silent), vault.clock.now());
     Ok(status.with("service", Value::Null).with("no_service", why.to_string()))
 }
 
@@ -59,6 +61,19 @@ pub(super) fn code(status: &Object) -> u8 {
         Some("full" | "maintenance") => TEMPORARY,
         Some("revoked" | "suspect") => REFUSED,
         _ => UNAVAILABLE,
+    }
+}
+
+/// What a service lacks.
+enum Away {
+    No,
+    Starting,
+    Degraded(String),
+}
+
+impl Away {
+    fn because(why: Option<String>) -> Self {
+        why.map_or(Self::No, Self::Degraded)
     }
 }
 
@@ -113,14 +128,15 @@ impl Looked {
     }
 }
 
-fn status(vault: &Vault, spool: Option<&Looked>, limits: &Limits, degraded: Option<String>, now: Timestamp) -> Object {
+fn status(vault: &Vault, spool: Option<&Looked>, limits: &Limits, away: Away, now: Timestamp) -> Object {
     let gate = spool.map(|spool| spool.destination.gate(now));
     let parked = spool.and_then(|spool| spool.destination.parked.as_ref());
-    let (state, reason) = match (spool.and_then(|spool| spool.held(limits, now)), degraded, gate) {
+    let (state, reason) = match (spool.and_then(|spool| spool.held(limits, now)), away, gate) {
         (Some((state, why)), ..) => (state, Some(why)),
-        (None, Some(why), _) => ("degraded", Some(why)),
-        (None, None, Some(Gate::Open) | None) => ("ok", None),
-        (None, None, Some(gate)) => (relay::state(gate), parked.map(|parked| parked.reason.clone())),
+        (None, Away::Starting, _) => ("starting", None),
+        (None, Away::Degraded(why), _) => ("degraded", Some(why)),
+        (None, Away::No, Some(Gate::Open) | None) => ("ok", None),
+        (None, Away::No, Some(gate)) => (relay::state(gate), parked.map(|parked| parked.reason.clone())),
     };
     let alarms = spool.map(|spool| alarms(spool, limits)).unwrap_or_default();
     let bound = spool.and_then(|spool| spool.destination.installation_id.clone());
