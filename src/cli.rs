@@ -7,18 +7,23 @@ mod audit;
 mod completions;
 mod config;
 mod custody;
+mod enqueue;
 mod failure;
 mod hardening;
 mod import;
 mod log;
+mod maintenance;
 mod metrics;
 mod output;
 mod published;
 mod receipt;
 mod recorded;
 mod relay;
+mod run;
 mod spool;
+mod status;
 mod stop;
+mod support;
 mod vault;
 mod verify;
 
@@ -79,13 +84,18 @@ async fn perform(
         Command::Custody(command) => custody::run(&vault()?, command),
         Command::DrainLoop(args) => published::drain::run_loop(vault()?, args).await,
         Command::DrainOnce(args) => published::drain::run_once(vault()?, args).await,
+        Command::Enqueue(args) => enqueue::run(&vault()?, args).await,
         Command::EnqueueJson(args) => published::enqueue::run(vault()?, args).await,
         Command::GenerateEncryptionKey => published::keys::encryption(),
         Command::GenerateSigningKey(args) => published::keys::signing(args),
+        Command::Maintenance(command) => maintenance::run(&vault()?, command).await,
         Command::Metrics(args) => metrics::run(&vault()?, &args),
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,
+        Command::Run => run::run(vault()?, flags).await,
         Command::Spool(command) => spool::run(&vault()?, command).await,
+        Command::Status(args) => status::run(&vault()?, &args).await,
+        Command::SupportBundle(args) => support::run(vault(), flags, args).await,
         Command::Verify(args) => verify::run(vault, args).await,
         Command::WitnessCheckpoint(args) => published::witness::checkpoint(vault()?, args).await,
         Command::WitnessCounts => published::witness::counts(&vault()?),

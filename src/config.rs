@@ -7,12 +7,15 @@ mod attestation;
 mod audit;
 mod backend;
 mod file;
+mod ingest;
+mod leaves;
 mod log;
 mod metrics;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 mod pin;
 mod published;
 mod reader;
+mod run;
 mod security;
 mod settings;
 mod sources;
@@ -25,8 +28,11 @@ mod tpm;
 pub use attestation::{AkAlgorithm, AttestationSettings, QuoteSettings};
 pub use audit::AuditSettings;
 pub use file::EXAMPLE;
+pub use ingest::IngestSettings;
+pub use leaves::{changed, leaves};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use metrics::MetricsSettings;
+pub use run::RunSettings;
 pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};
 pub use spool::Bounds;
 #[cfg(feature = "pkcs11")]

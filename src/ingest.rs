@@ -1,21 +1,38 @@
-//! Brings events in: a user's payload as it is, or a source attestation that is signed here first.
+//! Brings events in: a user's payload as it is, or a source attestation that is signed here first. From a command, and
+//! from producers on this machine over a local socket.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+mod api;
+mod file;
+mod group;
+mod lines;
+mod quota;
+mod refusal;
+mod request;
+mod rules;
+mod submission;
+
+pub mod socket;
+
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
-use sha2::{Digest as _, Sha256};
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use crate::audit::{Audit, Event};
 use crate::custody::{SignError, Signer};
-use crate::facts::{Clock, Digest, random_id};
-use crate::protocol::json::{self, JsonError};
+use crate::facts::{Clock, Digest};
+use crate::protocol::json::{self, JsonError, Object};
 use crate::protocol::source::{PayloadHashOf, SourceAttestation};
 use crate::spool::{ContentId, Enqueued, NewEvent, Spool, SpoolError};
+pub use api::{Api, Desk, OPENAPI};
+pub use file::hash_file;
+pub use group::{Group, Settled};
+pub use lines::{Line, Lines};
+pub use refusal::{Code, Refusal};
+pub use request::Request;
+use request::runs;
+pub use rules::{Producer, Rules, RulesError};
+pub use submission::Submission;
 
 /// The longest stream_id and source_ref that new commands take, in bytes.
 pub const LONGEST_ID: usize = 1024;
@@ -23,6 +40,9 @@ pub const LONGEST_ID: usize = 1024;
 /// The longest canonical payload, in bytes. A request is an envelope more, and a receiver reads no JSON of more than
 /// [`MAX_BYTES`](json::MAX_BYTES) either: what it can never take would park the destination for good.
 pub const LONGEST_PAYLOAD: usize = json::MAX_BYTES - 1024 * 1024;
+
+/// The longest line of NDJSON and the longest body of one event, in bytes.
+pub const LONGEST_LINE: usize = json::MAX_BYTES;
 
 /// Spools payloads and attestations.
 #[derive(Debug, Clone)]
@@ -42,12 +62,29 @@ pub struct Attestor {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Something that is attested.
+/// A source that is to be attested by its hash.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The stream it belongs to.
+    pub stream_id: String,
+    /// What it is called.
+    pub source_ref: String,
+    /// The hash of its content.
+    pub payload_hash: Digest,
+    /// Of what the hash was taken.
+    pub payload_hash_of: PayloadHashOf,
+    /// Who submitted it over the local socket.
+    pub producer_uid: Option<u32>,
+    /// Whether nobody here has seen the content.
+    pub claimed: bool,
+}
+
+/// An event on its way into the spool.
 #[derive(Debug)]
-pub enum Attested {
-    /// It was before, as this event.
+pub enum Prepared {
+    /// It was attested before, as this event.
     Known(Enqueued),
-    /// It is now, and waits to be spooled. The span is its request's.
+    /// It is new here, and waits to be spooled.
     New(NewEvent, Request),
 }
 
@@ -90,95 +127,93 @@ impl Ingest {
         payload: &[u8],
         allow_ref_reuse: bool,
     ) -> Result<Enqueued, IngestError> {
-        let payload = Zeroizing::new(json::parse(payload)?.to_canonical());
-        if payload.len() > LONGEST_PAYLOAD {
-            return Err(IngestError::TooLong);
-        }
-        let content = ContentId::payload(Digest::of(&payload));
-        let event = NewEvent {
-            stream_id: stream_id.to_owned(),
-            source_ref: source_ref.to_owned(),
-            payload,
-            content,
-            allow_ref_reuse,
-        };
-        let request = Request::new();
-        let enqueued = self.spool.enqueue(event).instrument(request.span.clone()).await?;
-        self.tell(&request, &enqueued);
-        Ok(enqueued)
+        let payload = json::parse(payload)?;
+        let event = NewEvent { allow_ref_reuse, ..unsigned(stream_id, source_ref, &payload)? };
+        self.spool(Prepared::New(event, Request::new())).await
     }
 
-    /// Attests bytes by their hash, ready to be spooled. What is attested already is the same event, and nothing is
-    /// signed for it.
+    /// Attests a source, ready to be spooled. What is attested already is the same event, and nothing is signed for it.
     pub async fn attest(
         &self,
         attestor: &Attestor,
-        stream_id: &str,
-        source_ref: &str,
-        payload_hash: Digest,
-    ) -> Result<Attested, IngestError> {
-        check_id("stream_id", stream_id)?;
-        check_id("source_ref", source_ref)?;
-        let payload_hash_of = PayloadHashOf::Bytes;
+        subject: Subject,
+        request: Request,
+    ) -> Result<Prepared, IngestError> {
+        let Subject { stream_id, source_ref, payload_hash, payload_hash_of, producer_uid, claimed } = subject;
+        check_id("stream_id", &stream_id)?;
+        check_id("source_ref", &source_ref)?;
         let content = ContentId::attested(payload_hash, payload_hash_of);
-        let request = Request::new();
-        match self.spool.find(stream_id, source_ref, content).await? {
+        match self.spool.find(&stream_id, &source_ref, content).await? {
             Some((known, true)) => {
                 self.tell(&request, &known);
-                return Ok(Attested::Known(known));
+                return Ok(Prepared::Known(known));
             }
             Some((other, false)) => return Err(SpoolError::Conflict { event_id: other.event_id }.into()),
             None => {}
         }
         let attestation = SourceAttestation {
             installation_id: attestor.installation_id.clone(),
-            stream_id: stream_id.to_owned(),
-            source_ref: source_ref.to_owned(),
+            stream_id,
+            source_ref,
             payload_hash,
             payload_hash_of,
             attested_at: attestor.clock.now(),
             alg: attestor.signer.public_key().algorithm(),
             kid: attestor.signer.kid().to_owned(),
-            producer_uid: None,
-            claimed: false,
+            producer_uid,
+            claimed,
         };
         let (_, signature) =
             attestor.signer.sign(attestation.preimage(), &request.id).instrument(request.span.clone()).await?;
-        let event = NewEvent {
-            stream_id: stream_id.to_owned(),
-            source_ref: source_ref.to_owned(),
-            payload: Zeroizing::new(attestation.sealed(&signature).to_canonical()),
-            content,
-            allow_ref_reuse: false,
-        };
-        Ok(Attested::New(event, request))
+        let payload = Zeroizing::new(attestation.sealed(&signature).to_canonical());
+        let SourceAttestation { stream_id, source_ref, .. } = attestation;
+        Ok(Prepared::New(NewEvent { stream_id, source_ref, payload, content, allow_ref_reuse: false }, request))
     }
 
-    /// Spools attestations in this order in one transaction. One that is refused keeps no other back.
-    pub async fn spool_all(&self, attested: Vec<Attested>) -> Result<Vec<Result<Enqueued, SpoolError>>, IngestError> {
-        let (mut new, mut requests) = (Vec::with_capacity(attested.len()), Vec::with_capacity(attested.len()));
-        let mut sort = |attested| match attested {
-            Attested::Known(enqueued) => Some(Ok(enqueued)),
-            Attested::New(event, request) => {
+    /// Spools an event.
+    pub async fn spool(&self, event: Prepared) -> Result<Enqueued, IngestError> {
+        let (event, request) = match event {
+            Prepared::Known(known) => return Ok(known),
+            Prepared::New(event, request) => (event, request),
+        };
+        let enqueued = self.spool.enqueue(event).instrument(request.span.clone()).await?;
+        self.tell(&request, &enqueued);
+        self.note(&request, &[Ok(enqueued)]);
+        Ok(enqueued)
+    }
+
+    /// Spools events in this order in one transaction. One that is refused keeps no other back.
+    pub async fn spool_all(&self, events: Vec<Prepared>) -> Result<Vec<Result<Enqueued, SpoolError>>, IngestError> {
+        let (mut new, mut requests) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+        let mut sort = |event| match event {
+            Prepared::Known(enqueued) => Some(Ok(enqueued)),
+            Prepared::New(event, request) => {
                 new.push(event);
                 requests.push(request);
                 None
             }
         };
-        let known: Vec<Option<_>> = attested.into_iter().map(&mut sort).collect();
+        let known: Vec<Option<_>> = events.into_iter().map(&mut sort).collect();
         let spooled = self.spool.enqueue_all(new).await?;
         for (request, enqueued) in requests.iter().zip(&spooled) {
             enqueued.iter().for_each(|enqueued| self.tell(request, enqueued));
+        }
+        for (first, number) in runs(&requests) {
+            self.note(&requests[first], &spooled[first..first + number]);
         }
         let mut spooled = spooled.into_iter();
         Ok(known.into_iter().filter_map(|known| known.or_else(|| spooled.next())).collect())
     }
 
+    /// The event that holds a reference.
+    pub async fn find(&self, stream_id: &str, source_ref: &str) -> Result<Option<Enqueued>, IngestError> {
+        // Whatever its content is.
+        let content = ContentId::payload(Digest::of(b""));
+        Ok(self.spool.find(stream_id, source_ref, content).await?.map(|(known, _)| known))
+    }
+
     /// Says what became of a request, once it is on the disk.
     fn tell(&self, request: &Request, enqueued: &Enqueued) {
-        if let Some(epoch) = enqueued.epoch {
-            self.audit.note(Event::blob_written(&request.id, epoch, enqueued.event_id));
-        }
         request.span.record("event", tracing::field::display(enqueued.event_id));
         let _inside = request.span.enter();
         if enqueued.known {
@@ -187,23 +222,31 @@ impl Ingest {
             tracing::info!("spooled");
         }
     }
-}
 
-/// A wish to have something spooled, by its name in the logs.
-#[derive(Debug)]
-pub struct Request {
-    id: String,
-    span: Span,
-}
-
-impl Request {
-    fn new() -> Self {
-        let id = random_id("req_");
-        // At error, so that a warning within it names the request whatever the level. Its event is known once it is
-        // spooled.
-        let span = tracing::error_span!("ingest", request = id, event = tracing::field::Empty);
-        Self { id, span }
+    /// Notes what was sealed for one request, in one entry an epoch.
+    fn note(&self, request: &Request, spooled: &[Result<Enqueued, SpoolError>]) {
+        let sealed = |done: &Result<Enqueued, SpoolError>| {
+            let done = done.as_ref().ok()?;
+            Some((done.epoch?, done.event_id))
+        };
+        let sealed: Vec<_> = spooled.iter().filter_map(sealed).collect();
+        for group in sealed.chunk_by(|a, b| a.0 == b.0) {
+            if let ([(epoch, first), ..], [.., (_, last)]) = (group, group) {
+                self.audit.note(Event::blobs_written(&request.id, *epoch, group.len(), *first, *last));
+            }
+        }
     }
+}
+
+/// A payload as it is, ready to be spooled.
+pub fn unsigned(stream_id: &str, source_ref: &str, payload: &Object) -> Result<NewEvent, IngestError> {
+    let payload = Zeroizing::new(payload.to_canonical());
+    if payload.len() > LONGEST_PAYLOAD {
+        return Err(IngestError::TooLong);
+    }
+    let content = ContentId::payload(Digest::of(&payload));
+    let (stream_id, source_ref) = (stream_id.to_owned(), source_ref.to_owned());
+    Ok(NewEvent { stream_id, source_ref, payload, content, allow_ref_reuse: false })
 }
 
 /// Refuses an id that is empty or too long.
@@ -212,23 +255,5 @@ pub fn check_id(name: &'static str, id: &str) -> Result<(), IngestError> {
         0 => Err(IngestError::Id { name, why: "is empty" }),
         1..=LONGEST_ID => Ok(()),
         _ => Err(IngestError::Id { name, why: "is longer than 1,024 bytes" }),
-    }
-}
-
-/// The hash of a plain file's bytes, read as a stream. Blocking, but not on a pipe that nobody writes to, and not for
-/// ever on a device: what is no plain file is refused.
-pub fn hash_file(path: &Path) -> io::Result<Digest> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a plain file"));
-    }
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(Digest::from_bytes(hash.finalize().into())),
-            n => hash.update(&buffer[..n]),
-        }
     }
 }

@@ -145,13 +145,13 @@ impl Event {
         Self::privileged("KeyMade").with("purpose", purpose).with("backend", backend).with("public_key_hex", public_key)
     }
 
-    /// Events were sealed under an epoch and are on the disk.
-    pub fn blob_written(request: &str, epoch: u32, event_id: EventId) -> Self {
+    /// So many events were sealed under an epoch and are on the disk, from the first to the last.
+    pub fn blobs_written(request: &str, epoch: u32, blobs: usize, first: EventId, last: EventId) -> Self {
         Self::routine(BLOB_WRITTEN)
             .with("epoch", epoch)
-            .with("blobs", 1_u32)
-            .with("first", event_id.to_string())
-            .with("last", event_id.to_string())
+            .with("blobs", blobs)
+            .with("first", first.to_string())
+            .with("last", last.to_string())
             .with("request", request)
     }
 

@@ -12,9 +12,9 @@ use super::output::{Output, progress};
 use super::vault::{Vault, required};
 use crate::custody::Purpose;
 use crate::facts::Digest;
-use crate::ingest::{Attested, Attestor, Ingest, IngestError, check_id, hash_file};
+use crate::ingest::{Attestor, Ingest, IngestError, Prepared, Request, Subject, check_id, hash_file};
 use crate::protocol::json::Object;
-use crate::protocol::source::file_source_ref;
+use crate::protocol::source::{PayloadHashOf, file_source_ref};
 use crate::spool::Enqueued;
 
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ struct Hashed {
     source_ref: String,
 }
 
-type Signed = (Hashed, Attested);
+type Signed = (Hashed, Prepared);
 
 pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
     let stream_id = args.stream_id.or_else(|| vault.settings.stream_id.clone());
@@ -117,7 +117,15 @@ async fn sign(ingest: Ingest, attestor: Arc<Attestor>, stream_id: Arc<str>, file
     let read = move || hash_file(&file).map_err(|e| unreadable(&file, &e));
     let hash = spawn_blocking(read).await.map_err(|_| Failure::software("hashing broke off"))??;
     let source_ref = file_source_ref(&path, &hash);
-    let attested = ingest.attest(&attestor, &stream_id, &source_ref, hash).await.map_err(|e| match e {
+    let subject = Subject {
+        stream_id: stream_id.to_string(),
+        source_ref: source_ref.clone(),
+        payload_hash: hash,
+        payload_hash_of: PayloadHashOf::Bytes,
+        producer_uid: None,
+        claimed: false,
+    };
+    let attested = ingest.attest(&attestor, subject, Request::new()).await.map_err(|e| match e {
         IngestError::Id { .. } => Failure::usage(format!("{path}: {e}"), "Give a shorter path."),
         e => Failure::from(e).about(&path),
     })?;

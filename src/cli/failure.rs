@@ -6,6 +6,7 @@ use crate::config::ConfigError;
 use crate::custody::{CustodyError, ErrorKind, SignError};
 use crate::epochs::EpochError;
 use crate::ingest::IngestError;
+use crate::ingest::socket::SocketError;
 use crate::relay::{ClientError, EndpointError};
 use crate::spool::import::ImportError;
 use crate::spool::{Limit, SpoolError};
@@ -15,11 +16,11 @@ use crate::witness::{self, WitnessError};
 /// sysexits.h: the command line is wrong.
 pub(super) const USAGE: u8 = 64;
 const DATA: u8 = 65;
-const UNAVAILABLE: u8 = 69;
+pub(super) const UNAVAILABLE: u8 = 69;
 const SOFTWARE: u8 = 70;
 const IO: u8 = 74;
-const TEMPORARY: u8 = 75;
-const REFUSED: u8 = 77;
+pub(super) const TEMPORARY: u8 = 75;
+pub(super) const REFUSED: u8 = 77;
 const CONFIG: u8 = 78;
 
 /// How a command fails: two lines for the person at the terminal, and a code for the machine. The only place where
@@ -101,6 +102,11 @@ impl Failure {
         self.code == UNAVAILABLE
     }
 
+    /// Whether it may be better in a moment: something is busy, or full.
+    pub(super) const fn is_temporary(&self) -> bool {
+        self.code == TEMPORARY
+    }
+
     /// A file cannot be read or written.
     pub(super) fn io(what: &str, error: &io::Error) -> Self {
         let advice = "Check the path, its permissions and the space on the disk.";
@@ -116,6 +122,11 @@ impl Failure {
     /// Names what it is about.
     pub(super) fn about(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
+    /// The same with more advice.
+    pub(super) fn then(self, advice: &str) -> Self {
+        Self { advice: format!("{} {advice}", self.advice), ..self }
     }
 
     /// The same with other advice.
@@ -306,6 +317,18 @@ impl From<IngestError> for Failure {
             IngestError::Sign(e) => e.into(),
             IngestError::Spool(e) => e.into(),
             IngestError::TooLong => Self::data(message, "Spool its hash, or split it. Nothing was spooled."),
+        }
+    }
+}
+
+impl From<SocketError> for Failure {
+    fn from(error: SocketError) -> Self {
+        let message = error.to_string();
+        match error {
+            SocketError::Busy(_) => Self::new(TEMPORARY, message, "Stop the other process, or name another socket."),
+            SocketError::Io { .. } => Self::new(IO, message, "Check ingest.socket, and whose its folder is."),
+            SocketError::NotASocket(_) => Self::config(message, "Name another path as ingest.socket."),
+            SocketError::TooLong(_) => Self::config(message, "Name a shorter path as ingest.socket."),
         }
     }
 }

@@ -3,9 +3,11 @@ use std::path::{Path, PathBuf};
 use super::attestation::{self, FileAttestation};
 use super::audit::{self, FileAudit};
 use super::backend::Backend;
+use super::ingest::{self, FileIngest};
 use super::log::{self, FileLog};
 use super::metrics::{self, MetricsSettings};
 use super::reader::{Problems, Section};
+use super::run::{self, RunSettings};
 use super::settings::{KeyPlace, KeySetting};
 use super::spool::{self, FileSpool};
 #[cfg(feature = "pkcs11")]
@@ -38,8 +40,10 @@ pub(super) struct FileConfig {
     pub(super) custody: FileCustody,
     pub(super) attestation: FileAttestation,
     pub(super) audit: FileAudit,
+    pub(super) ingest: FileIngest,
     pub(super) log: FileLog,
     pub(super) metrics: MetricsSettings,
+    pub(super) run: RunSettings,
 }
 
 /// Its `[custody]`.
@@ -85,8 +89,10 @@ impl FileConfig {
         config.custody = custody(whole.section("custody"), folder);
         config.attestation = attestation::read(whole.section("attestation"), folder);
         config.audit = audit::read(whole.section("audit"), folder);
+        config.ingest = ingest::read(whole.section("ingest"), folder);
         config.log = log::read(whole.section("log"));
         config.metrics = metrics::read(whole.section("metrics"), folder);
+        config.run = run::read(whole.section("run"));
         config.spool = spool::read(whole.section("spool"), folder);
         whole.end();
         config

@@ -41,6 +41,30 @@ impl<'a> Section<'a> {
         Self { name, line, text, problems, members: members(table.unwrap_or_default()) }
     }
 
+    /// The tables of a list (`[[key]]`), in order; `None` where there is none.
+    pub(super) fn sections(&mut self, key: &str) -> Option<Vec<Self>> {
+        let name = self.full(key);
+        let tables = self.take(key, "a list of tables", |value| match value {
+            DeValue::Array(items) => {
+                let table = |item: Spanned<DeValue<'a>>| {
+                    let start = item.span().start;
+                    match item.into_inner() {
+                        DeValue::Table(table) => Some((start, table)),
+                        _ => None,
+                    }
+                };
+                items.into_iter().map(table).collect::<Option<Vec<_>>>()
+            }
+            _ => None,
+        })?;
+        let (text, problems) = (self.text, self.problems);
+        let section = |(start, table)| {
+            let line = line_of(text, start);
+            Self { name: name.clone(), line, text, problems, members: members(table) }
+        };
+        Some(tables.into_iter().map(section).collect())
+    }
+
     /// Whether nothing was said here.
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
@@ -60,7 +84,6 @@ impl<'a> Section<'a> {
     }
 
     /// `true`, where something may be asked for and not refused.
-    #[cfg(any(feature = "pkcs11", feature = "tpm"))]
     pub(super) fn flag(&mut self, key: &str) -> Option<()> {
         self.take(key, "true, or left out", |value| matches!(value, DeValue::Boolean(true)).then_some(()))
     }

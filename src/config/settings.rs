@@ -5,9 +5,11 @@ use super::attestation::AttestationSettings;
 use super::audit::AuditSettings;
 use super::backend::Backend;
 use super::file::{FileConfig, FileCustody};
+use super::ingest::IngestSettings;
 use super::log::{LogFormat, LogLevel, LogSettings};
 use super::metrics::MetricsSettings;
 use super::reader::Problems;
+use super::run::RunSettings;
 use super::sources::{PREFIX, Sources};
 use super::spool::Bounds;
 #[cfg(feature = "pkcs11")]
@@ -47,10 +49,14 @@ pub struct Settings {
     pub attestation: AttestationSettings,
     /// Where all of it is written down.
     pub audit: AuditSettings,
+    /// The local socket, and who may submit what over it.
+    pub ingest: IngestSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Where a relay tells what it measures.
     pub metrics: MetricsSettings,
+    /// How `run` ends.
+    pub run: RunSettings,
 }
 
 /// How to reach the receiver.
@@ -155,6 +161,8 @@ pub struct Flags {
     pub log: Option<LogLevel>,
     /// `--log-format`
     pub log_format: Option<LogFormat>,
+    /// Whether the command is a service, which keeps the last lines of its log.
+    pub is_service: bool,
 }
 
 /// The environment, or a test's stand-in for it: a variable's value, `Err` where it is not text.
@@ -172,6 +180,12 @@ const PARALLEL: usize = 8;
 const IDLE_SLEEP: f64 = 5.0;
 
 impl Settings {
+    /// The config file that would be read, where there is one.
+    pub fn find_file(flags: &Flags, environment: Environment<'_>) -> Option<PathBuf> {
+        let problems = RefCell::default();
+        Sources { flags, environment, problems: &problems }.config_file()
+    }
+
     /// Reads and merges all sources. Blocks on the config file.
     pub fn load(flags: &Flags, environment: Environment<'_>) -> Result<Self, ConfigError> {
         let problems = RefCell::default();
@@ -221,6 +235,7 @@ impl Sources<'_> {
             witness_id,
             stream_id: self.variable("STREAM_ID").or(file.stream_id),
             audit: file.audit.settle(spool.as_deref(), witness.as_deref(), Path::new(SPOOL)),
+            ingest: file.ingest.settle(spool.as_deref().unwrap_or(Path::new(SPOOL))),
             bounds: file.spool.bounds,
             spool: spool.unwrap_or_else(|| SPOOL.into()),
             witness: witness.unwrap_or_else(|| WITNESS.into()),
@@ -238,8 +253,10 @@ impl Sources<'_> {
             log: LogSettings {
                 level: given.log.or(file.log.level).unwrap_or_default(),
                 format: given.log_format.or(file.log.format),
+                keeps_lines: given.is_service,
             },
             metrics: file.metrics,
+            run: file.run,
             config_file,
         }
     }

@@ -132,6 +132,11 @@ impl Drain {
         }
     }
 
+    /// Sends in so many streams at once from now on.
+    pub const fn set_parallel(&mut self, parallel: usize) {
+        self.parallel = parallel;
+    }
+
     /// Whether nothing is in flight or waiting to be told of, so that a pause keeps nothing waiting.
     pub fn is_quiet(&self) -> bool {
         self.in_flight.is_empty() && self.ended.is_empty() && self.outcomes.is_empty()

@@ -79,8 +79,10 @@ fn a_name_of_any_length_and_kind_makes_no_entry_that_does_not_read() {
 fn blobs_of_one_request_and_epoch_are_one_entry() {
     let place = Place::new();
     let log = place.open();
-    let blob = |request, epoch, n| Event::blob_written(request, epoch, EventId::from_bytes([n; 16]));
-    let events = [blob("a", 1, 1), blob("a", 1, 2), blob("a", 1, 3), blob("b", 1, 4), blob("a", 2, 5), receipted(1)];
+    let id = |n| EventId::from_bytes([n; 16]);
+    let blob = |request, epoch, n| Event::blobs_written(request, epoch, 1, id(n), id(n));
+    let two = Event::blobs_written("a", 1, 2, id(2), id(3));
+    let events = [blob("a", 1, 1), two, blob("b", 1, 4), blob("a", 2, 5), receipted(1)];
     log.record_blocking(events.to_vec()).unwrap();
     log.record_blocking(vec![blob("a", 2, 6)]).unwrap();
     drop(log);

@@ -14,6 +14,7 @@ mod bad_spool;
 mod config;
 mod custody;
 mod disk_full;
+mod enqueue;
 mod log;
 mod metrics;
 mod process;

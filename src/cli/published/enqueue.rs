@@ -15,7 +15,7 @@ use crate::protocol::json::{MAX_BYTES, Object};
 #[command(after_help = "\
 Example:
   local-vault enqueue-json --stream-id invoices --source-ref 2026-0001 --payload-file invoice.json")]
-pub(in crate::cli) struct EnqueueArgs {
+pub(in crate::cli) struct EnqueueJsonArgs {
     /// The stream the event belongs to
     #[arg(long, allow_negative_numbers = true)]
     stream_id: String,
@@ -27,7 +27,7 @@ pub(in crate::cli) struct EnqueueArgs {
     payload_file: PathBuf,
 }
 
-pub(in crate::cli) async fn run(vault: Vault, args: EnqueueArgs) -> Result<u8, Failure> {
+pub(in crate::cli) async fn run(vault: Vault, args: EnqueueJsonArgs) -> Result<u8, Failure> {
     vault.check_stream(&args.stream_id)?;
     let payload = read(&args.payload_file)?;
     let ingest = Ingest::new(vault.spool().await?, vault.audit()?);

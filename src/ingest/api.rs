@@ -1,0 +1,162 @@
+//! What producers ask for over the local socket (`docs/ingest.md`, and the OpenAPI document that is served).
+
+mod batch;
+mod body;
+mod path;
+mod reply;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::refusal::{Code, Refusal};
+use super::rules::Rules;
+use super::socket::{Body, Peer};
+use super::{Attestor, Ingest, Request as Wish, check_id};
+use crate::spool::Enqueued;
+use batch::Batch;
+use body::{EVENT, NDJSON, Room};
+use path::Route;
+use reply::Reply;
+
+/// The OpenAPI document.
+pub const OPENAPI: &str = include_str!("api/openapi.json");
+
+/// Batches at once. Others wait.
+const BATCHES: usize = 16;
+
+/// Where events are brought to. It may not be there yet, or be away for a while.
+#[derive(Debug)]
+pub struct Desk {
+    /// Spools.
+    pub ingest: Ingest,
+    /// Signs; `None` where no key for source attestations is configured.
+    pub attestor: Option<Attestor>,
+}
+
+/// Answers producers.
+#[derive(Debug)]
+pub struct Api {
+    shared: Arc<Shared>,
+    room: Room,
+    batches: Arc<Semaphore>,
+}
+
+/// What outlives a request: a batch goes on while its answer is already on its way.
+#[derive(Debug)]
+struct Shared {
+    desk: watch::Receiver<Option<Arc<Desk>>>,
+    rules: watch::Receiver<Arc<Rules>>,
+    patience: Duration,
+}
+
+impl Api {
+    /// While there is no desk, events are refused with 503. Whoever ends the service takes it away first, so that a
+    /// batch that is under way ends as well. `patience`: how long a body is waited for, and a line of a batch.
+    pub fn new(
+        desk: watch::Receiver<Option<Arc<Desk>>>,
+        rules: watch::Receiver<Arc<Rules>>,
+        patience: Duration,
+    ) -> Self {
+        let shared = Arc::new(Shared { desk, rules, patience });
+        Self { shared, room: Room::new(patience), batches: Arc::new(Semaphore::new(BATCHES)) }
+    }
+
+    /// The answer to a request; the request itself where its path is none of this API.
+    pub async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, Request<Incoming>> {
+        let Some(route) = Route::of(request.uri().path()) else { return Err(request) };
+        let asked = (request.method() == Method::POST, request.method() == Method::GET);
+        Ok(match (route, asked) {
+            (Ok(Route::Events), (true, _)) => self.one(peer, request).await.into(),
+            (Ok(Route::Batch), (true, _)) => self.batch(peer, request).await,
+            (Ok(Route::Event { stream_id, source_ref }), (_, true)) => {
+                self.look_up(peer, stream_id, source_ref).await.into()
+            }
+            (Ok(Route::OpenApi), (_, true)) => reply::document(OPENAPI),
+            (Ok(Route::Events | Route::Batch), _) => reply::not_allowed("POST"),
+            (Ok(Route::Event { .. } | Route::OpenApi), _) => reply::not_allowed("GET"),
+            (Err(refusal), _) => Reply::from(refusal).into(),
+        })
+    }
+
+    async fn one(&self, peer: Peer, request: Request<Incoming>) -> Reply {
+        let (head, mut body) = request.into_parts();
+        let submitted = match self.shared.check_peer(peer).and_then(|()| body::check_type(&head, EVENT)) {
+            Ok(()) => self.submit(peer, body).await,
+            Err(refusal) => {
+                body::refuse(&head, &mut body, self.shared.patience).await;
+                Err(refusal)
+            }
+        };
+        submitted.unwrap_or_else(Reply::from)
+    }
+
+    async fn submit(&self, peer: Peer, body: Incoming) -> Result<Reply, Refusal> {
+        let (body, _place) = self.room.read(body).await?;
+        self.shared.rules().take(peer.uid).map_err(Refusal::quota)?;
+        let submission = self.shared.rules().admit(peer.uid, &body)?;
+        let (stream_id, source_ref) = (submission.stream_id.clone(), submission.source_ref.clone());
+        let desk = self.shared.desk()?;
+        let prepared = submission.prepare(&desk.ingest, desk.attestor.as_ref(), Some(peer.uid), Wish::new()).await?;
+        let enqueued = desk.ingest.spool(prepared).await?;
+        Ok(Reply::event(&stream_id, &source_ref, &enqueued))
+    }
+
+    async fn batch(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+        let (head, mut body) = request.into_parts();
+        match self.begin_batch(peer, &head).await {
+            Ok(place) => Batch::start(self.shared.clone(), peer, body, place),
+            Err(refusal) => {
+                body::refuse(&head, &mut body, self.shared.patience).await;
+                Reply::from(refusal).into()
+            }
+        }
+    }
+
+    async fn begin_batch(&self, peer: Peer, head: &Parts) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.shared.check_peer(peer)?;
+        body::check_type(head, NDJSON)?;
+        self.shared.desk()?;
+        let place = tokio::time::timeout(self.shared.patience, self.batches.clone().acquire_owned()).await;
+        let busy = || Refusal::new(Code::Busy, "too many batches at once; nothing was spooled");
+        // Nobody closes the semaphore.
+        place.ok().and_then(Result::ok).ok_or_else(busy)
+    }
+
+    async fn look_up(&self, peer: Peer, stream_id: String, source_ref: String) -> Reply {
+        let unknown = || Refusal::new(Code::NotFound, "no such event that this user may see");
+        let found: Result<Option<Enqueued>, Refusal> = async {
+            check_id("stream_id", &stream_id)?;
+            check_id("source_ref", &source_ref)?;
+            // Whether there is one is not looked at for whoever may not know.
+            if !self.shared.rules().allows(peer.uid, &stream_id, &source_ref) {
+                return Ok(None);
+            }
+            Ok(self.shared.desk()?.ingest.find(&stream_id, &source_ref).await?)
+        }
+        .await;
+        match found.and_then(|found| found.ok_or_else(unknown)) {
+            Ok(enqueued) => Reply::event(&stream_id, &source_ref, &enqueued),
+            Err(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl Shared {
+    fn rules(&self) -> Arc<Rules> {
+        self.rules.borrow().clone()
+    }
+
+    fn desk(&self) -> Result<Arc<Desk>, Refusal> {
+        self.desk.borrow().clone().ok_or_else(Refusal::away)
+    }
+
+    /// Refuses whoever may submit nothing at all, before anything of theirs is read.
+    fn check_peer(&self, peer: Peer) -> Result<(), Refusal> {
+        if self.rules().knows(peer.uid) { Ok(()) } else { Err(Refusal::not_allowed()) }
+    }
+}

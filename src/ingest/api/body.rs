@@ -1,0 +1,80 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use hyper::http::request::Parts;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::ingest::LONGEST_LINE;
+use crate::ingest::refusal::{Code, Refusal};
+
+/// The type of one event.
+pub(super) const EVENT: &str = "application/json";
+/// The type of many.
+pub(super) const NDJSON: &str = "application/x-ndjson";
+
+/// Bodies of single events that are in memory at once, in KiB.
+const ROOM: usize = 48 * 1024;
+
+/// The memory for the bodies of single events. Each takes its part before it is read.
+#[derive(Debug)]
+pub(super) struct Room {
+    places: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl Room {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { places: Arc::new(Semaphore::new(ROOM)), patience }
+    }
+
+    /// The whole body, of a length that was said before, and its place in memory.
+    pub(super) async fn read(&self, body: Incoming) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
+        let unknown = || Refusal::new(Code::LengthRequired, "the request does not say how long its body is");
+        let length = body.size_hint().exact().ok_or_else(unknown)?;
+        let length =
+            usize::try_from(length).ok().filter(|length| *length <= LONGEST_LINE).ok_or_else(Refusal::too_large)?;
+        let late = || Refusal::new(Code::BodyTimeout, "the body did not come in time");
+        let read = async {
+            let place = u32::try_from(length.div_ceil(1024)).ok();
+            let place = self.places.clone().acquire_many_owned(place.unwrap_or(u32::MAX)).await;
+            // Nobody closes the semaphore.
+            let place = place.map_err(|_| late())?;
+            // A client that goes away in the middle is told nothing any more.
+            let body = body.collect().await.map_err(|_| late())?;
+            Ok((body.to_bytes(), place))
+        };
+        timeout(self.patience, read).await.map_err(|_| late())?
+    }
+}
+
+/// Refuses a body of another type, or one that is encoded besides.
+pub(super) fn check_type(head: &Parts, expected: &'static str) -> Result<(), Refusal> {
+    let given = head.headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+    let given = given.split(';').next().unwrap_or_default().trim();
+    if !given.eq_ignore_ascii_case(expected) {
+        return Err(Refusal::new(Code::TypeUnsupported, format!("the Content-Type must be {expected}")));
+    }
+    if head.headers.contains_key(CONTENT_ENCODING) {
+        return Err(Refusal::new(Code::TypeUnsupported, "a Content-Encoding is not understood"));
+    }
+    Ok(())
+}
+
+/// Reads what is left of a body and looks at nothing of it, for so long: a client that sends all of it before it reads
+/// would find a closed connection in place of its answer.
+pub(super) async fn pass_over(body: &mut Incoming, patience: Duration) {
+    let read = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Whoever takes longer finds it closed.
+    let _ = timeout(patience, read).await;
+}
+
+/// The same for a request that is refused. A client that waits to be asked for its body is not asked.
+pub(super) async fn refuse(head: &Parts, body: &mut Incoming, patience: Duration) {
+    if !head.headers.contains_key(EXPECT) {
+        pass_over(body, patience).await;
+    }
+}

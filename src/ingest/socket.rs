@@ -1,0 +1,142 @@
+//! The local socket: where it lies, who is at the other end, and how long anybody is waited for. HTTP/1.1 over a Unix
+//! socket; what a request gets is a handler's.
+
+mod serve;
+mod timed;
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Bytes;
+use tokio::net::{UnixListener, UnixSocket};
+
+use crate::store::{RoleLock, StoreError};
+pub use serve::Patience;
+
+/// The body of an answer. Its error breaks the connection, so that nobody takes half an answer for a whole one.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// The longest path of a socket, in bytes (`sun_path` of unix(7), less the zero at its end).
+pub const LONGEST_PATH: usize = 107;
+
+/// Who may use the socket where nobody says otherwise: its owner and its group.
+pub const MODE: u32 = 0o660;
+
+/// Connections that wait to be taken. The system allows fewer where it was told so.
+const BACKLOG: u32 = 1024;
+
+/// The mode of a folder that is made for the socket. The socket's own mode says who may use it.
+const FOLDER_MODE: u32 = 0o755;
+
+/// Whoever is at the other end, as the kernel noted it when they connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Their user.
+    pub uid: u32,
+}
+
+/// A socket that is listened on. When it is dropped, the socket is gone.
+#[derive(Debug)]
+pub struct Listener {
+    listener: UnixListener,
+    place: Place,
+}
+
+/// The socket's file, and the role of listening there.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    _role: RoleLock,
+}
+
+impl Listener {
+    /// Listens at `path`. Its folder is made where it is missing, and no folder above it. A socket that a process left behind when it died is
+    /// taken over; one that another process listens on is not.
+    ///
+    /// `mode` is the file's from the first moment on at which anybody could connect. To be called within a runtime;
+    /// blocks shortly on the disk.
+    pub fn bind(path: &Path, mode: u32) -> Result<Self, SocketError> {
+        if path.as_os_str().as_bytes().len() > LONGEST_PATH {
+            return Err(SocketError::TooLong(path.to_owned()));
+        }
+        make_folder(path)?;
+        let role = take_role(path)?;
+        clear(path)?;
+        let failed = |source| SocketError::Io { path: path.to_owned(), source };
+        let socket = UnixSocket::new_stream().map_err(failed)?;
+        socket.bind(path).map_err(failed)?;
+        let place = Place { path: path.to_owned(), _role: role };
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+        let listener = socket.listen(BACKLOG).map_err(failed)?;
+        Ok(Self { listener, place })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.place.path
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Ours, since the role still is. Where it cannot be removed, the next process takes it over.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Why a socket cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another process listens there.
+    #[error("{} is in use by another process", .0.display())]
+    Busy(PathBuf),
+    /// The disk or the file system refuses.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Something else lies there. It was not touched.
+    #[error("{} is there and is no socket", .0.display())]
+    NotASocket(PathBuf),
+    /// No system can hold a path of that length.
+    #[error("{} is longer than {LONGEST_PATH} bytes, which a socket's path must not be", .0.display())]
+    TooLong(PathBuf),
+}
+
+fn make_folder(path: &Path) -> Result<(), SocketError> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) else {
+        return Ok(());
+    };
+    let failed = |source| SocketError::Io { path: path.to_owned(), source };
+    DirBuilder::new().mode(FOLDER_MODE).create(folder).map_err(failed)?;
+    // The process's own mask took bits away.
+    fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE)).map_err(failed)
+}
+
+fn take_role(path: &Path) -> Result<RoleLock, SocketError> {
+    RoleLock::take(path, "ingest").map_err(|error| match error {
+        StoreError::Busy(_) => SocketError::Busy(path.to_owned()),
+        other => SocketError::Io { path: path.to_owned(), source: io::Error::other(other.to_string()) },
+    })
+}
+
+/// Removes a socket that nobody listens on. Who has the role here is not the only one who may listen: another program
+/// may.
+fn clear(path: &Path) -> Result<(), SocketError> {
+    let failed = |source| SocketError::Io { path: path.to_owned(), source };
+    match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(failed(e)),
+        Ok(meta) if !meta.file_type().is_socket() => Err(SocketError::NotASocket(path.to_owned())),
+        Ok(_) if UnixStream::connect(path).is_ok() => Err(SocketError::Busy(path.to_owned())),
+        Ok(_) => fs::remove_file(path).map_err(failed),
+    }
+}

@@ -1,0 +1,119 @@
+use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use local_vault::ingest::Rules;
+use local_vault::ingest::socket::{LONGEST_PATH, Listener, SocketError};
+
+use super::client::event;
+use super::server::{IMPATIENT, Server, own_uid};
+
+fn bind(path: &Path, mode: u32) -> Result<Listener, SocketError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    Listener::bind(path, mode)
+}
+
+#[test]
+fn a_socket_has_its_mode_and_is_gone_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made/in.sock");
+    let listener = bind(&path, 0o620).unwrap();
+    let meta = fs::metadata(&path).unwrap();
+    assert!(meta.file_type().is_socket());
+    assert_eq!(meta.permissions().mode() & 0o777, 0o620);
+    assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(listener.path(), path);
+    drop(listener);
+    assert!(!path.exists());
+    assert!(matches!(bind(&folder.path().join("a/b/in.sock"), 0o600), Err(SocketError::Io { .. })));
+}
+
+#[test]
+fn a_socket_of_a_dead_process_is_taken_over_and_a_live_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.sock");
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "left behind");
+    let listener = bind(&path, 0o600).unwrap();
+    assert!(matches!(bind(&path, 0o600), Err(SocketError::Busy(busy)) if busy == path));
+    assert!(path.exists());
+    drop(listener);
+    // Another program's, which has no role of ours.
+    let _other = UnixListener::bind(&path).unwrap();
+    assert!(matches!(bind(&path, 0o600), Err(SocketError::Busy(_))));
+    assert!(path.exists());
+}
+
+#[test]
+fn what_is_no_socket_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.sock");
+    fs::write(&path, "precious").unwrap();
+    assert!(matches!(bind(&path, 0o600), Err(SocketError::NotASocket(_))));
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+    let target = folder.path().join("target");
+    fs::rename(&path, &target).unwrap();
+    std::os::unix::fs::symlink(&target, &path).unwrap();
+    assert!(matches!(bind(&path, 0o600), Err(SocketError::NotASocket(_))));
+    assert_eq!(fs::read(&target).unwrap(), b"precious");
+}
+
+#[test]
+fn a_path_that_no_socket_can_have_is_refused_by_its_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let room = LONGEST_PATH - folder.path().as_os_str().len() - 1;
+    let error = bind(&folder.path().join("x".repeat(room + 1)), 0o600).unwrap_err();
+    assert!(error.to_string().ends_with("is longer than 107 bytes, which a socket's path must not be"), "{error}");
+    assert!(bind(&folder.path().join("x".repeat(room)), 0o600).is_ok());
+}
+
+#[test]
+fn whoever_sends_a_head_too_slowly_is_let_go_and_others_are_served() {
+    let server = Server::with(Rules::of_owner(own_uid(), None), IMPATIENT);
+    let mut slow: Vec<_> = (0..64).map(|_| server.client()).collect();
+    for client in &mut slow {
+        client.send(b"POST /v1/events HTTP/1.1\r\nHost: ");
+    }
+    assert_eq!(server.client().payload("s", "r", "{}").status, 201);
+    for client in &mut slow {
+        assert!(client.read().is_none());
+    }
+}
+
+#[test]
+fn more_connections_than_there_are_places_wait_for_their_turn() {
+    let server = Server::with(Rules::of_owner(own_uid(), None), IMPATIENT);
+    let mut idle: Vec<_> = (0..300).map(|_| server.client()).collect();
+    assert_eq!(server.client().payload("s", "r", "{}").status, 201);
+    assert!(idle.iter_mut().all(|client| client.read().is_none()));
+}
+
+#[test]
+fn a_body_that_does_not_come_is_408() {
+    let server = Server::with(Rules::of_owner(own_uid(), None), IMPATIENT);
+    let mut client = server.client();
+    client.send(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{");
+    client.read().unwrap().is(408, "body_timeout");
+}
+
+#[test]
+fn at_the_end_what_is_under_way_is_answered_and_nobody_is_let_in() {
+    let mut server = Server::start();
+    let (mut idle, mut fresh, mut busy) = (server.client(), server.client(), server.client());
+    assert_eq!(idle.payload("s", "r1", "{}").status, 201);
+    let body = event("s", "r2", "{}");
+    busy.send(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n");
+    busy.send(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+    // Answered, so that the one before it was let in.
+    assert_eq!(idle.get("/v1/events/s/r1").status, 200);
+    server.ask_to_stop();
+    assert!(idle.read().is_none());
+    assert!(fresh.read().is_none());
+    busy.send(body.as_bytes());
+    let answer = busy.read().unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (201, Some("close")));
+    server.wait();
+    assert!(!server.socket().exists());
+}
