@@ -2,6 +2,7 @@
 
 mod batch;
 mod body;
+mod log;
 mod path;
 mod reply;
 
@@ -92,7 +93,7 @@ impl Api {
                 Err(refusal)
             }
         };
-        submitted.unwrap_or_else(Reply::from)
+        submitted.unwrap_or_else(|refusal| refused(peer, refusal))
     }
 
     async fn submit(&self, peer: Peer, body: Incoming) -> Result<Reply, Refusal> {
@@ -112,7 +113,7 @@ impl Api {
             Ok(place) => Batch::start(self.shared.clone(), peer, body, place),
             Err(refusal) => {
                 body::refuse(&head, &mut body, self.shared.patience).await;
-                Reply::from(refusal).into()
+                refused(peer, refusal).into()
             }
         }
     }
@@ -141,9 +142,15 @@ impl Api {
         .await;
         match found.and_then(|found| found.ok_or_else(unknown)) {
             Ok(enqueued) => Reply::event(&stream_id, &source_ref, &enqueued),
-            Err(refusal) => refusal.into(),
+            Err(refusal) => refused(peer, refusal),
         }
     }
+}
+
+/// Tells the log, and answers.
+fn refused(peer: Peer, refusal: Refusal) -> Reply {
+    log::tell(peer, &refusal);
+    refusal.into()
 }
 
 impl Shared {

@@ -1,7 +1,7 @@
 use local_vault::ingest::{LONGEST_ID, LONGEST_LINE, LONGEST_PAYLOAD, Rules};
-use local_vault::spool::State;
+use local_vault::spool::{Limits, State};
 
-use super::client::event;
+use super::client::{event, number};
 use super::server::{Server, own_uid};
 
 #[test]
@@ -135,6 +135,39 @@ fn while_the_keys_are_away_events_are_503_with_a_time_and_then_taken() {
     client.batch(&event("s", "r", "{}")).is(503, "custody_away");
     server.come_back();
     assert_eq!(client.payload("s", "r", "{}").status, 201);
+}
+
+#[test]
+fn a_full_spool_is_507_for_what_is_new_and_200_for_what_it_has() {
+    let server = Server::start();
+    server.come_back_with(Limits { events: Some(2), ..Limits::default() });
+    let mut client = server.client();
+    assert_eq!(client.payload("s", "r1", "{}").status, 201);
+    let lines: String = (1..=4).map(|n| event("s", &format!("r{n}"), "{}") + "\n").collect();
+    let answers = client.batch(&lines).lines();
+    let told: Vec<_> = answers.iter().map(|line| (number(line, "line"), number(line, "status"))).collect();
+    // Nothing behind the first that had no room was looked at.
+    assert_eq!(told, [(1, 200), (2, 201), (3, 507)]);
+    let full = client.payload("s", "r3", "{}");
+    full.is(507, "spool_full");
+    assert!(full.header("retry-after").is_some());
+    assert_eq!(client.payload("s", "r2", "{}").status, 200);
+    assert_eq!(server.events().len(), 2);
+}
+
+#[test]
+fn in_maintenance_new_events_are_503_and_known_ones_are_found() {
+    let server = Server::start();
+    let mut client = server.client();
+    assert_eq!(client.payload("s", "r1", "{}").status, 201);
+    server.set_maintenance(Some("a new disk"));
+    let refused = client.payload("s", "r2", "{}");
+    refused.is(503, "maintenance");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(client.payload("s", "r1", "{}").status, 200);
+    assert_eq!(client.get("/v1/events/s/r1").status, 200);
+    server.set_maintenance(None);
+    assert_eq!(client.payload("s", "r2", "{}").status, 201);
 }
 
 #[test]

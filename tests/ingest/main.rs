@@ -10,6 +10,7 @@ mod allow_list;
 mod attested;
 mod batch;
 mod client;
+mod docs;
 mod events;
 mod fuzz;
 mod openapi;

@@ -2,6 +2,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -14,7 +15,7 @@ use local_vault::ingest::{Api, Attestor, Desk, Ingest, Producer, Rules};
 use local_vault::protocol::PublicKey;
 use local_vault::protocol::json::{self, Object};
 use local_vault::protocol::source::SourceAttestation;
-use local_vault::spool::{Event, Filter, Spool, SpoolReader};
+use local_vault::spool::{Event, Filter, Limits, Retention, Spool, SpoolControl, SpoolReader};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -40,6 +41,7 @@ pub(crate) struct Server {
     rules: watch::Sender<Arc<Rules>>,
     stop: watch::Sender<bool>,
     serving: Option<JoinHandle<()>>,
+    refused: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -62,9 +64,15 @@ impl Server {
         let (rules, rules_seen) = watch::channel(Arc::new(rules));
         let (stop, stopped) = watch::channel(false);
         let api = Arc::new(Api::new(desk_seen, rules_seen, patience));
+        let refused = Arc::new(AtomicUsize::new(0));
+        let count = refused.clone();
         let handler = move |peer, request| {
-            let api = api.clone();
-            async move { api.answer(peer, request).await.unwrap_or_else(|_| elsewhere()) }
+            let (api, count) = (api.clone(), count.clone());
+            async move {
+                let answer = api.answer(peer, request).await.unwrap_or_else(|_| elsewhere());
+                count.fetch_add(usize::from(answer.status() == StatusCode::SERVICE_UNAVAILABLE), Ordering::SeqCst);
+                answer
+            }
         };
         let serving = {
             let _inside = runtime.enter();
@@ -72,7 +80,7 @@ impl Server {
             let patience = Patience { head: patience, answer: patience };
             runtime.spawn(listener.serve(patience, handler, stopped))
         };
-        let server = Self { folder, runtime, desk, rules, stop, serving: Some(serving) };
+        let server = Self { folder, runtime, desk, rules, stop, serving: Some(serving), refused };
         server.come_back();
         server
     }
@@ -95,10 +103,16 @@ impl Server {
         self.desk.send_replace(None);
     }
 
-    /// They come back. What a request still holds is closed first.
+    /// They come back.
     pub(crate) fn come_back(&self) {
+        self.come_back_with(Limits::default());
+    }
+
+    /// They come back, and the spool has these limits.
+    pub(crate) fn come_back_with(&self, limits: Limits) {
         let _inside = self.runtime.enter();
         let spool = Spool::open(&self.path("spool.sqlite3"), spool_keys(ROOT), Arc::new(SystemClock)).unwrap();
+        spool.set_bounds(limits, Retention::default());
         let folder = self.path("audit");
         let config =
             AuditConfig { folder, longest_file: AuditConfig::LONGEST_FILE, record: None, clock: Arc::new(SystemClock) };
@@ -112,10 +126,21 @@ impl Server {
         self.desk.send_replace(Some(Arc::new(Desk { ingest, attestor: Some(attestor) })));
     }
 
+    /// The operator takes no events, or takes them again.
+    pub(crate) fn set_maintenance(&self, reason: Option<&str>) {
+        let control = SpoolControl::open(&self.path("spool.sqlite3"), Arc::new(SystemClock)).unwrap();
+        self.runtime.block_on(control.set_maintenance(reason.map(str::to_owned))).unwrap();
+    }
+
     /// A desk without a key for attestations.
     pub(crate) fn lose_the_source_key(&self) {
         let ingest = self.desk.borrow().as_ref().unwrap().ingest.clone();
         self.desk.send_replace(Some(Arc::new(Desk { ingest, attestor: None })));
+    }
+
+    /// How many requests were answered with 503.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
     }
 
     pub(crate) fn change_rules(&self, rules: Rules) {

@@ -10,9 +10,9 @@ use hyper::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Shared;
 use super::body::{NDJSON, pass_over};
 use super::reply::Reply;
+use super::{Shared, refused};
 use crate::ingest::group::Group;
 use crate::ingest::lines::{Line, Lines};
 use crate::ingest::refusal::{Code, Refusal};
@@ -163,7 +163,7 @@ impl Batch {
         for (number, line) in settled.lines {
             let reply = match line {
                 Ok(placed) => Reply::event(&placed.stream_id, &placed.source_ref, &placed.enqueued),
-                Err(refusal) => refusal.into(),
+                Err(refusal) => refused(self.peer, refusal),
             };
             reply.write_line(number, &mut answers);
         }
@@ -175,7 +175,7 @@ impl Batch {
     async fn cut(&mut self, refusal: Refusal) -> Result<(), End> {
         let mut answer = Vec::new();
         let number = self.group.first().unwrap_or(self.lines.number() + 1);
-        Reply::from(refusal).write_line(number, &mut answer);
+        refused(self.peer, refusal).write_line(number, &mut answer);
         self.answer(answer).await?;
         Err(End::Cut)
     }
