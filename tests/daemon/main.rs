@@ -30,3 +30,4 @@ mod service;
 mod states;
 #[cfg(feature = "pkcs11")]
 mod token;
+mod unit;

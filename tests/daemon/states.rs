@@ -36,7 +36,11 @@ fn a_revocation_stops_the_relay_and_not_the_service() {
     // So it is after a restart.
     let running = Service::of(&vault);
     running.until_state("revoked");
-    running.end();
+    // The way out leads over the configuration, which still names the old installation.
+    vault.ok(&["relay", "resume", "--installation-id", "ins_2"]);
+    let (status, said) = running.wait();
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(said.contains("Error: the spool belongs to the installation ins_2, not to ins_1."), "{said}");
 }
 
 #[test]
