@@ -5,6 +5,9 @@
 #[path = "../ingest/client.rs"]
 #[allow(dead_code)] // the API's own tests use the rest
 mod client;
+#[path = "../cli/small_disk.rs"]
+#[allow(dead_code)] // the tests of other commands use the rest
+mod small_disk;
 #[path = "../support/sandbox.rs"]
 mod support;
 #[path = "../cli/vault.rs"]
@@ -22,6 +25,7 @@ use support as sandbox;
 mod softhsm;
 
 mod bundle;
+mod disk;
 mod end;
 mod notify;
 mod reload;

@@ -40,7 +40,9 @@ impl Pulse {
                 if watchdog.is_some() {
                     tell(&[NotifyState::Watchdog]);
                 }
-                tell(&[NotifyState::Status(&self.status().await)]);
+                if let Ok(status) = timeout(every, self.status()).await {
+                    tell(&[NotifyState::Status(&status)]);
+                }
             } else {
                 tracing::error!("the spool or the relay does not answer");
                 tell(&[NotifyState::Status("the spool or the relay does not answer")]);

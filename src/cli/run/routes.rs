@@ -42,11 +42,19 @@ impl Routes {
 
     async fn submit(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
         let spools = request.method() == Method::POST;
-        let answer = self.api.answer(peer, request).await;
-        if spools {
-            self.wake.notify_one();
+        match self.api.answer(peer, request).await {
+            Err(_) => refuse(StatusCode::NOT_FOUND, "not_found", "there is no such path"),
+            Ok(answer) if spools => {
+                // Each part of an answer tells of events that are on the disk, and may be sent.
+                let wake = self.wake.clone();
+                let ring = move |part| {
+                    wake.notify_one();
+                    part
+                };
+                answer.map(|body| body.map_frame(ring).boxed_unsync())
+            }
+            Ok(answer) => answer,
         }
-        answer.unwrap_or_else(|_| refuse(StatusCode::NOT_FOUND, "not_found", "there is no such path"))
     }
 
     async fn status(&self, peer: Peer) -> Response<Body> {
