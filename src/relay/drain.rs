@@ -1,10 +1,10 @@
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::Registry;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 
@@ -40,6 +40,10 @@ pub struct Drain {
     exchange: Arc<Exchange>,
     parallel: usize,
     in_flight: JoinSet<Ended>,
+    /// Of which event each of them is.
+    leased: HashMap<Id, i64>,
+    /// Events whose send broke off.
+    broken: Vec<i64>,
     ended: Vec<Ended>,
     outcomes: VecDeque<Outcome>,
     turned: Instant,
@@ -100,6 +104,8 @@ impl Drain {
             exchange: Arc::new(exchange),
             parallel: config.parallel,
             in_flight: JoinSet::new(),
+            leased: HashMap::new(),
+            broken: Vec::new(),
             ended: Vec::new(),
             outcomes: VecDeque::new(),
             turned: Instant::now(),
@@ -127,7 +133,7 @@ impl Drain {
             }
             self.gather().await;
             let room = budget.saturating_sub(self.ended.len()).min(self.parallel).saturating_sub(self.in_flight.len());
-            let due = room > 0 || !self.ended.is_empty() || self.in_flight.is_empty();
+            let due = room > 0 || !self.ended.is_empty() || !self.broken.is_empty() || self.in_flight.is_empty();
             if due && let Some(idle) = self.turn(room).await? {
                 return Ok(idle);
             }
@@ -144,7 +150,7 @@ impl Drain {
 
     /// Whether nothing is in flight or waiting to be told of, so that a pause keeps nothing waiting.
     pub fn is_quiet(&self) -> bool {
-        self.in_flight.is_empty() && self.ended.is_empty() && self.outcomes.is_empty()
+        self.in_flight.is_empty() && self.ended.is_empty() && self.broken.is_empty() && self.outcomes.is_empty()
     }
 
     /// Settles what ended and begins what there is room for. An idle step where neither left anything to wait for.
@@ -161,6 +167,7 @@ impl Drain {
             ended.push((outcome.state, cause));
             outcomes.push_back(outcome);
         }
+        settlements.extend(self.broken.drain(..).map(|seq| (seq, self.exchange.put_back())));
         // How they ended stands in the log before it is settled, and nobody waits for that: the spool keeps the answers.
         self.exchange.audit.note_all(notes);
         self.turned = Instant::now();
@@ -184,8 +191,9 @@ impl Drain {
         self.outcomes = outcomes;
         self.outcomes.extend(lease.damaged.into_iter().map(|event| set_aside(event, &self.exchange.audit)));
         for leased in lease.leased {
-            let (exchange, span) = (self.exchange.clone(), log::span(&leased));
-            self.in_flight.spawn(async move { exchange.run(leased, lease.probes_failed).await }.instrument(span));
+            let (exchange, span, seq) = (self.exchange.clone(), log::span(&leased), leased.event.seq);
+            let send = async move { exchange.run(leased, lease.probes_failed).await }.instrument(span);
+            self.leased.insert(self.in_flight.spawn(send).id(), seq);
         }
         let nothing = self.outcomes.is_empty() && self.in_flight.is_empty();
         let until = match lease.gate {
@@ -202,7 +210,7 @@ impl Drain {
             return;
         }
         tokio::select! {
-            ended = self.in_flight.join_next() => self.note(ended),
+            ended = self.in_flight.join_next_with_id() => self.note(ended),
             () = sleep(LOOK_AGAIN), if room => {}
         }
     }
@@ -211,19 +219,23 @@ impl Drain {
     async fn gather(&mut self) {
         let until = self.turned + TOGETHER;
         while self.in_flight.len() > self.ended.len() {
-            let Ok(ended) = timeout_at(until, self.in_flight.join_next()).await else { break };
+            let Ok(ended) = timeout_at(until, self.in_flight.join_next_with_id()).await else { break };
             self.note(ended);
         }
-        while let Some(ended) = self.in_flight.try_join_next() {
+        while let Some(ended) = self.in_flight.try_join_next_with_id() {
             self.note(Some(ended));
         }
     }
 
-    fn note(&mut self, ended: Option<Result<Ended, tokio::task::JoinError>>) {
+    fn note(&mut self, ended: Option<Result<(Id, Ended), JoinError>>) {
         match ended {
-            Some(Ok(ended)) => self.ended.push(ended),
-            // A panic in a send leaves its event in flight; the next start takes it back.
-            Some(Err(_)) => {
+            Some(Ok((id, ended))) => {
+                self.leased.remove(&id);
+                self.ended.push(ended);
+            }
+            // A defect of ours: whether it was sent nobody knows, so it is sent again.
+            Some(Err(broken)) => {
+                self.broken.extend(self.leased.remove(&broken.id()));
                 self.metrics.ended(State::Relaying, Some(Cause::Other));
                 tracing::error!("a send broke off");
             }

@@ -218,6 +218,11 @@ impl Exchange {
         Settlement::Unjudged { error, park: Park::Until(self.after(delay)) }
     }
 
+    /// What follows for an event whose send broke off by a defect of ours.
+    pub(super) fn put_back(&self) -> Settlement {
+        self.not_asked("send-broke-off").0
+    }
+
     /// What follows where nothing was signed, with what there is to show: the trouble is on our side, and passes.
     fn not_asked(&self, error: &str) -> (Settlement, Option<u16>, Option<String>) {
         let (error, park) = (error.to_owned(), Park::NotAsked(self.after(event_delay(1, random()))));

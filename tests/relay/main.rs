@@ -12,6 +12,7 @@ mod receiver;
 mod support;
 
 mod ahead;
+mod broken;
 mod commands;
 mod delivery;
 mod drain_loop;

@@ -88,7 +88,7 @@ impl Place {
     }
 
     pub(crate) async fn try_drain(&self, client: Client, installation: &str) -> Result<Drain, SpoolError> {
-        self.start(client, installation, false).await
+        self.start(client, installation, false, self.clock.clone()).await
     }
 
     pub(crate) async fn drain(&self, client: Client) -> Drain {
@@ -97,15 +97,26 @@ impl Place {
 
     /// A relay that counts as the published package does.
     pub(crate) async fn published_drain(&self, client: Client) -> Drain {
-        self.start(client, INSTALLATION, true).await.unwrap()
+        self.start(client, INSTALLATION, true, self.clock.clone()).await.unwrap()
     }
 
-    async fn start(&self, client: Client, installation: &str, count: bool) -> Result<Drain, SpoolError> {
+    /// A relay whose sends have this clock; the spool's is the place's own.
+    pub(crate) async fn drain_with_clock(&self, client: Client, clock: Arc<dyn Clock>) -> Drain {
+        self.start(client, INSTALLATION, false, clock).await.unwrap()
+    }
+
+    async fn start(
+        &self,
+        client: Client,
+        installation: &str,
+        count: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Drain, SpoolError> {
         let key = PurposeKey::bind(Purpose::Relay, "k1", custody::signing_key(SIGNING)).unwrap();
         let signer = Signer::spawn(key, SignerConfig::default());
         let (installation_id, audit) = (installation.into(), self.audit());
         let config = DrainConfig { installation_id, parallel: 8, count_every_failure: count, audit };
-        Drain::start(&self.path(), self.spool(), signer, client, self.clock.clone(), config).await
+        Drain::start(&self.path(), self.spool(), signer, client, clock, config).await
     }
 
     pub(crate) fn reader(&self) -> SpoolReader {
