@@ -12,14 +12,18 @@ mod failure;
 mod hardening;
 mod import;
 mod log;
+mod maintenance;
 mod metrics;
 mod output;
 mod published;
 mod receipt;
 mod recorded;
 mod relay;
+mod run;
 mod spool;
+mod status;
 mod stop;
+mod support;
 mod vault;
 mod verify;
 
@@ -84,10 +88,14 @@ async fn perform(
         Command::EnqueueJson(args) => published::enqueue::run(vault()?, args).await,
         Command::GenerateEncryptionKey => published::keys::encryption(),
         Command::GenerateSigningKey(args) => published::keys::signing(args),
+        Command::Maintenance(command) => maintenance::run(&vault()?, command).await,
         Command::Metrics(args) => metrics::run(&vault()?, &args),
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,
+        Command::Run => run::run(vault()?, flags).await,
         Command::Spool(command) => spool::run(&vault()?, command).await,
+        Command::Status(args) => status::run(&vault()?, &args).await,
+        Command::SupportBundle(args) => support::run(vault(), flags, args).await,
         Command::Verify(args) => verify::run(vault, args).await,
         Command::WitnessCheckpoint(args) => published::witness::checkpoint(vault()?, args).await,
         Command::WitnessCounts => published::witness::counts(&vault()?),

@@ -8,15 +8,18 @@ mod audit;
 mod backend;
 mod file;
 mod ingest;
+mod leaves;
 mod log;
 mod metrics;
 #[cfg(any(feature = "pkcs11", feature = "tpm"))]
 mod pin;
 mod published;
 mod reader;
+mod run;
 mod security;
 mod settings;
 mod sources;
+mod spool;
 #[cfg(feature = "pkcs11")]
 mod token;
 #[cfg(feature = "tpm")]
@@ -26,9 +29,12 @@ pub use attestation::{AkAlgorithm, AttestationSettings, QuoteSettings};
 pub use audit::AuditSettings;
 pub use file::EXAMPLE;
 pub use ingest::IngestSettings;
+pub use leaves::{changed, leaves};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use metrics::MetricsSettings;
+pub use run::RunSettings;
 pub use settings::{ConfigError, CustodySettings, Environment, Flags, KeyPlace, KeySetting, RelaySettings, Settings};
+pub use spool::Bounds;
 #[cfg(feature = "pkcs11")]
 pub use token::{TokenSettings, Wrapping};
 #[cfg(feature = "tpm")]

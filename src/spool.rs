@@ -2,6 +2,7 @@
 //!
 //! [`Spool`] writes, with the keys; [`SpoolReader`] looks and [`SpoolControl`] steers, without them.
 
+mod check;
 mod claims;
 mod control;
 mod destination;
@@ -27,6 +28,7 @@ pub mod import;
 #[cfg(test)]
 mod plans;
 
+pub use check::{Check, Checked, Damaged};
 pub use control::{Purged, SpoolControl};
 pub use destination::{Destination, Gate, Parked};
 pub use enqueue::{Enqueued, NewEvent};

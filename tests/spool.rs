@@ -1,6 +1,8 @@
 //! The spool, through its public face: what it keeps, in which order it gives it out, and what it refuses.
 #![allow(clippy::unwrap_used)]
 
+#[path = "spool/check.rs"]
+mod check;
 #[path = "support/custody.rs"]
 mod custody;
 #[path = "spool/disk_full.rs"]
@@ -15,14 +17,22 @@ mod files;
 mod group_commit;
 #[path = "spool/import.rs"]
 mod import;
+#[path = "spool/limits.rs"]
+mod limits;
 #[path = "spool/metrics.rs"]
 mod metrics;
+#[path = "spool/migrate.rs"]
+mod migrate;
 #[path = "spool/model.rs"]
 mod model;
 #[path = "spool/order.rs"]
 mod order;
 #[path = "spool/outage.rs"]
 mod outage;
+#[path = "spool/retention.rs"]
+mod retention;
+#[path = "spool/retry.rs"]
+mod retry;
 #[path = "spool/several_processes.rs"]
 mod several_processes;
 #[path = "spool/support.rs"]

@@ -262,8 +262,8 @@ impl Event {
     }
 
     /// The entry, as it goes into the log.
-    pub(super) fn entry(&self, seq: u64, now: &str, pid: u32) -> Object {
-        self.object.clone().with("kind", self.kind).with("seq", seq).with("time", now).with("pid", pid)
+    pub(super) fn entry(self, seq: u64, now: &str, pid: u32) -> Object {
+        self.object.with("kind", self.kind).with("seq", seq).with("time", now).with("pid", pid)
     }
 
     fn routine(kind: &'static str) -> Self {

@@ -75,7 +75,7 @@ impl Log {
     }
 
     /// Appends entries. Where this fails none of them is there; they are on the disk after [`sync`](Self::sync).
-    pub(super) fn append(&mut self, events: &[Event]) -> Result<(), AuditError> {
+    pub(super) fn append(&mut self, events: Vec<Event>) -> Result<(), AuditError> {
         let turn = self.folder.turn()?;
         self.catch_up(&turn)?;
         if self.end.length >= self.longest_file {
@@ -93,8 +93,8 @@ impl Log {
         Ok(())
     }
 
-    fn write(&mut self, events: &[Event]) -> Result<(), AuditError> {
-        let now = self.clock.now();
+    fn write(&mut self, events: Vec<Event>) -> Result<(), AuditError> {
+        let (now, has_head) = (self.clock.now(), events.iter().any(Event::is_head));
         let (time, mut seq, mut hash) = (now.to_string(), self.end.seq, self.end.hash);
         self.lines.clear();
         for event in events {
@@ -107,7 +107,7 @@ impl Log {
             return Err(AuditError::io(&self.path, &e));
         }
         self.end = End { length: self.end.length + self.lines.len() as u64, seq, hash, ..self.end };
-        if events.iter().any(Event::is_head) {
+        if has_head {
             self.head_at = Some(now);
         }
         Ok(())
@@ -178,10 +178,10 @@ impl Log {
             // Whoever ended the file before may not have come to its fsync.
             let (before, path) = open_file(&self.folder, self.end.file - 1)?;
             sync(&before, &path)?;
-            self.write(&[Event::file_begun(&self.log_id, self.end.file, &self.end.hash)])?;
+            self.write(vec![Event::file_begun(&self.log_id, self.end.file, &self.end.hash)])?;
         }
         if self.cut > 0 {
-            self.write(&[Event::torn_line_cut(self.cut)])?;
+            self.write(vec![Event::torn_line_cut(self.cut)])?;
             self.cut = 0;
         }
         Ok(())
@@ -191,7 +191,7 @@ impl Log {
     fn next_file(&mut self, turn: &Turn) -> Result<(), AuditError> {
         let next = self.end.file + 1;
         self.folder.make(next)?;
-        self.write(&[Event::file_ended(next)])?;
+        self.write(vec![Event::file_ended(next)])?;
         self.is_ended = true;
         self.catch_up(turn)
     }

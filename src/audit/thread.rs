@@ -172,9 +172,10 @@ impl Writer {
         if self.lost > 0 {
             events.insert(0, Event::records_lost(self.lost));
         }
-        let appended = self.log.append(&events).and_then(|()| {
+        let more_than_heads = events.iter().any(|event| !event.is_head());
+        let appended = self.log.append(events).and_then(|()| {
             self.unsynced.get_or_insert_with(Instant::now);
-            if events.iter().any(|event| !event.is_head()) {
+            if more_than_heads {
                 self.last = self.log.head().0;
                 self.unsigned.get_or_insert_with(Instant::now);
             }

@@ -113,8 +113,15 @@ impl Audit {
     /// with the next batch, and on the disk within a second. One that cannot be written is counted, and the next entry
     /// that can says how many are missing.
     pub fn note(&self, event: Event) {
-        // Where the log was closed the process is ending, and has said what it had to say.
-        let _ = self.send(Message::Append { events: vec![event], reply: None });
+        self.note_all(vec![event]);
+    }
+
+    /// The same for several, in this order.
+    pub fn note_all(&self, events: Vec<Event>) {
+        if !events.is_empty() {
+            // Where the log was closed the process is ending, and has said what it had to say.
+            let _ = self.send(Message::Append { events, reply: None });
+        }
     }
 
     /// Signs how far the log has come, now. `None` where there is no key to sign with, or it gave no signature within ten

@@ -11,6 +11,7 @@ use super::completions::CompletionsArgs;
 use super::config::ConfigCommand;
 use super::custody::CustodyCommand;
 use super::enqueue::EnqueueArgs;
+use super::maintenance::MaintenanceCommand;
 use super::metrics::MetricsArgs;
 use super::published::drain::{DrainLoopArgs, DrainOnceArgs};
 use super::published::enqueue::EnqueueJsonArgs;
@@ -19,6 +20,8 @@ use super::published::witness::CheckpointArgs;
 use super::receipt::ReceiptCommand;
 use super::relay::RelayCommand;
 use super::spool::SpoolCommand;
+use super::status::StatusArgs;
+use super::support::SupportArgs;
 use super::verify::VerifyArgs;
 use crate::config::{Flags, LogFormat, LogLevel};
 
@@ -87,6 +90,14 @@ pub(super) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Serve: take events in over a local socket and relay them, for as long as it runs
+    #[command(after_help = RUN)]
+    Run,
+    /// Show how the service is
+    Status(StatusArgs),
+    /// Take nothing new for a while, and relay what waits
+    #[command(subcommand)]
+    Maintenance(MaintenanceCommand),
     /// Attest files: sign their hashes and spool the attestations
     Attest(AttestArgs),
     /// Spool events from a file or a pipe, one JSON object a line
@@ -116,6 +127,8 @@ pub(super) enum Command {
     Config(ConfigCommand),
     /// Tell a monitoring system how the spool and the relay are
     Metrics(MetricsArgs),
+    /// Gather what helps others to help, without secrets, in a tar file
+    SupportBundle(SupportArgs),
     /// Print tab completion for a shell
     Completions(CompletionsArgs),
     /// [published] Print a new encryption key
@@ -143,6 +156,14 @@ Example:
   local-vault witness-counts --witness-db local-vault-witness.sqlite3")]
     WitnessCounts,
 }
+
+const RUN: &str = "\
+Examples:
+  local-vault run                     as a service; docs/local-vault.service is a unit for systemd
+  local-vault status                  how it is, from another terminal
+
+SIGTERM ends it: requests are answered and sends settled, for run.drain_seconds at most; a second one ends it at once.
+SIGHUP reads the config file again. SIGUSR1 changes between the configured log level and debug.";
 
 const PUBLISHED: [&str; 9] = [
     "doctor",
@@ -182,6 +203,7 @@ impl Command {
             Self::WitnessCheckpoint(args) => {
                 Flags { witness_id: args.witness_id.clone(), witness_key_id: args.key_id.clone(), ..flags }
             }
+            Self::Run => Flags { is_service: true, ..flags },
             _ => flags,
         }
     }

@@ -14,6 +14,7 @@ mod tpm;
 use clap::Subcommand;
 #[cfg(feature = "tpm")]
 pub(super) use policy::PolicyCommand;
+pub(super) use report::object_of as report;
 #[cfg(feature = "tpm")]
 pub(super) use tpm::TpmCommand;
 

@@ -16,11 +16,11 @@ use crate::witness::{self, WitnessError};
 /// sysexits.h: the command line is wrong.
 pub(super) const USAGE: u8 = 64;
 const DATA: u8 = 65;
-const UNAVAILABLE: u8 = 69;
+pub(super) const UNAVAILABLE: u8 = 69;
 const SOFTWARE: u8 = 70;
 const IO: u8 = 74;
-const TEMPORARY: u8 = 75;
-const REFUSED: u8 = 77;
+pub(super) const TEMPORARY: u8 = 75;
+pub(super) const REFUSED: u8 = 77;
 const CONFIG: u8 = 78;
 
 /// How a command fails: two lines for the person at the terminal, and a code for the machine. The only place where
@@ -100,6 +100,11 @@ impl Failure {
     /// Whether the device is away, so that it may be better later.
     pub(super) const fn is_away(&self) -> bool {
         self.code == UNAVAILABLE
+    }
+
+    /// Whether it may be better in a moment: something is busy, or full.
+    pub(super) const fn is_temporary(&self) -> bool {
+        self.code == TEMPORARY
     }
 
     /// A file cannot be read or written.

@@ -1,10 +1,13 @@
 //! The operational log: where it goes, from which level on, and how often a line may repeat. `docs/logs.md` lists every
 //! line from info on.
 
+mod fields;
+mod kept;
 mod limit;
 mod repeats;
 
 use std::io::{self, IsTerminal as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
@@ -14,6 +17,8 @@ use tracing_subscriber::{Layer, Registry, reload};
 
 use super::failure::Failure;
 use crate::config::{LogFormat, LogLevel, LogSettings};
+use fields::Fields;
+use kept::Kept;
 use limit::Limit;
 
 /// What writes a line, behind the level.
@@ -22,9 +27,22 @@ type Writer = Box<dyn Layer<Layered<reload::Layer<LevelFilter, Registry>, Regist
 /// The log of this process. When it is dropped, it tells of the repeats that it left out.
 #[derive(Debug)]
 pub(super) struct Log {
-    level: reload::Handle<LevelFilter, Registry>,
-    configured: LevelFilter,
+    level: Level,
     limit: Limit,
+    kept: Kept,
+}
+
+/// From which level on lines are written, which changes at run time.
+#[derive(Debug, Clone)]
+struct Level {
+    handle: reload::Handle<LevelFilter, Registry>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    configured: LevelFilter,
+    now: LevelFilter,
 }
 
 impl Log {
@@ -32,35 +50,68 @@ impl Log {
     pub(super) fn start(settings: LogSettings) -> Result<Self, Failure> {
         let configured = filter(settings.level);
         let (level, handle) = reload::Layer::new(configured);
-        let limit = Limit::new();
-        let log = tracing_subscriber::registry().with(level).with(writer(settings.format)?).with(limit.clone());
-        log.try_init().map_err(|e| Failure::software(format!("cannot start the log: {e}")))?;
-        Ok(Self { level: handle, configured, limit })
+        let (limit, kept) = (Limit::new(), Kept::default());
+        let keeper =
+            tracing_subscriber::fmt::layer().with_ansi(false).fmt_fields(Fields::default()).with_writer(kept.clone());
+        // What the level lets through, but for what names streams and keys.
+        let keeper = settings.keeps_lines.then(|| keeper.with_filter(LevelFilter::INFO));
+        let log = tracing_subscriber::registry().with(level).with(writer(settings.format)?);
+        let started = log.with(keeper).with(limit.clone()).try_init();
+        started.map_err(|e| Failure::software(format!("cannot start the log: {e}")))?;
+        let state = Arc::new(Mutex::new(State { configured, now: configured }));
+        Ok(Self { level: Level { handle, state }, limit, kept })
+    }
+
+    /// The last lines, where they are kept.
+    pub(super) const fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// From now on this level is the configured one.
+    pub(super) fn configure(&self, level: LogLevel) {
+        let level = filter(level);
+        if self.level.state().configured != level {
+            self.level.change(|_| State { configured: level, now: level });
+        }
     }
 
     /// From now on SIGUSR1 changes between the configured level and debug, and no longer kills.
     pub(super) fn change_on_signal(&self) -> Result<(), Failure> {
         let asked = signal(SignalKind::user_defined1());
         let mut asked = asked.map_err(|e| Failure::software(format!("cannot listen for signals: {e}")))?;
-        let (level, configured) = (self.level.clone(), self.configured);
+        let level = self.level.clone();
         tokio::spawn(async move {
-            let mut now = configured;
             while asked.recv().await.is_some() {
-                let before = now;
-                now = if now == configured { LevelFilter::DEBUG } else { configured };
-                // Said while the more talkative of the two holds, so that it is seen whatever was configured.
-                let say = || tracing::info!(%now, "the log level changed");
-                if now < before {
-                    say();
-                }
-                // Where the log is gone, so is the process.
-                let _ = level.reload(now);
-                if now >= before {
-                    say();
-                }
+                level.change(|State { configured, now }| {
+                    let now = if now == configured { LevelFilter::DEBUG } else { configured };
+                    State { configured, now }
+                });
             }
         });
         Ok(())
+    }
+}
+
+impl Level {
+    fn change(&self, change: impl FnOnce(State) -> State) {
+        let mut state = self.state();
+        let before = state.now;
+        *state = change(*state);
+        let now = state.now;
+        // Said while the more talkative of the two holds, so that it is seen whatever was configured.
+        let say = || tracing::info!(%now, "the log level changed");
+        if now < before {
+            say();
+        }
+        // Where the log is gone, so is the process.
+        let _ = self.handle.reload(now);
+        if now >= before {
+            say();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

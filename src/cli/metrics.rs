@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use prometheus::Registry;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::failure::Failure;
@@ -41,12 +42,17 @@ pub(super) struct MetricsArgs {
 
 /// Tells once what lies on the disk. Needs no key.
 pub(super) fn run(vault: &Vault, args: &MetricsArgs) -> Result<u8, Failure> {
-    let text = collect::on_the_disk(&vault.reader()?, &vault.settings.audit.folder, vault.clock.now())?;
+    let text = text(vault)?;
     match &args.file {
         Some(path) => file::replace(path, &text).map_err(|e| file::failure(path, &e))?,
         None => Output::new().line(text.trim_end())?,
     }
     Ok(0)
+}
+
+/// What lies on the disk, as a text.
+pub(super) fn text(vault: &Vault) -> Result<String, Failure> {
+    collect::on_the_disk(&vault.reader()?, &vault.settings.audit.folder, vault.clock.now())
 }
 
 /// Tells what a command that goes on measures, where the configuration asks for it, and for as long as this is there.
@@ -81,7 +87,11 @@ impl Exporter {
     /// Tells from now on what this relay measures, too.
     pub(super) fn watch(&self, drain: &Drain) -> Result<(), Failure> {
         let Some(sources) = &self.sources else { return Ok(()) };
-        drain.register(&sources.rooms).map_err(|e| told::defect(&e))
+        // Its own: a relay that was started again begins to count again.
+        let rooms = Registry::new();
+        drain.register(&rooms).map_err(|e| told::defect(&e))?;
+        sources.gather_from(rooms);
+        Ok(())
     }
 
     /// Notes whether the signing key was there when it was last needed.

@@ -28,6 +28,12 @@ impl Output {
         self.line(&object.to_python_line())
     }
 
+    /// Clears the terminal, for results that take the place of earlier ones (ECMA-48: CUP, ED).
+    pub(super) fn clear(self) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        write!(out, "\x1b[H\x1b[J").map_err(|e| Failure::io("standard output", &e))
+    }
+
     /// A table: columns as wide as their widest cell.
     pub(super) fn table(self, header: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
         let cells = |row: &[String]| row.iter().map(|cell| cell.chars().count()).collect::<Vec<_>>();

@@ -7,6 +7,7 @@ use super::custody::CustodyCommand;
 #[cfg(feature = "tpm")]
 use super::custody::{PolicyCommand, TpmCommand};
 use super::failure::Failure;
+use super::maintenance::MaintenanceCommand;
 use super::receipt::ReceiptCommand;
 use super::relay::RelayCommand;
 use super::spool::SpoolCommand;
@@ -55,15 +56,19 @@ impl Command {
             Self::DrainOnce(_) => Recording::required("drain-once"),
             Self::Enqueue(_) => Recording::required("enqueue"),
             Self::EnqueueJson(_) => Recording::required("enqueue-json"),
+            Self::Maintenance(MaintenanceCommand::On { .. }) => Recording::required("maintenance on"),
+            Self::Maintenance(MaintenanceCommand::Off) => Recording::required("maintenance off"),
             Self::Relay(RelayCommand::Drain { .. }) => Recording::required("relay drain"),
             Self::Relay(RelayCommand::Pause) => Recording::unsigned("relay pause"),
             Self::Relay(RelayCommand::Resume { .. }) => Recording::unsigned("relay resume"),
             Self::Relay(RelayCommand::Revoke { .. }) => Recording::unsigned("relay revoke"),
             Self::Relay(RelayCommand::Test { .. }) => Recording::required("relay test"),
+            Self::Run => Recording::required("run"),
             Self::Spool(SpoolCommand::Import { .. }) => Recording::required("spool import"),
             Self::Receipt(ReceiptCommand::Show(args)) if args.payload => Recording::required("receipt show --payload"),
             Self::Spool(SpoolCommand::Rotate) => Recording::required("spool rotate"),
             Self::Spool(SpoolCommand::Show { payload: true, .. }) => Recording::required("spool show --payload"),
+            Self::SupportBundle(args) if args.with_device => Recording::wished("support-bundle --with-device"),
             Self::WitnessCheckpoint(_) => Recording::required("witness-checkpoint"),
             // No arm for all the rest: whoever adds a command decides what it is.
             Self::Attestation(AttestationCommand::Show { .. })
@@ -84,6 +89,8 @@ impl Command {
             | Self::Receipt(ReceiptCommand::Show(_))
             | Self::Relay(RelayCommand::Status { .. })
             | Self::Spool(SpoolCommand::List(_) | SpoolCommand::Show { .. } | SpoolCommand::Stats { .. })
+            | Self::Status(_)
+            | Self::SupportBundle(_)
             | Self::Verify(_)
             | Self::WitnessCounts => return None,
         })

@@ -1,3 +1,4 @@
+mod condition;
 mod drain;
 mod status;
 mod test;
@@ -9,6 +10,7 @@ use super::output::Output;
 use super::vault::Vault;
 use crate::ingest::check_id;
 use crate::spool::Gate;
+pub(super) use condition::{Change, Condition};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\

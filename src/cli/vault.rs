@@ -22,8 +22,9 @@ use crate::config::{Flags, Settings};
 use crate::custody::pkcs11::Token;
 #[cfg(feature = "tpm")]
 use crate::custody::tpm::Tpm;
-use crate::custody::{Purpose, PurposeKey, RecordedWrappingKey, ScratchKey, WrappingKey};
+use crate::custody::{Purpose, PurposeKey, RecordedWrappingKey, ScratchKey, Signer, WrappingKey};
 use crate::facts::{Clock, SystemClock, with_suffix};
+use crate::ingest::Rules;
 use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TIMEOUT, Trust};
 use crate::spool::import::is_published_spool;
 use crate::spool::{self, Spool, SpoolControl, SpoolKeys, SpoolReader};
@@ -54,12 +55,7 @@ struct Resolved {
 
 impl Vault {
     pub(super) fn load(flags: &Flags) -> Result<Self, Failure> {
-        let environment = |name: &str| match std::env::var(name) {
-            Ok(value) => Ok(Some(value)),
-            Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => Err(()),
-        };
-        let settings = Settings::load(flags, &environment)?;
+        let settings = read_settings(flags)?;
         Ok(Self {
             log: Log::start(settings.log)?,
             settings,
@@ -84,7 +80,7 @@ impl Vault {
     }
 
     /// The spool and where it lies. Looking where it lies may copy a published database, so it is done once.
-    async fn spool_and_path(&self) -> Result<(Arc<Spool>, PathBuf), Failure> {
+    pub(super) async fn spool_and_path(&self) -> Result<(Arc<Spool>, PathBuf), Failure> {
         let resolved = self.resolve_spool()?;
         self.make_folder(&resolved.path)?;
         if let Some(published) = resolved.published.as_ref().filter(|_| !resolved.path.exists()) {
@@ -121,6 +117,7 @@ impl Vault {
         let (audit, is_new) = (self.audit()?, !path.exists());
         let record = self.record_key()?.recorded(audit.clone());
         let spool = Spool::open(path, SpoolKeys { record, wrapping }, self.clock.clone())?;
+        spool.set_bounds(self.settings.bounds.limits, self.settings.bounds.retention);
         if is_new {
             audit.note(Event::epoch_rotated(1));
         }
@@ -229,14 +226,66 @@ impl Vault {
 
     /// A relay on the configured spool. `installation_in_url`: whether the endpoint must name the installation.
     pub(super) async fn drain(&self, count_every_failure: bool, installation_in_url: bool) -> Result<Drain, Failure> {
+        let relay = self.relay(count_every_failure, installation_in_url)?;
+        let (spool, path) = self.spool_and_path().await?;
+        self.attest_heads(&spool).await?;
+        relay.start(&path, spool, self.clock.clone()).await
+    }
+
+    /// A relay on this spool, for a service that has it open already. The endpoint must name the installation.
+    pub(super) async fn drain_on(&self, path: &Path, spool: Arc<Spool>) -> Result<Drain, Failure> {
+        let relay = self.relay(false, true)?;
+        self.attest_heads(&spool).await?;
+        relay.start(path, spool, self.clock.clone()).await
+    }
+
+    fn relay(&self, count_every_failure: bool, installation_in_url: bool) -> Result<Relay, Failure> {
         let installation_id = self.installation_id()?.to_owned();
         let signer = self.signer(Purpose::Relay)?;
         let client = self.client(installation_in_url.then_some(installation_id.as_str()))?;
         let (parallel, audit) = (self.settings.relay.parallel, self.audit()?);
-        let config = DrainConfig { installation_id, parallel, count_every_failure, audit };
-        let (spool, path) = self.spool_and_path().await?;
-        self.attest_heads(&spool).await?;
-        Ok(Drain::start(&path, spool, signer, client, self.clock.clone(), config).await?)
+        Ok(Relay { signer, client, config: DrainConfig { installation_id, parallel, count_every_failure, audit } })
+    }
+}
+
+/// The settings as flags, environment and config file are now.
+pub(super) fn read_settings(flags: &Flags) -> Result<Settings, Failure> {
+    Ok(Settings::load(flags, &variable)?)
+}
+
+/// The config file that is read, also where it is refused.
+pub(super) fn config_file(flags: &Flags) -> Option<PathBuf> {
+    Settings::find_file(flags, &variable)
+}
+
+fn variable(name: &str) -> Result<Option<String>, ()> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(()),
+    }
+}
+
+/// Who may submit what: whom the allow-list names, or root and this process's user where there is none.
+pub(super) fn rules(settings: &Settings) -> Result<Rules, Failure> {
+    let reserved = settings.audit.stream_id.clone();
+    match settings.ingest.producers.clone() {
+        None => Ok(Rules::of_owner(rustix::process::geteuid().as_raw(), reserved)),
+        Some(producers) => Rules::new(producers, reserved)
+            .map_err(|e| Failure::config(e.to_string(), "Mend [[ingest.producers]] in the config file.")),
+    }
+}
+
+/// What a relay needs beside its spool.
+struct Relay {
+    signer: Signer,
+    client: Client,
+    config: DrainConfig,
+}
+
+impl Relay {
+    async fn start(self, path: &Path, spool: Arc<Spool>, clock: Arc<dyn Clock>) -> Result<Drain, Failure> {
+        Ok(Drain::start(path, spool, self.signer, self.client, clock, self.config).await?)
     }
 }
 

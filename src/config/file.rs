@@ -7,7 +7,9 @@ use super::ingest::{self, FileIngest};
 use super::log::{self, FileLog};
 use super::metrics::{self, MetricsSettings};
 use super::reader::{Problems, Section};
+use super::run::{self, RunSettings};
 use super::settings::{KeyPlace, KeySetting};
+use super::spool::{self, FileSpool};
 #[cfg(feature = "pkcs11")]
 use super::token::{self, TokenSettings};
 #[cfg(feature = "tpm")]
@@ -27,7 +29,7 @@ const MOST_PARALLEL: usize = 256;
 pub(super) struct FileConfig {
     pub(super) installation_id: Option<String>,
     pub(super) stream_id: Option<String>,
-    pub(super) spool: Option<PathBuf>,
+    pub(super) spool: FileSpool,
     pub(super) witness: Option<PathBuf>,
     pub(super) endpoint: Option<String>,
     pub(super) ca_file: Option<PathBuf>,
@@ -41,6 +43,7 @@ pub(super) struct FileConfig {
     pub(super) ingest: FileIngest,
     pub(super) log: FileLog,
     pub(super) metrics: MetricsSettings,
+    pub(super) run: RunSettings,
 }
 
 /// Its `[custody]`.
@@ -70,10 +73,6 @@ impl FileConfig {
         config.stream_id = installation.text("stream_id");
         installation.end();
 
-        let mut spool = whole.section("spool");
-        config.spool = spool.path("path", folder);
-        spool.end();
-
         let mut witness = whole.section("witness");
         config.witness = witness.path("path", folder);
         witness.end();
@@ -93,6 +92,8 @@ impl FileConfig {
         config.ingest = ingest::read(whole.section("ingest"), folder);
         config.log = log::read(whole.section("log"));
         config.metrics = metrics::read(whole.section("metrics"), folder);
+        config.run = run::read(whole.section("run"));
+        config.spool = spool::read(whole.section("spool"), folder);
         whole.end();
         config
     }

@@ -63,7 +63,7 @@ fn producer(mut section: Section<'_>) -> Option<Producer> {
     let user = section.parsed("user", "a user of /etc/passwd; others are named by uid", |name| {
         fs::read_to_string(USERS).ok().and_then(|users| uid_of(name, &users))
     });
-    let number = section.number("uid", 0, u32::MAX as usize - 1).and_then(|uid| u32::try_from(uid).ok());
+    let number = section.number("uid", 0..=u64::from(u32::MAX) - 1).and_then(|uid| u32::try_from(uid).ok());
     let streams = section.list("streams", "a list of names, each with a * at its end or none", |name| {
         let is_name = !name.is_empty() && name.len() <= LONGEST_ID;
         (is_name && !name.trim_end_matches('*').contains('*') && !name.ends_with("**")).then(|| name.to_owned())

@@ -36,6 +36,8 @@ pub struct LogSettings {
     pub level: LogLevel,
     /// `None`: as it fits standard error.
     pub format: Option<LogFormat>,
+    /// Whether the last lines are kept in memory, too.
+    pub keeps_lines: bool,
 }
 
 /// `[log]` of a config file.

@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -102,14 +103,15 @@ impl<'a> Section<'a> {
 
     /// A whole number from 1 to `most`.
     pub(super) fn count(&mut self, key: &str, most: usize) -> Option<usize> {
-        self.number(key, 1, most)
+        self.number(key, 1..=most as u64).and_then(|number| usize::try_from(number).ok())
     }
 
-    /// A whole number from `least` to `most`.
-    pub(super) fn number(&mut self, key: &str, least: usize, most: usize) -> Option<usize> {
-        self.take(key, &format!("a whole number from {least} to {most}"), |value| match value {
+    /// A whole number in a range.
+    pub(super) fn number(&mut self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.take(key, &expected, |value| match value {
             DeValue::Integer(number) if number.radix() == 10 => {
-                number.as_str().replace('_', "").parse().ok().filter(|n| (least..=most).contains(n))
+                number.as_str().replace('_', "").parse().ok().filter(|n| range.contains(n))
             }
             _ => None,
         })

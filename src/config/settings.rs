@@ -9,7 +9,9 @@ use super::ingest::IngestSettings;
 use super::log::{LogFormat, LogLevel, LogSettings};
 use super::metrics::MetricsSettings;
 use super::reader::Problems;
+use super::run::RunSettings;
 use super::sources::{PREFIX, Sources};
+use super::spool::Bounds;
 #[cfg(feature = "pkcs11")]
 use super::token::TokenSettings;
 #[cfg(feature = "tpm")]
@@ -35,6 +37,8 @@ pub struct Settings {
     pub stream_id: Option<String>,
     /// The spool.
     pub spool: PathBuf,
+    /// How much the spool takes and keeps.
+    pub bounds: Bounds,
     /// The witness's database.
     pub witness: PathBuf,
     /// Where to and how.
@@ -51,6 +55,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Where a relay tells what it measures.
     pub metrics: MetricsSettings,
+    /// How `run` ends.
+    pub run: RunSettings,
 }
 
 /// How to reach the receiver.
@@ -155,6 +161,8 @@ pub struct Flags {
     pub log: Option<LogLevel>,
     /// `--log-format`
     pub log_format: Option<LogFormat>,
+    /// Whether the command is a service, which keeps the last lines of its log.
+    pub is_service: bool,
 }
 
 /// The environment, or a test's stand-in for it: a variable's value, `Err` where it is not text.
@@ -172,6 +180,12 @@ const PARALLEL: usize = 8;
 const IDLE_SLEEP: f64 = 5.0;
 
 impl Settings {
+    /// The config file that would be read, where there is one.
+    pub fn find_file(flags: &Flags, environment: Environment<'_>) -> Option<PathBuf> {
+        let problems = RefCell::default();
+        Sources { flags, environment, problems: &problems }.config_file()
+    }
+
     /// Reads and merges all sources. Blocks on the config file.
     pub fn load(flags: &Flags, environment: Environment<'_>) -> Result<Self, ConfigError> {
         let problems = RefCell::default();
@@ -214,7 +228,7 @@ impl Sources<'_> {
         let installation_id =
             self.agreed("INSTALLATION_ID", "installation.id", &given.installation_id, file.installation_id);
         let witness_id = self.agreed("WITNESS_ID", "installation.id", &given.witness_id, witness_id);
-        let spool = self.agreed("SPOOL_DB", "spool.path", &given.spool_db, file.spool);
+        let spool = self.agreed("SPOOL_DB", "spool.path", &given.spool_db, file.spool.path);
         let witness = self.agreed("WITNESS_DB", "witness.path", &given.witness_db, file.witness);
         Settings {
             installation_id,
@@ -222,6 +236,7 @@ impl Sources<'_> {
             stream_id: self.variable("STREAM_ID").or(file.stream_id),
             audit: file.audit.settle(spool.as_deref(), witness.as_deref(), Path::new(SPOOL)),
             ingest: file.ingest.settle(spool.as_deref().unwrap_or(Path::new(SPOOL))),
+            bounds: file.spool.bounds,
             spool: spool.unwrap_or_else(|| SPOOL.into()),
             witness: witness.unwrap_or_else(|| WITNESS.into()),
             relay: RelaySettings {
@@ -238,8 +253,10 @@ impl Sources<'_> {
             log: LogSettings {
                 level: given.log.or(file.log.level).unwrap_or_default(),
                 format: given.log_format.or(file.log.format),
+                keeps_lines: given.is_service,
             },
             metrics: file.metrics,
+            run: file.run,
             config_file,
         }
     }

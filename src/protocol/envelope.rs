@@ -93,11 +93,13 @@ pub fn upstream_event_id(installation_id: &str, source_ref: &str) -> String {
     format!("local-vault:{installation_id}:{}", Digest::of(source_ref.as_bytes()))
 }
 
-/// The body of the request. `canonical_payload` goes in as it is, since its bytes are what was hashed.
-pub fn request_body(envelope: &Envelope, canonical_payload: &[u8]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(canonical_payload.len() + 1024);
+/// The body of the request. Both go in as they are, since their bytes are what was signed and hashed.
+pub fn request_body(envelope: &Preimage, canonical_payload: &[u8]) -> Vec<u8> {
+    const ROUND_THEM: usize = r#"{"envelope":,"payload":}"#.len();
+    let envelope = envelope.canonical();
+    let mut body = Vec::with_capacity(ROUND_THEM + envelope.len() + canonical_payload.len());
     body.extend_from_slice(br#"{"envelope":"#);
-    envelope.to_object().write_canonical(&mut body);
+    body.extend_from_slice(envelope);
     body.extend_from_slice(br#","payload":"#);
     body.extend_from_slice(canonical_payload);
     body.push(b'}');
@@ -106,22 +108,26 @@ pub fn request_body(envelope: &Envelope, canonical_payload: &[u8]) -> Vec<u8> {
 
 /// The request as a receiver reads it. Whether the payload is the one that the envelope names is still to be checked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct EventRequest {
+pub struct EventRequest<'a> {
     /// What was signed.
     pub envelope: Envelope,
+    /// The envelope's preimage.
+    pub preimage: Preimage,
     /// The event itself.
-    pub payload: Object,
+    pub payload: &'a Object,
 }
 
-impl EventRequest {
+impl<'a> EventRequest<'a> {
     /// Reads the body: an envelope, a payload, and nothing else.
-    pub fn from_object(object: &Object) -> Result<Self, EnvelopeError> {
-        let envelope = Envelope::from_object(member::object(object, "envelope")?)?;
-        let payload = member::object(object, "payload")?.clone();
+    pub fn from_object(object: &'a Object) -> Result<Self, EnvelopeError> {
+        let signed = member::object(object, "envelope")?;
+        let envelope = Envelope::from_object(signed)?;
+        let payload = member::object(object, "payload")?;
         let known = |key: &String| key == "envelope" || key == "payload";
         match object.iter().find(|(key, _)| !known(key)) {
             Some((key, _)) => Err(MemberError::new(key)),
-            None => Ok(Self { envelope, payload }),
+            // What was read has the one form that is signed.
+            None => Ok(Self { envelope, preimage: Preimage::new(Domain::Relay, signed), payload }),
         }
     }
 }
@@ -190,9 +196,10 @@ mod tests {
 
     #[test]
     fn a_request_body_carries_the_payloads_own_bytes() {
-        let body = request_body(&envelope(), br#"{"n":1.0}"#);
-        let request = EventRequest::from_object(&json::parse(&body).unwrap()).unwrap();
-        assert_eq!(request.envelope, envelope());
+        let body = request_body(&envelope().preimage(), br#"{"n":1.0}"#);
+        let body = json::parse(&body).unwrap();
+        let request = EventRequest::from_object(&body).unwrap();
+        assert_eq!((&request.envelope, &request.preimage), (&envelope(), &envelope().preimage()));
         assert_eq!(request.payload.to_canonical(), br#"{"n":1.0}"#);
     }
 

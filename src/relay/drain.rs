@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 
 use super::Client;
@@ -42,6 +42,7 @@ pub struct Drain {
     in_flight: JoinSet<Ended>,
     ended: Vec<Ended>,
     outcomes: VecDeque<Outcome>,
+    turned: Instant,
     was_parked: bool,
     metrics: Metrics,
     _role: RoleLock,
@@ -63,6 +64,9 @@ pub enum Step {
 
 /// How often the spool is looked at for other streams while a send is out.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How soon one turn may follow on another while most sends are still out. What ends meanwhile is settled together, in
+/// one transaction and with one fsync; where sends take longer than this, nothing waits for it.
+const TOGETHER: Duration = Duration::from_millis(2);
 
 impl Drain {
     /// Takes the relay's role on the spool at `path`, ties the spool to the installation, and takes back what an
@@ -98,6 +102,7 @@ impl Drain {
             in_flight: JoinSet::new(),
             ended: Vec::new(),
             outcomes: VecDeque::new(),
+            turned: Instant::now(),
             was_parked: false,
             metrics,
             _role: role,
@@ -120,7 +125,7 @@ impl Drain {
             if let Some(outcome) = self.outcomes.pop_front() {
                 return Ok(Step::Settled(outcome));
             }
-            self.gather();
+            self.gather().await;
             let room = budget.saturating_sub(self.ended.len()).min(self.parallel).saturating_sub(self.in_flight.len());
             let due = room > 0 || !self.ended.is_empty() || self.in_flight.is_empty();
             if due && let Some(idle) = self.turn(room).await? {
@@ -130,6 +135,11 @@ impl Drain {
                 self.wait(room > 0).await;
             }
         }
+    }
+
+    /// Sends in so many streams at once from now on.
+    pub const fn set_parallel(&mut self, parallel: usize) {
+        self.parallel = parallel;
     }
 
     /// Whether nothing is in flight or waiting to be told of, so that a pause keeps nothing waiting.
@@ -143,12 +153,17 @@ impl Drain {
         let mut outcomes = VecDeque::with_capacity(self.ended.len());
         let mut told = Vec::with_capacity(self.ended.len());
         let mut ended = Vec::with_capacity(self.ended.len());
-        for Ended { seq, settlement, outcome, span, cause } in self.ended.drain(..) {
+        let mut notes = Vec::with_capacity(self.ended.len());
+        for Ended { seq, settlement, outcome, span, cause, note } in self.ended.drain(..) {
+            notes.push(note);
             told.push((span, Told::of(&settlement)));
             settlements.push((seq, settlement));
             ended.push((outcome.state, cause));
             outcomes.push_back(outcome);
         }
+        // How they ended stands in the log before it is settled, and nobody waits for that: the spool keeps the answers.
+        self.exchange.audit.note_all(notes);
+        self.turned = Instant::now();
         let turned = self.spool.turn(settlements, room).await;
         // Any other error is one of the lease alone: what came back is settled.
         if !matches!(turned, Err(SpoolError::Store(_))) {
@@ -193,7 +208,12 @@ impl Drain {
     }
 
     /// Takes in what has ended meanwhile, so that one transaction settles all of it.
-    fn gather(&mut self) {
+    async fn gather(&mut self) {
+        let until = self.turned + TOGETHER;
+        while self.in_flight.len() > self.ended.len() {
+            let Ok(ended) = timeout_at(until, self.in_flight.join_next()).await else { break };
+            self.note(ended);
+        }
         while let Some(ended) = self.in_flight.try_join_next() {
             self.note(Some(ended));
         }

@@ -72,6 +72,8 @@ pub(super) struct Ended {
     pub(super) span: Span,
     /// Why it is to be sent again, where it is.
     pub(super) cause: Option<Cause>,
+    /// What is to be written down of it.
+    pub(super) note: audit::Event,
 }
 
 /// The sent envelope with what came back.
@@ -106,7 +108,7 @@ impl Exchange {
                 (settlement, None, Some(error))
             }
         };
-        self.note(&request, &settlement, status, error.as_deref());
+        let note = self.note(&request, &settlement, status, error.as_deref());
         let outcome = Outcome {
             event_id: leased.event.event_id,
             attempt: leased.event.attempt,
@@ -117,21 +119,20 @@ impl Exchange {
             stream_id: leased.event.stream_id,
             source_ref: leased.event.source_ref,
         };
-        Ended { seq: leased.event.seq, settlement, outcome, span: Span::current(), cause }
+        Ended { seq: leased.event.seq, settlement, outcome, span: Span::current(), cause, note }
     }
 
-    /// Writes down how a send ended. It stands in the log before it is settled, and nobody waits for that: the spool
-    /// keeps the answer itself.
-    fn note(&self, request: &str, settlement: &Settlement, status: Option<u16>, error: Option<&str>) {
+    /// How a send ended, for the log.
+    fn note(&self, request: &str, settlement: &Settlement, status: Option<u16>, error: Option<&str>) -> audit::Event {
         let refused = |state: State| audit::Event::refused(request, state.name(), error.unwrap_or_default(), status);
-        self.audit.note(match settlement {
+        match settlement {
             Settlement::Receipted(_) | Settlement::Ahead { state: State::Receipted, .. } => {
                 audit::Event::receipted(request, status)
             }
             Settlement::Unjudged { park: Park::Revoked, .. } => audit::Event::revoked(request, &self.installation_id),
             Settlement::Unjudged { park: Park::Until(until), error } => audit::Event::parked(request, error, *until),
             settlement => refused(state_after(settlement)),
-        });
+        }
     }
 
     async fn exchange(&self, leased: &Leased, request: &str) -> Result<Exchanged, Failed> {
@@ -142,7 +143,7 @@ impl Exchange {
         let (preimage, signature) = self.signer.sign(envelope.preimage(), request).await.map_err(Failed::Sign)?;
         let hash = preimage.hash();
         tracing::debug!("signed");
-        let body = || request_body(&envelope, &leased.payload);
+        let body = || request_body(&preimage, &leased.payload);
         let key = self.signer.public_key();
         let mut answer = self.client.post_event(&hash, &signature, key, body()).await.map_err(Failed::Transport)?;
         tracing::debug!(status = answer.status, "posted");

@@ -11,7 +11,7 @@ use crate::facts::{Clock as _, Digest, SystemClock};
 use crate::protocol::ack::ErrorForm;
 use crate::protocol::envelope::{Envelope, EventRequest, HEADER_ENVELOPE_HASH, HEADER_PUBLIC_KEY, HEADER_SIGNATURE};
 use crate::protocol::json::{self, Object};
-use crate::protocol::{PublicKey, Signature};
+use crate::protocol::{Preimage, PublicKey, Signature};
 
 /// `POST …/events` (sections 3 to 5), in the mode that is this request's turn.
 pub(super) fn post(shared: &Shared, installation: &str, request: &Request<Bytes>) -> Outcome {
@@ -76,14 +76,18 @@ fn record(shared: &Shared, event: &Verified) -> Reply {
 
 /// Everything that needs no state but the key. A payload is judged only where the envelope is the installation's.
 fn verify(installation: &str, key: &PublicKey, request: &Request<Bytes>) -> Result<Verified, Reply> {
-    let EventRequest { envelope, payload } = read(request)?;
+    let body = read(request)?;
+    let EventRequest { envelope, preimage, payload } = EventRequest::from_object(&body).map_err(|error| {
+        let event_id = body.get_object("envelope").and_then(|envelope| envelope.get_str("event_id"));
+        malformed(&error.to_string(), event_id)
+    })?;
     if envelope.installation_id != installation {
         return Err(malformed("the envelope names another installation", Some(&envelope.event_id)));
     }
     if envelope.attempt == 0 {
         return Err(malformed("attempts are counted from 1", Some(&envelope.event_id)));
     }
-    let hash = verify_signature(&envelope, key, request.headers())?;
+    let hash = verify_signature(&envelope, &preimage, key, request.headers())?;
     let canonical = payload.to_canonical();
     if Digest::of(&canonical) != envelope.payload_sha256 || canonical.len() as u64 != envelope.payload_size {
         let message = "the payload is not the one that the envelope names";
@@ -92,21 +96,21 @@ fn verify(installation: &str, key: &PublicKey, request: &Request<Bytes>) -> Resu
     Ok(Verified { envelope, hash })
 }
 
-fn read(request: &Request<Bytes>) -> Result<EventRequest, Reply> {
+fn read(request: &Request<Bytes>) -> Result<Object, Reply> {
     if header(request.headers(), CONTENT_TYPE.as_str()) != Some("application/json") {
         return Err(malformed("the content type is not application/json", None));
     }
-    let object = json::parse(request.body()).map_err(|error| malformed(&error.to_string(), None))?;
-    EventRequest::from_object(&object).map_err(|error| {
-        let event_id = object.get_object("envelope").and_then(|envelope| envelope.get_str("event_id"));
-        malformed(&error.to_string(), event_id)
-    })
+    json::parse(request.body()).map_err(|error| malformed(&error.to_string(), None))
 }
 
 /// Checks the three headers in the one form they have, hex in lower case. Gives the envelope's hash.
-fn verify_signature(envelope: &Envelope, key: &PublicKey, headers: &HeaderMap) -> Result<Digest, Reply> {
+fn verify_signature(
+    envelope: &Envelope,
+    preimage: &Preimage,
+    key: &PublicKey,
+    headers: &HeaderMap,
+) -> Result<Digest, Reply> {
     let refused = |message| refuse(envelope, StatusCode::UNAUTHORIZED, "signature_invalid", message);
-    let preimage = envelope.preimage();
     let hash = preimage.hash();
     if header(headers, HEADER_PUBLIC_KEY) != Some(&key.to_hex()) {
         return Err(refused("the public key is not the installation's"));
@@ -116,7 +120,7 @@ fn verify_signature(envelope: &Envelope, key: &PublicKey, headers: &HeaderMap) -
     }
     let text = header(headers, HEADER_SIGNATURE).unwrap_or_default();
     let signature = Signature::from_hex(text).ok().filter(|signature| signature.to_hex() == text);
-    let verified = signature.is_some_and(|signature| key.verify(&preimage, &signature).is_ok());
+    let verified = signature.is_some_and(|signature| key.verify(preimage, &signature).is_ok());
     if verified { Ok(hash) } else { Err(refused("the signature does not verify")) }
 }
 

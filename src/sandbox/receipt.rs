@@ -18,7 +18,7 @@ impl Receipt {
         let payload = Object::new()
             .with("event_id", upstream_event_id(&envelope.installation_id, &envelope.source_ref))
             .with("event_hash", event_hash.to_string())
-            .with("stream_id", recorded.stream_id.as_str())
+            .with("stream_id", &*recorded.stream_id)
             .with("sequence", recorded.sequence)
             .with("received_at", recorded.received_at.to_string())
             .with("sandbox", true);
@@ -43,7 +43,7 @@ impl Receipt {
 fn event_hash(recorded: &Recorded, envelope: &Envelope) -> Digest {
     let event = Object::new()
         .with("installation_id", envelope.installation_id.as_str())
-        .with("stream_id", recorded.stream_id.as_str())
+        .with("stream_id", &*recorded.stream_id)
         .with("source_ref", envelope.source_ref.as_str())
         .with("payload_sha256", recorded.payload_sha256.to_string());
     Digest::of(&event.to_canonical())

@@ -34,7 +34,10 @@ pub(super) struct State {
     installations: HashMap<String, Arc<PublicKey>>,
     revoked: HashSet<String>,
     tokens: HashSet<String>,
-    events: HashMap<String, Arc<Recorded>>,
+    /// By the hash of the upstream id: a long drain then leaves no small pieces of memory behind between those that
+    /// come and go.
+    events: HashMap<Digest, Recorded>,
+    streams: HashSet<Arc<str>>,
     statements: HashSet<(String, Digest)>,
 }
 
@@ -47,6 +50,7 @@ impl State {
             revoked: HashSet::new(),
             tokens: tokens.into_iter().collect(),
             events: HashMap::new(),
+            streams: HashSet::new(),
             statements: HashSet::new(),
         }
     }
@@ -80,21 +84,32 @@ impl State {
     /// Records a verified event, unless its upstream id is taken.
     pub(super) fn record(&mut self, envelope: &Envelope, now: Timestamp) -> Recording {
         let upstream_id = upstream_event_id(&envelope.installation_id, &envelope.source_ref);
-        let Some(held) = self.events.get(&upstream_id) else {
+        let upstream_id = Digest::of(upstream_id.as_bytes());
+        let Some(held) = self.events.get(&upstream_id).cloned() else {
             let sequence = self.events.len() as u64 + 1;
-            let recorded = Arc::new(Recorded::new(envelope, sequence, now));
-            self.events.insert(upstream_id, Arc::clone(&recorded));
+            let (payload_sha256, stream_id) = (envelope.payload_sha256, self.stream(&envelope.stream_id));
+            let recorded = Recorded { payload_sha256, stream_id, sequence, received_at: now };
+            self.events.insert(upstream_id, recorded.clone());
             self.counts.events += 1;
             return Recording::New(recorded);
         };
-        let held = Arc::clone(held);
-        if held.payload_sha256 == envelope.payload_sha256 && held.stream_id == envelope.stream_id {
+        if held.payload_sha256 == envelope.payload_sha256 && *held.stream_id == *envelope.stream_id {
             self.counts.replays += 1;
             Recording::Replay(held)
         } else {
             self.counts.conflicts += 1;
             Recording::Conflict(held)
         }
+    }
+
+    /// A stream's name, which its events share.
+    fn stream(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.streams.get(name) {
+            return known.clone();
+        }
+        let name: Arc<str> = name.into();
+        self.streams.insert(name.clone());
+        name
     }
 
     /// Keeps the hash of a verified statement; false where it was here before.
@@ -104,29 +119,23 @@ impl State {
 }
 
 /// What is kept of an event: as much as its receipt is made of, since a drain may bring a hundred thousand.
+#[derive(Clone)]
 pub(super) struct Recorded {
     pub(super) payload_sha256: Digest,
-    pub(super) stream_id: String,
+    pub(super) stream_id: Arc<str>,
     /// The place in the order of recording, over all streams.
     pub(super) sequence: u64,
     pub(super) received_at: Timestamp,
 }
 
-impl Recorded {
-    fn new(envelope: &Envelope, sequence: u64, received_at: Timestamp) -> Self {
-        let (payload_sha256, stream_id) = (envelope.payload_sha256, envelope.stream_id.clone());
-        Self { payload_sha256, stream_id, sequence, received_at }
-    }
-}
-
 /// What the state says to a verified event.
 pub(super) enum Recording {
     /// Another content is held under its upstream id.
-    Conflict(Arc<Recorded>),
+    Conflict(Recorded),
     /// It is recorded now.
-    New(Arc<Recorded>),
+    New(Recorded),
     /// The same content was recorded before.
-    Replay(Arc<Recorded>),
+    Replay(Recorded),
 }
 
 /// What has happened since the start.

@@ -13,8 +13,8 @@ use crate::store::{self, Access, StoreError};
 /// Looks into a spool without any key: everything but the payloads. Beside whoever writes.
 #[derive(Debug)]
 pub struct SpoolReader {
-    db: Connection,
-    path: PathBuf,
+    pub(super) db: Connection,
+    pub(super) path: PathBuf,
 }
 
 /// A stream of which nothing is sent.
@@ -188,7 +188,7 @@ fn event(db: &Connection, id: EventId) -> Result<Option<Event>, SpoolError> {
     Ok(row.transpose()?)
 }
 
-fn sealed(db: &Connection, seq: i64) -> Result<Option<Sealed>, SpoolError> {
+pub(super) fn sealed(db: &Connection, seq: i64) -> Result<Option<Sealed>, SpoolError> {
     let mut statement = db.prepare_cached("SELECT nonce, sealed FROM contents WHERE seq = ?1")?;
     let row = statement.query_row([seq], |row| Ok(Sealed { nonce: row.get(0)?, ciphertext: row.get(1)? }));
     Ok(row.optional()?)

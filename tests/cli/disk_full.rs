@@ -8,7 +8,7 @@ fn a_full_disk_is_75_and_nothing_that_was_told_of_is_lost() {
     let Some(disk) = SmallDisk::mount(&folder) else { return };
     vault.reconfigure(
         "spool.path = \"spool.sqlite3\"",
-        "spool.path = \"disk/spool.sqlite3\"\naudit.path = \"elsewhere.audit\"",
+        "spool.path = \"disk/spool.sqlite3\"\nspool.reserve_bytes = 0\naudit.path = \"elsewhere.audit\"",
     );
     let name = "n".repeat(200);
     for n in 0..400 {

@@ -74,7 +74,7 @@ async fn an_envelope_that_contradicts_itself_or_its_path_is_refused() {
 #[tokio::test]
 async fn a_body_that_is_not_strictly_a_request_is_refused() {
     let pair = Pair::start();
-    let whole = String::from_utf8(request_body(&envelope(), PAYLOAD)).unwrap();
+    let whole = String::from_utf8(request_body(&envelope().preimage(), PAYLOAD)).unwrap();
     let bodies = [
         String::new(),
         "[]".into(),
@@ -154,7 +154,7 @@ async fn the_record_has_every_request_with_its_bytes_and_its_connection() {
     fresh.body(vec![0xFF]).send().await.unwrap();
 
     let recorded = pair.sandbox.recorded_events();
-    let body = String::from_utf8(request_body(&again, PAYLOAD)).unwrap();
+    let body = String::from_utf8(request_body(&again.preimage(), PAYLOAD)).unwrap();
     assert_eq!(recorded[1].get_str("body"), Some(body.as_str()));
     assert_eq!(recorded[2].get_str("body_hex"), Some("ff"));
     let hash = again.preimage().hash().to_string();

@@ -40,7 +40,7 @@ impl Vault {
             .header(HEADER_ENVELOPE_HASH, preimage.hash().to_string())
             .header(HEADER_SIGNATURE, signature.to_hex())
             .header(HEADER_PUBLIC_KEY, self.public_key().to_hex())
-            .body(request_body(envelope, payload))
+            .body(request_body(&envelope.preimage(), payload))
     }
 }
 

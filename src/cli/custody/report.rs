@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, printable};
 use crate::cli::vault::{Kept, LoadedKey, Vault};
@@ -14,45 +16,84 @@ struct Reported {
     failure: Option<Failure>,
 }
 
+/// Everything that there is to tell of custody.
+struct Report {
+    device: Device,
+    keys: Vec<Reported>,
+    wrapping: Option<Arc<dyn WrappingKey>>,
+    wrapping_failure: Option<Failure>,
+    is_kept_back: bool,
+}
+
 pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
-    // Before anybody logs in, which sets the token's count of wrong PINs back.
-    let device = Device::of(vault);
-    // What is released once a boot is not spent on a look.
-    let is_kept_back = vault.releases_once_a_boot()?;
-    let look = |loaded: LoadedKey| look_at(loaded, is_kept_back);
-    let mut keys: Vec<Reported> = vault.signing_keys()?.into_iter().map(look).collect();
-    let derives = vault.settings.custody.record.is_none() && !vault.wraps_in_a_device();
-    if derives && vault.settings.custody.encryption_key.is_some() {
-        let key = vault.derived_record_key(&*vault.root_key()?)?;
-        let source = "the encryption key (HKDF)".to_owned();
-        keys.push(Reported { loaded: LoadedKey { key, source, kept: Kept::File(Encryption::None) }, failure: None });
-    }
-    let (wrapping, wrapping_failure) =
-        match (vault.has_wrapping_key() && !is_kept_back).then(|| vault.wrapping_key()).transpose() {
-            Ok(wrapping) => (wrapping, None),
-            Err(failure) => (None, Some(failure)),
-        };
+    let report = Report::of(vault)?;
     if json {
-        let members: Vec<Value> = keys.iter().map(|key| object(key).into()).collect();
-        let report = Object::new().with("backend", device.backend).with("keys", members);
-        let report = report.with("wrapping", wrapping.as_deref().map(wrapping_object));
-        Output::new().json(&match &device.object {
+        Output::new().json(&report.object())?;
+    } else {
+        print(&report.device, &report.keys, report.wrapping.as_deref())?;
+    }
+    report.verdict()
+}
+
+/// The report as an object. Without `asks_device` no device is asked for anything: a key in one is told of as the
+/// configuration pins it.
+pub(in crate::cli) fn object_of(vault: &Vault, asks_device: bool) -> Result<Object, Failure> {
+    if asks_device || vault.settings.custody.backend() == "file" {
+        return Ok(Report::of(vault)?.object());
+    }
+    let keys = vault.signing_keys()?.into_iter().map(|loaded| object(&Reported { loaded, failure: None }).into());
+    let backend = vault.settings.custody.backend();
+    Ok(Object::new().with("backend", backend).with("keys", keys.collect::<Vec<Value>>()).with("device_asked", false))
+}
+
+impl Report {
+    fn of(vault: &Vault) -> Result<Self, Failure> {
+        // Before anybody logs in, which sets the token's count of wrong PINs back.
+        let device = Device::of(vault);
+        // What is released once a boot is not spent on a look.
+        let is_kept_back = vault.releases_once_a_boot()?;
+        let look = |loaded: LoadedKey| look_at(loaded, is_kept_back);
+        let mut keys: Vec<Reported> = vault.signing_keys()?.into_iter().map(look).collect();
+        let derives = vault.settings.custody.record.is_none() && !vault.wraps_in_a_device();
+        if derives && vault.settings.custody.encryption_key.is_some() {
+            let key = vault.derived_record_key(&*vault.root_key()?)?;
+            let source = "the encryption key (HKDF)".to_owned();
+            keys.push(Reported {
+                loaded: LoadedKey { key, source, kept: Kept::File(Encryption::None) },
+                failure: None,
+            });
+        }
+        let (wrapping, wrapping_failure) =
+            match (vault.has_wrapping_key() && !is_kept_back).then(|| vault.wrapping_key()).transpose() {
+                Ok(wrapping) => (wrapping, None),
+                Err(failure) => (None, Some(failure)),
+            };
+        Ok(Self { device, keys, wrapping, wrapping_failure, is_kept_back })
+    }
+
+    fn object(&self) -> Object {
+        let members: Vec<Value> = self.keys.iter().map(|key| object(key).into()).collect();
+        let report = Object::new().with("backend", self.device.backend).with("keys", members);
+        let report = report.with("wrapping", self.wrapping.as_deref().map(wrapping_object));
+        match &self.device.object {
             Some(object) => report.with("device", object.clone()),
             None => report,
-        })?;
-    } else {
-        print(&device, &keys, wrapping.as_deref())?;
+        }
     }
-    // What is wrong is told after everything else.
-    if is_kept_back {
-        Output::new().note("Sealed keys were not opened: what is sealed is released once a boot.");
-    }
-    let failures = [device.failure, wrapping_failure].into_iter().chain(keys.into_iter().map(|key| key.failure));
-    let mut failures: Vec<Failure> = failures.flatten().collect();
-    match failures.len() {
-        0 => Ok(0),
-        1 => Err(failures.remove(0)),
-        _ => Err(Failure::several("custody is not ready", failures)),
+
+    /// What is wrong is told after everything else.
+    fn verdict(self) -> Result<u8, Failure> {
+        if self.is_kept_back {
+            Output::new().note("Sealed keys were not opened: what is sealed is released once a boot.");
+        }
+        let keys = self.keys.into_iter().map(|key| key.failure);
+        let failures = [self.device.failure, self.wrapping_failure].into_iter().chain(keys);
+        let mut failures: Vec<Failure> = failures.flatten().collect();
+        match failures.len() {
+            0 => Ok(0),
+            1 => Err(failures.remove(0)),
+            _ => Err(Failure::several("custody is not ready", failures)),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::store::StoreError;
 /// Where the metrics of a command that goes on come from.
 pub(super) struct Sources {
     /// What the rooms measure of themselves.
-    pub(super) rooms: Registry,
+    rooms: Mutex<Registry>,
     spool: PathBuf,
     audit: (Arc<Audit>, PathBuf),
     clock: Arc<dyn Clock>,
@@ -33,7 +33,7 @@ pub(super) struct Sources {
 impl Sources {
     pub(super) fn of(vault: &Vault) -> Result<Self, Failure> {
         Ok(Self {
-            rooms: Registry::new(),
+            rooms: Mutex::default(),
             spool: vault.spool_path()?,
             audit: (vault.audit()?, vault.settings.audit.folder.clone()),
             clock: vault.clock.clone(),
@@ -44,6 +44,11 @@ impl Sources {
             pin: vault.settings.custody.token.is_some().then(|| vault.token().map(Pin::new)).transpose()?,
             turn: Mutex::default(),
         })
+    }
+
+    /// Gathers what this registry does, in place of what an earlier relay measured.
+    pub(super) fn gather_from(&self, rooms: Registry) {
+        *self.rooms.lock().unwrap_or_else(PoisonError::into_inner) = rooms;
     }
 
     pub(super) fn note_custody(&self, up: bool) {
@@ -68,7 +73,7 @@ impl Sources {
         audit::tell_up(&told, log)?;
         // A log that cannot be read is down already.
         let _ = audit::tell(&told, folder, self.clock.now());
-        let mut families = self.rooms.gather();
+        let mut families = self.rooms.lock().unwrap_or_else(PoisonError::into_inner).gather();
         families.extend(told.families());
         families.extend(self.of_the_spool().families());
         Ok(take(&text(&families)?))

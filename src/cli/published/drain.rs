@@ -6,11 +6,12 @@ use super::integer::integer;
 use crate::cli::failure::Failure;
 use crate::cli::metrics::Exporter;
 use crate::cli::output::Output;
+use crate::cli::relay::{Change, Condition};
 use crate::cli::stop::Stop;
 use crate::cli::vault::Vault;
 use crate::config::Flags;
 use crate::protocol::json::{Object, Value};
-use crate::relay::{Drain, KEY_AWAY, Outcome, Step, UNRECORDED};
+use crate::relay::{Drain, KEY_AWAY, Outcome, Step};
 use crate::spool::{Gate, PAYLOAD_DRIFT};
 
 #[derive(Debug, Args)]
@@ -101,7 +102,7 @@ pub(in crate::cli) async fn run_loop(vault: Vault, args: DrainLoopArgs) -> Resul
     vault.log.change_on_signal()?;
     let exporter = Exporter::start(&vault).await?;
     let like_published = args.destination.dead_letter_like_published;
-    let mut looped = Loop { vault, like_published, drain: None, degraded: false, exporter };
+    let mut looped = Loop { vault, like_published, drain: None, condition: Condition::default(), exporter };
     let done = go_on(&mut looped, stop, left, idle, args.stop_on_error).await;
     looped.exporter.end().await;
     done
@@ -144,7 +145,7 @@ struct Loop {
     like_published: bool,
     /// None as long as the keys were not there yet.
     drain: Option<Drain>,
-    degraded: bool,
+    condition: Condition,
     exporter: Exporter,
 }
 
@@ -160,19 +161,12 @@ impl Loop {
     async fn next(&mut self, budget: usize) -> Result<Looked, Failure> {
         match self.step(budget).await {
             Ok(Step::Settled(outcome)) => {
-                let why = match outcome.error.as_deref() {
-                    Some(KEY_AWAY) => Some("the signing key is away"),
-                    Some(UNRECORDED) => Some("the audit log takes no entry"),
-                    _ => None,
-                };
-                self.exporter.custody_is(outcome.error.as_deref() != Some(KEY_AWAY));
-                self.note(why.map(str::to_owned));
+                note(self.condition.saw(&outcome, &self.exporter));
                 Ok(Looked::Settled(outcome))
             }
             Ok(Step::Idle { gate, .. }) => Ok(Looked::Idle(gate)),
             Err(failure) if failure.is_away() => {
-                self.exporter.custody_is(false);
-                self.note(Some(failure.message().to_owned()));
+                note(self.condition.lacks(&failure, &self.exporter));
                 Ok(Looked::Away)
             }
             Err(failure) => Err(failure),
@@ -189,18 +183,6 @@ impl Loop {
             }
         };
         Ok(drain.next(budget).await?)
-    }
-
-    /// Tells once when nothing can be signed, and once when it can be again.
-    fn note(&mut self, away: Option<String>) {
-        match &away {
-            Some(why) if !self.degraded => {
-                Output::new().note(&format!("Degraded: {why}. Nothing is lost; looking for it."))
-            }
-            None if self.degraded => Output::new().note("Recovered: events are signed again."),
-            _ => {}
-        }
-        self.degraded = away.is_some();
     }
 
     fn is_quiet(&self) -> bool {
@@ -220,6 +202,17 @@ impl Loop {
                 Ok(Step::Idle { .. }) | Err(_) => return Ok(()),
             }
         }
+    }
+}
+
+/// Tells once when nothing can be signed, and once when it can be again.
+fn note(change: Option<Change>) {
+    match change {
+        Some(Change::Degraded(why)) => {
+            Output::new().note(&format!("Degraded: {why}. Nothing is lost; looking for it."));
+        }
+        Some(Change::Recovered) => Output::new().note("Recovered: events are signed again."),
+        None => {}
     }
 }
 

@@ -1,0 +1,51 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::apart::apart;
+use super::health::Health;
+use crate::cli::status::{blind, collect};
+use crate::cli::vault::Vault;
+use crate::protocol::json::Object;
+
+/// How long the disk is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The status of this service, for whoever asks and however its disk is.
+pub(super) struct Look {
+    vault: Arc<Vault>,
+    health: Arc<Health>,
+    /// One at a time.
+    turn: Mutex<()>,
+    /// Whether an earlier look has not come back.
+    hangs: Arc<AtomicBool>,
+}
+
+impl Look {
+    pub(super) fn new(vault: Arc<Vault>, health: Arc<Health>) -> Self {
+        Self { vault, health, turn: Mutex::default(), hangs: Arc::default() }
+    }
+
+    /// The whole status. A disk that does not answer leaves out what only it knows, and that is said.
+    pub(super) async fn status(&self) -> Object {
+        let _turn = self.turn.lock().await;
+        let live = self.health.live();
+        // There is one thread at most that waits for the disk.
+        if self.hangs.swap(true, Ordering::AcqRel) {
+            return blind(&self.vault, &live);
+        }
+        let (vault, told, hangs) = (self.vault.clone(), live.clone(), self.hangs.clone());
+        let looking = apart("status", move |_| {
+            let status = collect(&vault, &told);
+            hangs.store(false, Ordering::Release);
+            status
+        });
+        match timeout(PATIENCE, looking).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(_)) | Err(_) => blind(&self.vault, &live),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+use std::sync::Arc;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::Notify;
+
+use super::look::Look;
+use crate::cli::status::reduced;
+use crate::cli::vault::Vault;
+use crate::ingest::Api;
+use crate::ingest::socket::{Body, Peer};
+use crate::protocol::json::Object;
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What the service answers over its socket: how it is, and the producers' API.
+pub(super) struct Routes {
+    pub(super) api: Api,
+    pub(super) look: Arc<Look>,
+    pub(super) vault: Arc<Vault>,
+    /// Rung when something may have been spooled.
+    pub(super) wake: Arc<Notify>,
+}
+
+impl Routes {
+    pub(super) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/v1/status") => self.status(peer).await,
+            (&Method::GET, "/v1/logs") if is_ours(peer) => respond(StatusCode::OK, TEXT, self.vault.log.kept().text()),
+            (&Method::GET, "/v1/logs") => {
+                refuse(StatusCode::FORBIDDEN, "not_allowed", "the log is for root and the service's own user")
+            }
+            (_, "/v1/status" | "/v1/logs") => {
+                refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "GET is all that this path knows")
+            }
+            _ => self.submit(peer, request).await,
+        }
+    }
+
+    async fn submit(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+        let spools = request.method() == Method::POST;
+        let answer = self.api.answer(peer, request).await;
+        if spools {
+            self.wake.notify_one();
+        }
+        answer.unwrap_or_else(|_| refuse(StatusCode::NOT_FOUND, "not_found", "there is no such path"))
+    }
+
+    async fn status(&self, peer: Peer) -> Response<Body> {
+        let status = self.look.status().await;
+        let status = if is_ours(peer) { status } else { reduced(&status) };
+        respond(StatusCode::OK, JSON, status.to_canonical())
+    }
+}
+
+/// Whether somebody may hear everything.
+fn is_ours(peer: Peer) -> bool {
+    peer.uid == 0 || peer.uid == rustix::process::geteuid().as_raw()
+}
+
+/// In the form of the producers' API.
+fn refuse(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    let error = Object::new().with("error", Object::new().with("code", code).with("message", message));
+    respond(status, JSON, error.to_canonical())
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let body = Full::new(body.into()).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

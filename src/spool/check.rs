@@ -1,0 +1,212 @@
+//! A look at everything that lies in a spool: what is damaged, and what does not agree.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::open::Inner;
+use super::{Answer, Event, Filter, SCHEMA, Spool, SpoolError, SpoolReader, State, reader, record, settle};
+use crate::facts::EventId;
+use crate::protocol::gap::GapRecord;
+use crate::protocol::{ack, json};
+use crate::store::{self, Access};
+
+/// A look at every record, over a connection of its own. It holds nobody up, and sees what others write meanwhile.
+#[derive(Debug)]
+pub struct Check {
+    reader: SpoolReader,
+    inner: Arc<Inner>,
+    after: i64,
+}
+
+/// What a part of the look showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Events that were looked at.
+    pub events: u64,
+    /// Those that are damaged.
+    pub damaged: Vec<Damaged>,
+}
+
+/// A damaged event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// What its row says; any of it may be what was changed.
+    pub event: Event,
+    /// What does not hold.
+    pub what: &'static str,
+}
+
+impl Spool {
+    /// Begins a look at every record. Blocks.
+    pub fn start_check(&self) -> Result<Check, SpoolError> {
+        let db = store::open(&self.inner.path, &SCHEMA, Access::Read)?;
+        let reader = SpoolReader { db, path: self.inner.path.clone() };
+        Ok(Check { reader, inner: self.inner.clone(), after: 0 })
+    }
+
+    /// Sets a pending event aside whose record does not open, with a signed record in its place. False where there is no
+    /// such event, or where it opens: nothing is changed then.
+    pub async fn quarantine(&self, id: EventId) -> Result<bool, SpoolError> {
+        let inner = self.inner.clone();
+        self.writer
+            .run(move |db| {
+                let sql = format!("{} WHERE event_id = ?1 AND state = 0", reader::SELECT_PENDING_SEALED);
+                let row = db.prepare_cached(&sql)?.query_row([id.as_bytes()], reader::sealed_row).optional()?;
+                let Some(row) = row else { return Ok(false) };
+                let (event, sealed) = row?;
+                match record::open(db, &inner.epochs, &inner.spool_id, &event, &sealed) {
+                    Ok(_) => Ok(false),
+                    Err(SpoolError::Tampered { .. }) => {
+                        let sql = "SELECT stream FROM events WHERE seq = ?1";
+                        let stream = db.prepare_cached(sql)?.query_row([event.seq], |row| row.get(0))?;
+                        let stored = sealed.ciphertext.len();
+                        settle::set_aside(db, &inner, &event, stream, stored, inner.clock.now())?;
+                        Ok(true)
+                    }
+                    Err(e) => Err(e),
+                }
+            })
+            .await
+    }
+}
+
+impl Check {
+    /// Looks at the next `limit` events, in order: the seal and the hash of each, its tombstone, and the answer that
+    /// settled it with the signature of what was sent. `None` where all were looked at. Blocks.
+    pub fn next(&mut self, limit: usize) -> Result<Option<Checked>, SpoolError> {
+        let events = self.reader.list(&Filter { after: self.after, limit, ..Filter::default() })?;
+        let Some(last) = events.last() else { return Ok(None) };
+        self.after = last.seq;
+        let mut checked = Checked { events: events.len() as u64, damaged: Vec::new() };
+        for event in events {
+            if let Some(what) = self.fault(&event)? {
+                // It may have been sent or purged while it was looked at, so what it is now decides.
+                let now = self.reader.event(event.event_id)?.unwrap_or(event);
+                if self.fault(&now)?.is_some() {
+                    checked.damaged.push(Damaged { event: now, what });
+                }
+            }
+        }
+        Ok(Some(checked))
+    }
+
+    /// What the whole must agree on: the totals, and that nothing lies there that belongs to nothing. With `pages`, every
+    /// page of the file too, which takes seconds for each gigabyte. Blocks.
+    pub fn finish(self, pages: bool) -> Result<Vec<String>, SpoolError> {
+        let db = &self.reader.db;
+        // One picture, whatever others write meanwhile.
+        let tx = db.unchecked_transaction()?;
+        let mut found = totals(&tx)?;
+        let orphans: i64 = tx.query_row(ORPHANS, [], |row| row.get(0))?;
+        if orphans > 0 {
+            found.push(format!("{orphans} sealed payloads belong to no event"));
+        }
+        let asleep: i64 = tx.query_row(ASLEEP, [], |row| row.get(0))?;
+        if asleep > 0 {
+            found.push(format!("{asleep} streams have events to send, and nothing wakes them"));
+        }
+        drop(tx);
+        if pages {
+            let mut statement = db.prepare("PRAGMA integrity_check")?;
+            let lines = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+            found.extend(lines.into_iter().filter(|line| line != "ok"));
+        }
+        Ok(found)
+    }
+
+    /// What does not hold of an event.
+    fn fault(&self, event: &Event) -> Result<Option<&'static str>, SpoolError> {
+        Ok(match self.content_fault(event)? {
+            Some(what) => Some(what),
+            None if event.state.is_settled() => self.answer_fault(event)?,
+            None => None,
+        })
+    }
+
+    fn content_fault(&self, event: &Event) -> Result<Option<&'static str>, SpoolError> {
+        let (db, inner) = (&self.reader.db, &self.inner);
+        match reader::sealed(db, event.seq)? {
+            Some(sealed) => match record::open(db, &inner.epochs, &inner.spool_id, event, &sealed) {
+                Ok(_) => {}
+                // Set aside for this very reason, and told of then.
+                Err(SpoolError::Tampered { .. }) if self.reader.gap(event)?.is_some() => return self.gap_fault(event),
+                Err(SpoolError::Tampered { .. }) => {
+                    return Ok(Some("its record does not open, or its row was changed"));
+                }
+                Err(e) => return Err(e),
+            },
+            None if event.state.is_settled() && !has_content(db, event.seq)? => {}
+            None if self.reader.gap(event)?.is_some() => return self.gap_fault(event),
+            None => return Ok(Some("its record is gone")),
+        }
+        let tombstone = inner.index.find(db, &event.stream_id, &event.source_ref)?;
+        let is_its = tombstone.is_some_and(|tombstone| tombstone.event_id == event.event_id);
+        Ok((!is_its).then_some("its reference is not kept: the same one could be spooled again"))
+    }
+
+    fn answer_fault(&self, event: &Event) -> Result<Option<&'static str>, SpoolError> {
+        let answer = match self.reader.answer(event) {
+            Ok(answer) => answer,
+            Err(SpoolError::Tampered { .. }) => return Ok(Some("the key in its answer is none")),
+            Err(e) => return Err(e),
+        };
+        let Some(answer) = answer else {
+            // The published package kept no receipts, and what is damaged was not sent.
+            return Ok(None);
+        };
+        let Answer { sent, status, body, .. } = answer;
+        let preimage = event.envelope(&sent.installation_id, sent.attempt, sent.signed_at).preimage();
+        if sent.public_key.verify(&preimage, &sent.signature).is_err() {
+            return Ok(Some("the signature of what was sent does not verify"));
+        }
+        if event.state != State::Receipted {
+            return Ok(None);
+        }
+        let envelope = event.envelope(&sent.installation_id, sent.attempt, sent.signed_at);
+        let body = json::parse(&body).ok().filter(|_| (200..300).contains(&status));
+        let receipt = ack::check(&envelope, &preimage.hash(), body.as_ref());
+        Ok(receipt.is_err().then_some("its answer is no receipt for it"))
+    }
+
+    fn gap_fault(&self, event: &Event) -> Result<Option<&'static str>, SpoolError> {
+        let Some((record, signature)) = self.reader.gap(event)? else { return Ok(None) };
+        let record = json::parse(&record).ok().and_then(|object| GapRecord::from_object(&object).ok());
+        let holds = record.is_some_and(|record| {
+            record.spool_id == self.inner.spool_id
+                && record.seq == event.seq
+                && self.inner.record.public_key().verify(&record.preimage(), &signature).is_ok()
+        });
+        Ok((!holds).then_some("the record in its place is not signed by the record key"))
+    }
+}
+
+const ORPHANS: &str = "SELECT count(*) FROM contents c
+    WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = c.seq)
+      AND NOT EXISTS (SELECT 1 FROM settled s WHERE s.seq = c.seq)";
+
+const ASLEEP: &str = "SELECT count(*) FROM streams s
+    WHERE ready_at IS NULL AND stopped_at IS NULL
+      AND EXISTS (SELECT 1 FROM events e WHERE e.stream = s.stream)
+      AND NOT EXISTS (SELECT 1 FROM events e WHERE e.stream = s.stream AND e.state = 1)";
+
+fn has_content(db: &Connection, seq: i64) -> Result<bool, SpoolError> {
+    let mut statement = db.prepare_cached("SELECT has_content FROM settled WHERE seq = ?1")?;
+    Ok(statement.query_row([seq], |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
+fn totals(db: &Connection) -> Result<Vec<String>, SpoolError> {
+    let mut found = Vec::new();
+    for state in State::ALL {
+        let table = if state.is_settled() { "settled" } else { "events" };
+        let sql =
+            format!("SELECT count(*), (SELECT events FROM totals WHERE state = ?1) FROM {table} WHERE state = ?1");
+        let (counted, kept): (u64, Option<u64>) =
+            db.query_row(&sql, [state as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if kept != Some(counted) {
+            let kept = kept.map_or_else(|| "nothing".to_owned(), |kept| kept.to_string());
+            found.push(format!("{counted} events are {}, and the total says {kept}", state.name()));
+        }
+    }
+    Ok(found)
+}
