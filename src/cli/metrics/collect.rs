@@ -91,9 +91,9 @@ impl Sources {
         let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let read = match SpoolReader::open(&self.spool) {
             Err(SpoolError::Store(StoreError::Missing(_))) => return told,
-            opened => opened
-                .map_err(Failure::from)
-                .and_then(|spool| spool::tell(&told, &spool, limits, self.clock.now())),
+            opened => {
+                opened.map_err(Failure::from).and_then(|spool| spool::tell(&told, &spool, limits, self.clock.now()))
+            }
         };
         match read {
             Ok(()) => told,

@@ -2,12 +2,10 @@ use super::show::{bundles, gap};
 use crate::cli::failure::Failure;
 use crate::cli::receipt::bundle;
 use crate::facts::EventId;
+use crate::ingest::EXPORTED;
 use crate::protocol::bundle::Bundle;
 use crate::protocol::json::{self, Object};
 use crate::spool::{Event, History, Spool, SpoolError, SpoolReader};
-
-/// Tells an exported event from other objects.
-const KIND: &str = "local-vault.event.v1";
 
 /// An event as it is exported: its row, its evidence, and the payload where that was asked for.
 pub(super) struct Record {
@@ -71,7 +69,7 @@ impl Record {
         let Self { event, history, answer, claims, is_evidence_damaged, gap, payload } = self;
         let claims: Vec<Object> = claims.iter().map(Bundle::to_object).collect();
         let object = Object::new()
-            .with("kind", KIND)
+            .with("kind", EXPORTED)
             .with("seq", event.seq)
             .with("event_id", event.event_id.to_string())
             .with("stream_id", event.stream_id.as_str())

@@ -80,15 +80,18 @@ fn an_export_can_be_narrowed_and_gone_on_with() {
 #[test]
 fn what_waits_is_exported_with_its_payload_and_enqueued_elsewhere_as_the_same_content() {
     let (vault, _sandbox) = vault();
-    let events = vault.json(&["spool", "export", "--state", "queued", "--payload"]);
-    let other = Vault::new();
-    for event in &events {
-        let payload = String::from_utf8(event.get_object("payload").unwrap().to_canonical()).unwrap();
-        let id = other.enqueue(event.get_str("stream_id").unwrap(), event.get_str("source_ref").unwrap(), &payload);
-        let there = &other.json(&["spool", "show", &id, "--json"])[0];
-        assert_eq!(there.get_str("payloadSha256"), event.get_str("payload_sha256"));
-    }
-    assert_eq!(events.len(), 2);
+    let exported = vault.ok(&["spool", "export", "--state", "queued", "--payload"]);
+    let (events, other) = (objects(&exported), Vault::new());
+    other.write("waiting.jsonl", &exported);
+    other.ok(&["enqueue", "--ndjson", "waiting.jsonl"]);
+    let there = other.json(&["spool", "list", "--json"]);
+    let same = |event: &Object, there: &Object| {
+        [("stream_id", "streamId"), ("source_ref", "sourceRef"), ("payload_sha256", "payloadSha256")]
+            .iter()
+            .all(|(exported, listed)| event.get_str(exported) == there.get_str(listed))
+    };
+    assert_eq!((events.len(), there.len()), (2, 2));
+    assert!(events.iter().zip(&there).all(|(event, there)| same(event, there)), "{there:?}");
 }
 
 #[test]
