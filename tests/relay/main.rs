@@ -23,6 +23,8 @@ mod outage;
 mod place;
 mod power;
 mod process;
+mod restored;
 mod revocation;
+mod revoke_local;
 mod secrets;
 mod two_relays;
