@@ -15,6 +15,7 @@ mod ahead;
 mod commands;
 mod delivery;
 mod drain_loop;
+mod faults;
 mod kill;
 mod memory;
 mod modes;
