@@ -20,11 +20,14 @@ pub(crate) async fn check(place: &Place, history: &History, cut: usize) -> Verdi
     whole(place)?;
     add_up(&reader, &events)?;
     in_order(history, &events)?;
-    facts.iter().try_for_each(|fact| holds(fact, &reader, &events, &history.offers))?;
+    facts.iter().try_for_each(|fact| holds(fact, &reader, &events, history))?;
     for event in &events {
-        let payload = spool.payload(event.event_id).await.map_err(told)?;
-        let payload = payload.ok_or_else(|| format!("{} has no payload", event.source_ref))?;
-        is_offered(&history.offers, event, &payload)?;
+        match spool.payload(event.event_id).await {
+            Ok(Some(payload)) => is_offered(&history.offers, event, &payload)?,
+            // Content that was kept long enough is gone.
+            Err(SpoolError::Purged { .. }) if event.state == State::Receipted => {}
+            other => return Err(format!("{} does not open: {:?}", event.source_ref, other.map(drop))),
+        }
     }
     goes_on(place, &spool, history, &facts).await
 }
@@ -84,16 +87,20 @@ pub(crate) fn is_offered(offers: &[Offer], event: &Event, payload: &[u8]) -> Ver
     require(is_same, || format!("{} has the payload of another", event.source_ref))
 }
 
-fn holds(fact: &Fact, reader: &SpoolReader, events: &[Event], offers: &[Offer]) -> Verdict {
+fn holds(fact: &Fact, reader: &SpoolReader, events: &[Event], history: &History) -> Verdict {
     let find = |id: &EventId| events.iter().find(|event| event.event_id == *id);
     let lost = || format!("lost: {fact:?}");
     match fact {
         Fact::Rotated(epochs) => require(reader.epochs().map_err(told)?.0 >= *epochs, lost),
         Fact::Spooled(offer, id) => {
-            let (event, offer) = (find(id).ok_or_else(lost)?, &offers[*offer]);
+            let (event, offer) = (find(id).ok_or_else(lost)?, &history.offers[*offer]);
             require((&event.stream_id, &event.source_ref) == (&offer.stream, &offer.source_ref), lost)
         }
         Fact::Leased(id, attempt) => require(find(id).ok_or_else(lost)?.attempt >= *attempt, lost),
+        // Another send may have come to another end.
+        Fact::Judged(id, _) | Fact::Settled(id, State::Dead) if history.retried.contains(id) => {
+            require(find(id).is_some(), lost)
+        }
         Fact::Judged(id, failures) => require(find(id).ok_or_else(lost)?.failures >= *failures, lost),
         Fact::Settled(id, state) => {
             let event = find(id).ok_or_else(lost)?;

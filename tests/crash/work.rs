@@ -1,7 +1,10 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use local_vault::facts::EventId;
-use local_vault::spool::{Enqueued, Event, Leased, Park, Settlement, Spool, SpoolError, State};
+use local_vault::spool::{
+    Enqueued, Event, Filter, Leased, Limits, Park, Retention, Settlement, Spool, SpoolError, SpoolReader, State,
+};
 use rusqlite::Connection;
 
 use super::disk::Disk;
@@ -30,6 +33,8 @@ pub(crate) struct History {
     pub(crate) offers: Vec<Offer>,
     /// The offers that the spool failed to take, and said so.
     pub(crate) failed: Vec<usize>,
+    /// Dead events that the operator wanted sent again, whether or not the spool answered.
+    pub(crate) retried: HashSet<EventId>,
     /// Each with the length of the disk's log when it was answered.
     pub(crate) facts: Vec<(usize, Fact)>,
 }
@@ -80,7 +85,8 @@ impl<'a> Work<'a> {
                     continue;
                 }
                 1 => self.rotate(&spool).await,
-                2..4 => self.checkpoint(),
+                2 => self.retry(&spool).await,
+                3 => self.checkpoint(),
                 4..7 => self.enqueue_together(&spool).await,
                 7..12 => self.enqueue(&spool).await,
                 _ => self.turn(&spool).await,
@@ -103,6 +109,8 @@ impl<'a> Work<'a> {
 
     async fn open(&mut self) -> Result<Spool, SpoolError> {
         let spool = self.place.open()?;
+        // So that content is dropped in the middle of the work.
+        spool.set_bounds(Limits::default(), Retention { keep_for: None, keep_events: Some(4) });
         spool.recover().await?;
         self.in_flight.clear();
         Ok(spool)
@@ -166,6 +174,17 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// The operator wants the first dead event sent again.
+    async fn retry(&mut self, spool: &Spool) -> Result<(), SpoolError> {
+        let reader = SpoolReader::open(&self.place.path())?;
+        let dead = Filter { state: Some(State::Dead), limit: 1, ..Filter::default() };
+        for event in reader.list(&dead)? {
+            self.history.retried.insert(event.event_id);
+            spool.control().retry(event.event_id).await?;
+        }
+        Ok(())
+    }
+
     /// Another process checkpoints. What fails there is nothing to the spool.
     fn checkpoint(&mut self) -> Result<(), SpoolError> {
         let mode = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"][self.random.below(4)];
@@ -211,7 +230,7 @@ impl<'a> Work<'a> {
             Settlement::Conflict(_) => self.fact(Fact::Settled(id, State::Conflict)),
             Settlement::Judged { retry_at: None, .. } => self.fact(Fact::Settled(id, State::Dead)),
             Settlement::Judged { .. } => self.fact(Fact::Judged(id, event.failures + 1)),
-            Settlement::Unjudged { .. } => {}
+            Settlement::Ahead { .. } | Settlement::Unjudged { .. } => {}
         }
     }
 }
