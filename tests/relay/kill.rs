@@ -17,16 +17,22 @@ use super::process::{Running, Vault, lines};
 use super::support::{Sandbox, wait_until};
 
 /// Reads a number from the environment.
-fn setting(name: &str) -> Option<u64> {
+pub(crate) fn setting(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
 /// How many kills, and when they fall.
 pub(crate) fn rounds() -> (u64, Random) {
     let rounds = setting("LOCAL_VAULT_KILL_ROUNDS").unwrap_or(50);
+    println!("{rounds} kills");
+    (rounds, random())
+}
+
+/// Numbers of this run.
+pub(crate) fn random() -> Random {
     let seed = setting("LOCAL_VAULT_KILL_SEED").unwrap_or_else(|| u64::from(std::process::id()) * 0x9e37_79b9 + 1);
-    println!("{rounds} kills with LOCAL_VAULT_KILL_SEED={seed}");
-    (rounds, Random(seed))
+    println!("LOCAL_VAULT_KILL_SEED={seed}");
+    Random(seed)
 }
 
 /// Numbers that a printed seed brings back (xorshift64).

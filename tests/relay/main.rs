@@ -25,4 +25,5 @@ mod power;
 mod process;
 mod revocation;
 mod secrets;
+mod soak;
 mod two_relays;
