@@ -291,6 +291,16 @@ impl Disk {
         }
     }
 
+    /// Somebody has written a whole file once more, with what it held, and synced it.
+    pub(crate) fn written_again(&self, name: &str) {
+        let mut state = self.state();
+        if let Some(&file) = state.names.get(name) {
+            let of_file = state.log.iter_mut().filter(|entry| entry.op.file() == Some(file));
+            of_file.for_each(|entry| entry.forsaken = false);
+            state.sync(|op| op.file() == Some(file));
+        }
+    }
+
     /// What was to be synced may never be.
     pub(crate) fn failed_to_sync(&self, file: usize) {
         let mut state = self.state();

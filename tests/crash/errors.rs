@@ -27,8 +27,8 @@ const FAILURES: [(Call, i32); 11] = [
 ];
 
 /// Work that crosses commits, checkpoints, a rotation and a reopening.
-const SEED: u64 = 3;
-const STEPS: usize = 25;
+pub(crate) const SEED: u64 = 3;
+pub(crate) const STEPS: usize = 25;
 
 /// Which call of its kind fails: each of the first, and then some of them, or all with `LOCAL_VAULT_ALL_FAULTS=1`.
 fn calls() -> impl Iterator<Item = usize> {

@@ -12,5 +12,6 @@ mod oracle;
 mod place;
 mod power;
 mod random;
+mod restart;
 mod vfs;
 mod work;

@@ -39,6 +39,8 @@ pub(crate) struct Place {
 
 pub(crate) const SPOOL: &str = "spool.sqlite3";
 pub(crate) const WAL: &str = "spool.sqlite3-wal";
+/// Beside a spool whose last commit failed.
+pub(crate) const DOUBT: &str = "spool.sqlite3.doubt";
 
 impl Place {
     pub(crate) fn new() -> Self {

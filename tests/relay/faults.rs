@@ -90,6 +90,46 @@ fn whichever_system_call_fails_nothing_that_was_answered_for_is_lost() {
     assert!(enqueues.hit > 50 && drains.hit > 50);
 }
 
+/// What the kernel has of a log that did not sync goes with the power. Before the next process rests on it, it is
+/// written once more.
+#[test]
+fn a_log_that_did_not_sync_is_written_again_by_the_next_process() {
+    if is_only_for_files("a device has system calls of its own") || !may_trace() {
+        return;
+    }
+    let sandbox = sandbox(&[]);
+    let vault = Vault::new(&sandbox);
+    vault.enqueue("s", "1", "{}");
+    let (wal, trace) = (beside(&vault, "-wal"), vault.folder().join("trace"));
+    let enqueue = |inject: &[&str]| {
+        let words = ["enqueue-json", "--stream-id", "s", "--source-ref", "2", "--payload-file", "payload.json"];
+        let enqueuer = vault.enqueuer(&words);
+        let mut traced = Command::new("strace");
+        traced
+            .args(["-f", "-qq", "-e", "trace=fsync,pwrite64,unlink", "-o"])
+            .arg(&trace)
+            .arg("-P")
+            .arg(&wal)
+            .args(inject);
+        run_in(&mut traced, &enqueuer, &vault).output().unwrap()
+    };
+    // The first sync is that of the log's header, the second that of the commit. The end comes before the process can
+    // put the log away.
+    let injected = ["-e", "inject=fsync:error=EIO:when=2", "-e", "inject=unlink:signal=KILL:when=1"];
+    let failed = enqueue(&injected);
+    assert_eq!(failed.status.signal(), Some(9), "{}", said(&failed));
+    let left = fs::metadata(&wal).unwrap().len();
+    assert!(beside(&vault, ".doubt").exists() && left > 4096);
+    let again = enqueue(&[]);
+    assert_eq!(again.status.code(), Some(0), "{}", said(&again));
+    let calls = fs::read_to_string(&trace).unwrap();
+    let mut calls = calls.lines();
+    let written = calls.next().unwrap();
+    assert!(written.contains("pwrite64") && written.ends_with(&format!(", {left}, 0) = {left}")), "{written}");
+    assert!(calls.next().unwrap().contains("fsync"), "{calls:?}");
+    assert!(!beside(&vault, ".doubt").exists());
+}
+
 /// A spool of its own: an event is enqueued and sent while a call fails, and again while none does. False where no
 /// command has come to the call.
 fn one(sandbox: &Sandbox, fault: Fault, [enqueues, drains, published]: &mut [Count; 3]) -> bool {
@@ -135,10 +175,7 @@ fn under(vault: &Vault, fault: Fault, command: &Command, codes: &[i32], count: &
     for path in files(vault) {
         traced.arg("-P").arg(path);
     }
-    traced.arg(command.get_program()).args(command.get_args()).current_dir(vault.folder()).env_clear();
-    traced.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    traced.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut running = Running::start(&mut traced);
+    let mut running = Running::start(run_in(&mut traced, command, vault));
     wait_until(|| running.child().try_wait().unwrap());
     let output = running.wait();
     count.last = fs::read_to_string(&log).unwrap().contains("INJECTED") || end == KILLED && !output.status.success();
@@ -150,17 +187,25 @@ fn under(vault: &Vault, fault: Fault, command: &Command, codes: &[i32], count: &
     output
 }
 
+/// A tracer, with the command that it runs.
+fn run_in<'a>(tracer: &'a mut Command, command: &Command, vault: &Vault) -> &'a mut Command {
+    tracer.arg(command.get_program()).args(command.get_args()).current_dir(vault.folder()).env_clear();
+    tracer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    tracer.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())
+}
+
 /// What the vault's commands have on the disk. Strace knows a file by its name.
 fn files(vault: &Vault) -> Vec<PathBuf> {
-    let beside = |ending: &str| {
-        let mut name = OsString::from(vault.spool());
-        name.push(ending);
-        PathBuf::from(name)
-    };
-    let mut files: Vec<_> =
-        ["", "-wal", "-shm", "-journal", ".draft", ".setup-lock", ".relay-lock", ".audit.id"].map(beside).into();
-    let audit = beside(".audit");
+    let endings = ["", "-wal", "-shm", "-journal", ".draft", ".doubt", ".setup-lock", ".relay-lock", ".audit.id"];
+    let mut files: Vec<_> = endings.iter().map(|ending| beside(vault, ending)).collect();
+    let audit = beside(vault, ".audit");
     files.extend(["00000001.jsonl", "end", "lock"].map(|file| audit.join(file)));
     files.extend([audit, vault.folder().to_owned()]);
     files
+}
+
+fn beside(vault: &Vault, ending: &str) -> PathBuf {
+    let mut name = OsString::from(vault.spool());
+    name.push(ending);
+    name.into()
 }
