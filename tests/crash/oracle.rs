@@ -56,7 +56,7 @@ fn whole(place: &Place) -> Verdict {
 
 /// The totals are what counting gives.
 fn add_up(reader: &SpoolReader, events: &[Event]) -> Verdict {
-    for Totals { state, events: count, bytes } in reader.totals().map_err(told)? {
+    for Totals { state, events: count, bytes, .. } in reader.totals().map_err(told)? {
         let here: Vec<_> = events.iter().filter(|event| event.state == state).collect();
         let counted = (here.len() as u64, here.iter().map(|event| event.payload_size).sum());
         require((count, bytes) == counted, || format!("{}: {count}, {bytes} and not {counted:?}", state.name()))?;
