@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -68,7 +69,7 @@ pub(super) async fn run(vault: &Vault, args: ExportArgs) -> Result<u8, Failure> 
     verdict(&done)
 }
 
-/// Writes page by page: memory is bounded by one page and one payload.
+/// Writes page by page: memory is bounded by one page, and by a few MiB of payloads or one of any length.
 async fn write(
     args: &ExportArgs,
     reader: &SpoolReader,
@@ -86,15 +87,16 @@ async fn write(
         if events.is_empty() {
             break;
         }
-        for event in events {
-            done.last = event.seq;
-            let record = record(reader, spool.as_deref(), event).await?;
-            done.events += 1;
-            done.damaged += u64::from(record.is_damaged());
-            let mut line = record.to_object().to_canonical();
-            line.push(b'\n');
-            to.write_all(&line).map_err(|e| unwritten(args, &e))?;
-            bar.inc(1);
+        for part in parts(events) {
+            for record in records(reader, spool.as_ref(), part).await? {
+                done.last = record.seq();
+                done.events += 1;
+                done.damaged += u64::from(record.is_damaged());
+                let mut line = record.to_object().to_canonical();
+                line.push(b'\n');
+                to.write_all(&line).map_err(|e| unwritten(args, &e))?;
+                bar.inc(1);
+            }
         }
         if stop.is_asked() {
             done.is_stopped = true;
@@ -105,13 +107,42 @@ async fn write(
     Ok(done)
 }
 
-/// An event with all that is kept of it.
-async fn record(reader: &SpoolReader, spool: Option<&Spool>, event: Event) -> Result<Record, Failure> {
-    let payload = match spool {
-        Some(spool) => Some(Opened::of(spool, event.event_id).await?),
-        None => None,
+/// Events whose payloads are opened at once: the writer does them in one transaction, and they are few MiB.
+fn parts(events: Vec<Event>) -> Vec<Vec<Event>> {
+    const EVENTS: usize = 128;
+    const BYTES: u64 = 4 * 1024 * 1024;
+    let (mut parts, mut bytes): (Vec<Vec<Event>>, u64) = (Vec::new(), 0);
+    for event in events {
+        // A size that was changed in the file may be any.
+        bytes = bytes.saturating_add(event.payload_size);
+        match parts.last_mut() {
+            Some(part) if bytes <= BYTES && part.len() < EVENTS => part.push(event),
+            _ => {
+                bytes = event.payload_size;
+                parts.push(vec![event]);
+            }
+        }
+    }
+    parts
+}
+
+/// Events with all that is kept of them, in order.
+async fn records(reader: &SpoolReader, spool: Option<&Arc<Spool>>, events: Vec<Event>) -> Result<Vec<Record>, Failure> {
+    let open = |spool: &Arc<Spool>, id| {
+        let spool = spool.clone();
+        tokio::spawn(async move { Opened::of(&spool, id).await })
     };
-    Record::read(reader, event, payload).await
+    let mut opening: Option<VecDeque<_>> =
+        spool.map(|spool| events.iter().map(|event| open(spool, event.event_id)).collect());
+    let mut records = Vec::with_capacity(events.len());
+    for event in events {
+        let payload = match opening.as_mut().and_then(VecDeque::pop_front) {
+            Some(opening) => Some(opening.await.map_err(|_| Failure::software("opening a payload broke off"))??),
+            None => None,
+        };
+        records.push(Record::read(reader, event, payload).await?);
+    }
+    Ok(records)
 }
 
 fn unwritten(args: &ExportArgs, error: &io::Error) -> Failure {

@@ -60,6 +60,10 @@ impl Record {
         Ok(Self { event, history, answer, claims, is_evidence_damaged, gap, payload })
     }
 
+    pub(super) const fn seq(&self) -> i64 {
+        self.event.seq
+    }
+
     pub(super) const fn is_damaged(&self) -> bool {
         self.is_evidence_damaged || matches!(self.payload, Some(Opened::Damaged))
     }
