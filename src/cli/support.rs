@@ -9,9 +9,13 @@ mod store;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use tokio::time::timeout;
 
+use super::apart::apart;
 use super::failure::Failure;
 use super::output::Output;
 use super::status::{ask, offline_status};
@@ -21,6 +25,9 @@ use crate::config::Flags;
 use crate::facts::{Clock as _, SystemClock};
 use crate::protocol::json::{self, Object};
 use archive::Part;
+
+/// How long a device may take for the report on it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -51,19 +58,19 @@ pub(super) async fn run(vault: Result<Vault, Failure>, flags: &Flags, args: Supp
             Ok(host::versions()),
         ),
     ];
-    match &vault {
-        Ok(vault) => parts.extend(of_the_vault(vault, args.with_device).await),
-        Err(failure) => parts.push(Part::new("refused.txt", "why the configuration is refused", Ok(told(failure)))),
+    match vault.map(Arc::new) {
+        Ok(vault) => parts.extend(of_the_vault(&vault, args.with_device).await),
+        Err(failure) => parts.push(Part::new("refused.txt", "why the configuration is refused", Ok(told(&failure)))),
     }
     archive::write(&file, &parts, &stamp)?;
     Output::new().line(&format!("{} files in {}", parts.len() + 1, file.display()))?;
     Ok(0)
 }
 
-async fn of_the_vault(vault: &Vault, with_device: bool) -> Vec<Part> {
+async fn of_the_vault(vault: &Arc<Vault>, with_device: bool) -> Vec<Part> {
     let settings = &vault.settings;
     let status = status(vault).await.map(|status| line(&status));
-    let custody = custody::report(vault, with_device).map(|report| line(&report));
+    let custody = custody(vault.clone(), with_device).await.map(|report| line(&report));
     let spool = vault.spool_path();
     vec![
         Part::new("status.json", "how the service is, as `local-vault status --json` tells", status),
@@ -82,6 +89,15 @@ async fn of_the_vault(vault: &Vault, with_device: bool) -> Vec<Part> {
             spool.and_then(|path| store::check(&path)),
         ),
     ]
+}
+
+/// A device that hangs is no reason to go without the rest.
+async fn custody(vault: Arc<Vault>, with_device: bool) -> Result<Object, Failure> {
+    let report = apart("custody", move |_| custody::report(&vault, with_device));
+    match timeout(PATIENCE, report).await {
+        Ok(report) => report?,
+        Err(_) => Err(Failure::unavailable("the device does not answer", "Look at it, and at its maker's log.")),
+    }
 }
 
 async fn status(vault: &Vault) -> Result<Object, Failure> {
