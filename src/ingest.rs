@@ -32,7 +32,7 @@ pub use refusal::{Code, Refusal};
 pub use request::Request;
 use request::runs;
 pub use rules::{Producer, Rules, RulesError};
-pub use submission::Submission;
+pub use submission::{EXPORTED, Submission};
 
 /// The longest stream_id and source_ref that new commands take, in bytes.
 pub const LONGEST_ID: usize = 1024;

@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`: what was answered is on the disk. Any error of a commit but "full" and "busy" stops
 //! the writer for good, because a commit that failed may still have happened.
 
+mod doubt;
 mod error;
 mod lock;
 mod metrics;

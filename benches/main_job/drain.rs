@@ -8,8 +8,10 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::receiver::{Receiver, ticks_of_children};
-use crate::sign::{median, payload};
+use crate::cpu::ticks_of_children;
+use crate::payload::payload;
+use crate::receiver::{INSTALLATION, ROOT, Receiver, SEED};
+use crate::sign::median;
 
 const STREAMS: usize = 8;
 
@@ -52,7 +54,7 @@ fn logged(receiver: &Receiver, events: usize, rounds: usize) -> (Drained, Draine
         let (start, before) = (Instant::now(), ticks_of_children());
         let count = events.to_string();
         let words = ["--log", level, "--log-format", "json", "drain-loop", "--max-iterations", &count];
-        let mut child = receiver.drop_in(&path, &words, File::create(&log).unwrap().into());
+        let mut child = relay(receiver, &path, &words, File::create(&log).unwrap().into());
         assert_eq!(sent(&mut child), events);
         let rate = events as f64 / start.elapsed().as_secs_f64();
         child.wait().unwrap();
@@ -80,7 +82,7 @@ fn first_event(receiver: &Receiver) -> f64 {
     let path = folder.path().join("spool.sqlite3");
     fill(&path, 1);
     let start = Instant::now();
-    let mut child = receiver.drop_in(&path, &["drain-once"], Stdio::inherit());
+    let mut child = relay(receiver, &path, &["drain-once"], Stdio::inherit());
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let time = start.elapsed();
@@ -98,7 +100,7 @@ fn drain(receiver: &Receiver, events: usize) -> (f64, f64, u64) {
     let enqueued = events as f64 / start.elapsed().as_secs_f64();
 
     let start = Instant::now();
-    let mut child = receiver.drop_in(&path, &["drain-loop", "--max-iterations", &events.to_string()], Stdio::inherit());
+    let mut child = relay(receiver, &path, &["drain-loop", "--max-iterations", &events.to_string()], Stdio::inherit());
     let status = format!("/proc/{}/status", child.id());
     let peak = thread::spawn(move || {
         let mut peak = 0;
@@ -125,4 +127,22 @@ fn fill(path: &Path, events: usize) {
 fn sent(child: &mut Child) -> usize {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     lines.filter(|line| line.as_ref().is_ok_and(|line| line.contains("\"sent\": true"))).count()
+}
+
+/// A drop-in command, from the environment alone.
+fn relay(receiver: &Receiver, spool: &Path, arguments: &[&str], log: Stdio) -> Child {
+    let mut command = receiver.command();
+    command
+        .env("SSL_CERT_FILE", receiver.member("ca_file"))
+        .env("ATTESTO_LOCAL_VAULT_ENCRYPTION_KEY", ROOT)
+        .env("ATTESTO_LOCAL_VAULT_SIGNING_KEY", SEED)
+        .env("ATTESTO_LOCAL_VAULT_KEY_ID", "k")
+        .env("ATTESTO_LOCAL_VAULT_INSTALLATION_ID", INSTALLATION)
+        .env("ATTESTO_LOCAL_VAULT_RELAY_URL", receiver.member("url"))
+        .arg("--spool-db")
+        .arg(spool)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(log);
+    command.spawn().unwrap()
 }

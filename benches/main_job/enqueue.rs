@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use tokio::runtime::Runtime;
 
 use crate::fill;
-use crate::sign::{median, payload};
+use crate::payload::payload;
+use crate::sign::median;
 
 const SLICES: usize = 25;
 const ALONE: usize = 200;

@@ -3,10 +3,13 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod cpu;
 mod drain;
 mod enqueue;
 #[path = "../support/fill.rs"]
 mod fill;
+#[path = "../support/payload.rs"]
+mod payload;
 #[path = "../support/receiver.rs"]
 mod receiver;
 mod sign;

@@ -10,8 +10,10 @@ use local_vault::custody::file::FileKey;
 use local_vault::custody::{Purpose, PurposeKey};
 use local_vault::facts::{Digest, Timestamp};
 use local_vault::protocol::envelope::Envelope;
-use local_vault::protocol::json::{self, Object};
+use local_vault::protocol::json;
 use local_vault::protocol::{Domain, Preimage};
+
+use crate::payload::payload;
 
 const SEED: [u8; 32] = [7; 32];
 const SLICES: usize = 60;
@@ -89,20 +91,4 @@ fn envelope_of(payload: &[u8]) -> Envelope {
         created_at: Timestamp::from_millis(1_800_000_000_000),
         signed_at: Timestamp::from_millis(1_800_000_000_000),
     }
-}
-
-/// A payload such as a source sends, about `size` bytes long.
-pub(crate) fn payload(size: usize) -> Vec<u8> {
-    let mut object = Object::new()
-        .with("event_type", "document.version")
-        .with("document", "contracts/2026/0815.pdf")
-        .with("version", 17_u32)
-        .with("author", "a.müller")
-        .with("labels", vec!["confidential", "q3", "signed"]);
-    let mut n = 0_u32;
-    while object.to_canonical().len() + 40 < size {
-        object = object.with(&format!("field_{n:03}"), format!("value {n:08x}"));
-        n += 1;
-    }
-    object.to_canonical()
 }

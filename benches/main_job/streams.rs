@@ -4,9 +4,11 @@
 use std::process::Stdio;
 use std::time::Instant;
 
+use crate::cpu::{TICK_US, ticks_of, ticks_of_children};
 use crate::fill::fill;
-use crate::receiver::{Receiver, TICK_US, ticks_of_children};
-use crate::sign::{median, payload};
+use crate::payload::payload;
+use crate::receiver::Receiver;
+use crate::sign::median;
 
 const EVENTS: usize = 20_000;
 const ROUNDS: usize = 5;
@@ -37,7 +39,7 @@ fn drain(receiver: &Receiver, streams: usize, parallel: usize) -> Drained {
     let path = folder.path().join("spool.sqlite3");
     fill(&path, EVENTS, streams, &payload(600));
     let config = receiver.config(folder.path(), &path, parallel);
-    let (start, ours, theirs) = (Instant::now(), ticks_of_children(), receiver.ticks());
+    let (start, ours, theirs) = (Instant::now(), ticks_of_children(), ticks_of(receiver.child.id()));
     let done =
         receiver.command().arg("--config").arg(config).args(["relay", "drain"]).stderr(Stdio::inherit()).output();
     let (took, done) = (start.elapsed(), done.unwrap());
@@ -47,6 +49,6 @@ fn drain(receiver: &Receiver, streams: usize, parallel: usize) -> Drained {
     Drained {
         rate: EVENTS as f64 / took.as_secs_f64(),
         relay_us: per_event(ticks_of_children() - ours),
-        receiver_us: per_event(receiver.ticks() - theirs),
+        receiver_us: per_event(ticks_of(receiver.child.id()) - theirs),
     }
 }

@@ -19,13 +19,16 @@ pub(crate) fn keys() -> SpoolKeys {
     SpoolKeys { wrapping: root, record }
 }
 
+/// Without the audit log.
+pub(crate) fn open(path: &Path) -> Spool {
+    Spool::open(path, keys(), Arc::new(SystemClock)).unwrap()
+}
+
 /// The way in, with the audit log beside the spool.
 pub(crate) fn ingest(path: &Path) -> Ingest {
-    let keys = keys();
-    let (folder, longest_file, record) = (path.with_extension("audit"), AuditConfig::LONGEST_FILE, keys.record.clone());
+    let (folder, longest_file, record) = (path.with_extension("audit"), AuditConfig::LONGEST_FILE, keys().record);
     let audit = AuditConfig { folder, longest_file, record: Some(record), clock: Arc::new(SystemClock) };
-    let spool = Arc::new(Spool::open(path, keys, Arc::new(SystemClock)).unwrap());
-    Ingest::new(spool, Arc::new(Audit::open(audit).unwrap()))
+    Ingest::new(Arc::new(open(path)), Arc::new(Audit::open(audit).unwrap()))
 }
 
 /// Enqueues through ingest, 64 at once.

@@ -18,8 +18,8 @@ pub(crate) const INSTALLATION: &str = "ins_bench";
 
 /// A sandbox that keeps no record, which would cost more than it serves.
 pub(crate) struct Receiver {
-    child: Child,
-    pub(crate) folder: TempDir,
+    pub(crate) child: Child,
+    folder: TempDir,
     ready: json::Object,
 }
 
@@ -49,11 +49,6 @@ impl Receiver {
         self.ready.get_str(name).unwrap()
     }
 
-    /// Its processor time until now.
-    pub(crate) fn ticks(&self) -> f64 {
-        ticks(&fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap(), 11)
-    }
-
     /// A config file for a relay that sends `parallel` streams at once, in a folder beside the spool it names.
     pub(crate) fn config(&self, folder: &Path, spool: &Path, parallel: usize) -> PathBuf {
         let path = folder.join("local-vault.toml");
@@ -73,24 +68,6 @@ impl Receiver {
         path
     }
 
-    /// A drop-in command, from the environment alone.
-    pub(crate) fn drop_in(&self, spool: &Path, arguments: &[&str], log: Stdio) -> Child {
-        let mut command = self.command();
-        command
-            .env("SSL_CERT_FILE", self.member("ca_file"))
-            .env("ATTESTO_LOCAL_VAULT_ENCRYPTION_KEY", ROOT)
-            .env("ATTESTO_LOCAL_VAULT_SIGNING_KEY", SEED)
-            .env("ATTESTO_LOCAL_VAULT_KEY_ID", "k")
-            .env("ATTESTO_LOCAL_VAULT_INSTALLATION_ID", INSTALLATION)
-            .env("ATTESTO_LOCAL_VAULT_RELAY_URL", self.member("url"))
-            .arg("--spool-db")
-            .arg(spool)
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(log);
-        command.spawn().unwrap()
-    }
-
     /// The vault's program, without anything of this process's environment.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_local-vault"));
@@ -105,18 +82,4 @@ impl Drop for Receiver {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Processor time of all children that were waited for, in ticks of the kernel's.
-pub(crate) fn ticks_of_children() -> f64 {
-    ticks(&fs::read_to_string("/proc/self/stat").unwrap(), 13)
-}
-
-/// Microseconds of a tick: the kernel shows a hundred a second, whatever it counts in (proc(5)).
-pub(crate) const TICK_US: f64 = 10_000.0;
-
-/// User and system time behind the name in proc(5)'s line, where `from` is that of the user time.
-fn ticks(stat: &str, from: usize) -> f64 {
-    let behind_the_name = stat.rsplit_once(") ").unwrap().1;
-    behind_the_name.split(' ').skip(from).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum()
 }

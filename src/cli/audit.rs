@@ -1,7 +1,6 @@
 mod format;
 mod known;
 mod maintain;
-mod moment;
 mod show;
 mod syslog;
 mod verify;
@@ -11,10 +10,11 @@ use std::path::Path;
 use clap::Subcommand;
 
 use super::failure::Failure;
+use super::moment::Moment;
+use super::reason;
 use super::recorded::{Recorded, Recording};
 use super::vault::Vault;
 use crate::audit::{self, AuditError, LogFile};
-use moment::Moment;
 use show::{ExportArgs, FollowArgs, ShowArgs};
 use verify::VerifyArgs;
 
@@ -59,7 +59,7 @@ Stop everything that writes to the log before, and start it again after: what ru
 place, and stop.")]
     Recover {
         /// Why; it stands in the first entry of the new log
-        #[arg(long, value_name = "TEXT", value_parser = maintain::reason)]
+        #[arg(long, value_name = "TEXT", value_parser = reason::parse)]
         reason: String,
     },
     /// Print where the log stands, as LOG:SEQ:HASH

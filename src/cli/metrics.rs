@@ -22,6 +22,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::vault::Vault;
 use crate::relay::Drain;
+use crate::spool::Limits;
 use collect::Sources;
 
 /// Between two writes of the file: as often as Prometheus usually asks.
@@ -52,7 +53,8 @@ pub(super) fn run(vault: &Vault, args: &MetricsArgs) -> Result<u8, Failure> {
 
 /// What lies on the disk, as a text.
 pub(super) fn text(vault: &Vault) -> Result<String, Failure> {
-    collect::on_the_disk(&vault.reader()?, &vault.settings.audit.folder, vault.clock.now())
+    let limits = vault.settings.bounds.limits;
+    collect::on_the_disk(&vault.reader()?, limits, &vault.settings.audit.folder, vault.clock.now())
 }
 
 /// Tells what a command that goes on measures, where the configuration asks for it, and for as long as this is there.
@@ -98,6 +100,13 @@ impl Exporter {
     pub(super) fn custody_is(&self, up: bool) {
         if let Some(sources) = &self.sources {
             sources.note_custody(up);
+        }
+    }
+
+    /// Notes how much the spool takes, where that has changed.
+    pub(super) fn limits_are(&self, limits: Limits) {
+        if let Some(sources) = &self.sources {
+            sources.note_limits(limits);
         }
     }
 

@@ -1,7 +1,7 @@
 // The one module that writes to standard output and standard error.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
@@ -47,6 +47,22 @@ impl Output {
             self.line(padded.join("  ").trim_end())?;
         }
         Ok(())
+    }
+
+    /// Standard output for many results, which is flushed by whoever writes them.
+    pub(super) fn stream(self) -> impl Write {
+        BufWriter::with_capacity(64 * 1024, io::stdout())
+    }
+
+    /// Asks a person at a terminal something that is answered by yes or no. `None` where nobody is there.
+    pub(super) fn ask(self, question: &str) -> Result<Option<bool>, Failure> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Ok(None);
+        }
+        let mut answer = String::new();
+        let asked = write!(io::stderr(), "{question} [y/N] ").and_then(|()| io::stdin().read_line(&mut answer));
+        asked.map_err(|e| Failure::io("the terminal", &e))?;
+        Ok(Some(matches!(answer.trim(), "y" | "yes")))
     }
 
     /// A remark that is no result.

@@ -66,8 +66,13 @@ impl Command {
             Self::Run => Recording::required("run"),
             Self::Spool(SpoolCommand::Import { .. }) => Recording::required("spool import"),
             Self::Receipt(ReceiptCommand::Show(args)) if args.payload => Recording::required("receipt show --payload"),
+            Self::Spool(SpoolCommand::Export(args)) if args.payload => Recording::required("spool export --payload"),
+            Self::Spool(SpoolCommand::Purge(_)) => Recording::unsigned("spool purge"),
+            Self::Spool(SpoolCommand::Release { .. }) => Recording::unsigned("spool release"),
+            Self::Spool(SpoolCommand::Retry(_)) => Recording::unsigned("spool retry"),
             Self::Spool(SpoolCommand::Rotate) => Recording::required("spool rotate"),
             Self::Spool(SpoolCommand::Show { payload: true, .. }) => Recording::required("spool show --payload"),
+            Self::Spool(SpoolCommand::Verify(_)) => Recording::required("spool verify"),
             Self::SupportBundle(args) if args.with_device => Recording::wished("support-bundle --with-device"),
             Self::WitnessCheckpoint(_) => Recording::required("witness-checkpoint"),
             // No arm for all the rest: whoever adds a command decides what it is.
@@ -88,7 +93,13 @@ impl Command {
             | Self::Metrics(_)
             | Self::Receipt(ReceiptCommand::Show(_))
             | Self::Relay(RelayCommand::Status { .. })
-            | Self::Spool(SpoolCommand::List(_) | SpoolCommand::Show { .. } | SpoolCommand::Stats { .. })
+            | Self::Spool(
+                SpoolCommand::DeadLetters(_)
+                | SpoolCommand::Export(_)
+                | SpoolCommand::List(_)
+                | SpoolCommand::Show { .. }
+                | SpoolCommand::Stats { .. },
+            )
             | Self::Status(_)
             | Self::SupportBundle(_)
             | Self::Verify(_)

@@ -1,30 +1,50 @@
-use std::fs;
+mod dead_letters;
+mod export;
+mod import;
+mod list;
+mod purge;
+mod record;
+mod release;
+mod retry;
+mod show;
+mod stats;
+mod stopped;
+mod verify;
+
 use std::path::PathBuf;
 
-use clap::builder::RangedU64ValueParser;
 use clap::{Subcommand, ValueEnum};
 
 use super::failure::Failure;
-use super::output::{Output, printable};
+use super::output::Output;
+use super::reason;
 use super::vault::Vault;
 use crate::audit;
 use crate::facts::EventId;
-use crate::protocol::json::{self, Object, Value};
-use crate::spool::import::ImportError;
-use crate::spool::{Event, Filter, SpoolReader, State, Totals};
+use crate::protocol::json::Object;
+use crate::spool::{Event, Filter, SpoolReader, State};
+use dead_letters::DeadLettersArgs;
+use export::ExportArgs;
+use list::ListArgs;
+use purge::PurgeArgs;
+use retry::RetryArgs;
+pub(super) use stopped::{lines as stopped_lines, objects as stopped_objects};
+use verify::VerifyArgs;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
   local-vault spool stats
-  local-vault spool list --state dead
+  local-vault spool dead-letters
   local-vault spool show lv_0123456789abcdef0123456789abcdef --payload
-  local-vault spool rotate
+  local-vault spool verify
+  local-vault spool purge --older-than 30d
   local-vault spool import old-spool.sqlite3")]
 pub(super) enum SpoolCommand {
     /// List events in the order they were spooled
     List(ListArgs),
-    /// Show one event; with its payload where the encryption key is configured
+    /// Show one event, with what contradicts its receipt and what stands in its place; with its payload where the
+    /// encryption key is configured
     #[command(after_help = "\
 Examples:
   local-vault spool show lv_0123456789abcdef0123456789abcdef
@@ -39,15 +59,39 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// How much is in each state
+    /// How much is in each state, how full it is, and what is stopped
     #[command(after_help = "\
-Example:
-  local-vault spool stats --json")]
+Examples:
+  local-vault spool stats
+  local-vault spool stats --json | jq .fullPercent          100 where nothing new is taken")]
     Stats {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
+    /// List events that will not be delivered, and why
+    DeadLetters(DeadLettersArgs),
+    /// Send dead events again, each from its old place
+    Retry(RetryArgs),
+    /// Let a stream go on that contradicting receipts have stopped
+    #[command(after_help = "\
+Example:
+  local-vault spool release invoices --reason 'the platform restored its database, ticket 17'
+
+Both receipts stay: `local-vault spool show EVENT` shows them. `local-vault spool stats` names what is stopped.")]
+    Release {
+        /// The stream
+        stream: String,
+        /// Why; it stands in the audit log
+        #[arg(long, value_name = "TEXT", value_parser = reason::parse)]
+        reason: String,
+    },
+    /// Drop the content of what was settled long ago; receipts and other evidence stay
+    Purge(PurgeArgs),
+    /// Verify every record: its seal, its hash, its answer and signature, and that the whole agrees
+    Verify(VerifyArgs),
+    /// Write events out, an object each, with all evidence
+    Export(ExportArgs),
     /// Seal what is spooled from now on under a new key
     #[command(after_help = "\
 Example:
@@ -64,29 +108,7 @@ Examples:
     },
 }
 
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  local-vault spool list --state dead
-  local-vault spool list --limit 1000 --after 1000 --json")]
-pub(super) struct ListArgs {
-    /// In this state alone
-    #[arg(long)]
-    state: Option<StateName>,
-    /// In this stream alone
-    #[arg(long)]
-    stream_id: Option<String>,
-    /// At most so many
-    #[arg(long, default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
-    limit: usize,
-    /// Behind this place in the order, the SEQ of an earlier list
-    #[arg(long, value_name = "SEQ", default_value_t = 0)]
-    after: i64,
-    /// One JSON object an event
-    #[arg(long)]
-    json: bool,
-}
-
+/// A state as it is named on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum StateName {
     Queued,
@@ -96,136 +118,40 @@ enum StateName {
     Dead,
 }
 
+impl From<StateName> for State {
+    fn from(name: StateName) -> Self {
+        match name {
+            StateName::Queued => Self::Queued,
+            StateName::Relaying => Self::Relaying,
+            StateName::Receipted => Self::Receipted,
+            StateName::Conflict => Self::Conflict,
+            StateName::Dead => Self::Dead,
+        }
+    }
+}
+
+/// Events that are read at once.
+const PAGE: usize = 500;
+
 pub(super) async fn run(vault: &Vault, command: SpoolCommand) -> Result<u8, Failure> {
     match command {
-        SpoolCommand::List(args) => list(&vault.reader()?, args),
-        SpoolCommand::Show { event_id, payload, json } => show(vault, event_id, payload, json).await,
-        SpoolCommand::Stats { json } => stats(&vault.reader()?, json),
+        SpoolCommand::DeadLetters(args) => dead_letters::run(&vault.reader()?, &args),
+        SpoolCommand::Export(args) => export::run(vault, args).await,
+        SpoolCommand::Import { source } => import::run(vault, source).await,
+        SpoolCommand::List(args) => list::run(&vault.reader()?, args),
+        SpoolCommand::Purge(args) => purge::run(vault, &args).await,
+        SpoolCommand::Release { stream, reason } => release::run(vault, &stream, &reason).await,
+        SpoolCommand::Retry(args) => retry::run(vault, args).await,
         SpoolCommand::Rotate => {
             let epoch = vault.spool().await?.rotate().await?;
             vault.audit()?.note(audit::Event::epoch_rotated(epoch));
             Output::new().line(&format!("epoch {epoch} began; earlier ones stay for what lies under them"))?;
             Ok(0)
         }
-        SpoolCommand::Import { source } => import(vault, source).await,
+        SpoolCommand::Show { event_id, payload, json } => show::run(vault, event_id, payload, json).await,
+        SpoolCommand::Stats { json } => stats::run(vault, json),
+        SpoolCommand::Verify(args) => verify::run(vault, &args).await,
     }
-}
-
-fn list(reader: &SpoolReader, args: ListArgs) -> Result<u8, Failure> {
-    let state = args.state.map(|name| match name {
-        StateName::Queued => State::Queued,
-        StateName::Relaying => State::Relaying,
-        StateName::Receipted => State::Receipted,
-        StateName::Conflict => State::Conflict,
-        StateName::Dead => State::Dead,
-    });
-    let filter = Filter { state, stream_id: args.stream_id, after: args.after, limit: args.limit };
-    let events = reader.list(&filter)?;
-    let output = Output::new();
-    if args.json {
-        events.iter().try_for_each(|event| output.json(&object(event)))?;
-        return Ok(0);
-    }
-    let row = |e: &Event| {
-        vec![
-            e.seq.to_string(),
-            e.event_id.to_string(),
-            e.state.name().into(),
-            e.attempt.to_string(),
-            e.created_at.to_string(),
-            printable(&e.stream_id),
-            printable(&e.source_ref),
-            e.last_error.as_deref().map(printable).unwrap_or_default(),
-        ]
-    };
-    let rows: Vec<_> = events.iter().map(row).collect();
-    output.table(&["SEQ", "EVENT", "STATE", "ATTEMPT", "CREATED", "STREAM", "SOURCE REF", "ERROR"], &rows)?;
-    if events.len() == filter.limit {
-        let last = events.last().map_or(0, |event| event.seq);
-        output.note(&format!("There may be more: --after {last}"));
-    }
-    Ok(0)
-}
-
-async fn show(vault: &Vault, id: EventId, with_payload: bool, as_json: bool) -> Result<u8, Failure> {
-    let event = find(&vault.reader()?, id)?;
-    let mut shown = object(&event);
-    if with_payload {
-        let payload = vault.spool().await?.payload(id).await?.ok_or_else(|| unknown(id))?;
-        let payload = json::parse(&payload).map_err(|e| Failure::data(e.to_string(), "The payload is not shown."))?;
-        shown = shown.with("payload", payload);
-    }
-    let output = Output::new();
-    if as_json {
-        output.json(&shown)?;
-        return Ok(0);
-    }
-    for (name, value) in shown.iter() {
-        let text = match value {
-            Value::String(text) => printable(text),
-            Value::Null => "-".into(),
-            other => other.to_python_text(),
-        };
-        output.line(&format!("{name:14} {text}"))?;
-    }
-    Ok(0)
-}
-
-fn stats(reader: &SpoolReader, as_json: bool) -> Result<u8, Failure> {
-    let totals = reader.totals()?;
-    let (epoch, epochs) = reader.epochs()?;
-    let oldest = reader.oldest_pending()?.map(|time| time.to_string());
-    let output = Output::new();
-    if as_json {
-        let states = totals.iter().fold(Object::new(), |states, t| {
-            states.with(t.state.name(), Object::new().with("events", t.events).with("bytes", t.bytes))
-        });
-        let stats = Object::new()
-            .with("states", states)
-            .with("epoch", epoch)
-            .with("epochs", epochs)
-            .with("oldestPending", oldest);
-        output.json(&stats)?;
-        return Ok(0);
-    }
-    let row = |t: &Totals| vec![t.state.name().into(), t.events.to_string(), t.bytes.to_string()];
-    output.table(&["STATE", "EVENTS", "BYTES"], &totals.iter().map(row).collect::<Vec<_>>())?;
-    output.line(&format!("oldest unsettled {}", oldest.as_deref().unwrap_or("-")))?;
-    output.line(&format!("epoch {epoch} of {epochs}"))?;
-    Ok(0)
-}
-
-async fn import(vault: &Vault, source: Option<PathBuf>) -> Result<u8, Failure> {
-    if let Some(other) = source.as_ref().filter(|path| fs::metadata(path).is_ok_and(|meta| !meta.is_file())) {
-        return Err(ImportError::NotPublished(other.clone()).into()); // a folder, most likely
-    }
-    let (spool, witness) = match &source {
-        Some(source) => {
-            let witness = vault.is_published_witness(source)?;
-            (!witness, witness)
-        }
-        None => (vault.takes_over_a_spool()?, vault.takes_over_a_witness()?),
-    };
-    if source.is_none() && !spool && !witness {
-        return Err(ImportError::NotPublished(vault.spool_path()?).into());
-    }
-    // Opening imports what lies at the configured path itself.
-    if spool {
-        match &source {
-            Some(source) => vault.import_spool(source).await?,
-            None => drop(vault.spool().await?),
-        }
-        Output::new().line(&format!("the spool is {}", printable(&vault.spool_path()?.to_string_lossy())))?;
-    }
-    if witness {
-        let mut opened = vault.witness()?;
-        if let Some(source) = &source {
-            vault.import_witness(&mut opened, source)?;
-        }
-        let path = vault.witness_path()?;
-        Output::new().line(&format!("the witness database is {}", printable(&path.to_string_lossy())))?;
-    }
-    Ok(0)
 }
 
 pub(super) fn find(reader: &SpoolReader, id: EventId) -> Result<Event, Failure> {
@@ -234,6 +160,22 @@ pub(super) fn find(reader: &SpoolReader, id: EventId) -> Result<Event, Failure> 
 
 fn unknown(id: EventId) -> Failure {
     Failure::data(format!("there is no event {id} in the spool"), "`local-vault spool list` shows what there is.")
+}
+
+/// The next events in a state, in order: behind `after`, and in one stream alone where it is named.
+fn page(
+    reader: &SpoolReader,
+    state: Option<State>,
+    stream_id: Option<&str>,
+    after: i64,
+) -> Result<Vec<Event>, Failure> {
+    let stream_id = stream_id.map(str::to_owned);
+    Ok(reader.list(&Filter { state, stream_id, after, limit: PAGE })?)
+}
+
+/// `n events`, as it is said.
+fn counted(events: u64) -> String {
+    if events == 1 { "1 event".into() } else { format!("{events} events") }
 }
 
 fn object(event: &Event) -> Object {

@@ -7,6 +7,10 @@ use crate::facts::Digest;
 use crate::protocol::json::{self, Object, Value};
 use crate::protocol::source::PayloadHashOf;
 
+/// The kind of an event that was exported from a spool. It is taken into another one as it was submitted: what became of
+/// it there stays behind.
+pub const EXPORTED: &str = "local-vault.event.v1";
+
 /// An event as a producer submits it. Every member is known, and nothing has been looked up yet.
 #[derive(Debug)]
 pub struct Submission {
@@ -29,7 +33,8 @@ enum Content {
 impl Submission {
     /// Reads the body of a request, or a line of a batch.
     pub fn read(body: &[u8]) -> Result<Self, Refusal> {
-        let mut members = json::parse(body).map_err(|error| invalid(format!("not an event: {error}")))?;
+        let members = json::parse(body).map_err(|error| invalid(format!("not an event: {error}")))?;
+        let mut members = if members.get_str("kind") == Some(EXPORTED) { submitted(members) } else { members };
         let (stream_id, source_ref) = (text(&mut members, "stream_id")?, text(&mut members, "source_ref")?);
         check_id("stream_id", &stream_id)?;
         check_id("source_ref", &source_ref)?;
@@ -72,6 +77,13 @@ impl Submission {
             }
         }
     }
+}
+
+/// What an exported event was submitted with.
+fn submitted(mut members: Object) -> Object {
+    let kept =
+        ["stream_id", "source_ref", "payload"].into_iter().filter_map(|name| Some((name, members.remove(name)?)));
+    kept.fold(Object::new(), |object, (name, value)| object.with(name, value))
 }
 
 /// Exactly one of the forms that there are.

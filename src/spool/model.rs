@@ -170,6 +170,8 @@ pub struct Totals {
     pub events: u64,
     /// Their canonical payloads, in bytes.
     pub bytes: u64,
+    /// How many of them have their content still.
+    pub contents: u64,
 }
 
 /// Why the spool refuses or fails, by what the caller does about it.

@@ -84,7 +84,7 @@ impl SpoolReader {
         let sql = format!("SELECT {ANSWER} FROM claims WHERE seq = ?1 ORDER BY id");
         let mut statement = self.db.prepare_cached(&sql)?;
         let rows = statement.query_map([event.seq], |row| answer_row(row, event.event_id))?;
-        rows.map(|answer| Ok(answer??)).collect()
+        rows.map(|answer| answer?).collect()
     }
 
     /// The signed record in the place of an event that was damaged: canonical JSON, and the record key's signature.
@@ -120,11 +120,12 @@ impl SpoolReader {
 
     /// How much is in each state, without counting.
     pub fn totals(&self) -> Result<Vec<Totals>, SpoolError> {
-        let mut statement = self.db.prepare_cached("SELECT state, events, bytes FROM totals ORDER BY state")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let mut statement =
+            self.db.prepare_cached("SELECT state, events, bytes, contents FROM totals ORDER BY state")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         rows.map(|row| {
-            let (state, events, bytes) = row?;
-            Ok(Totals { state: State::from_number(state)?, events, bytes })
+            let (state, events, bytes, contents) = row?;
+            Ok(Totals { state: State::from_number(state)?, events, bytes, contents })
         })
         .collect()
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::path::{open_immutable, wal_of};
 use super::schema::version as schema_version;
-use super::{RoleLock, Schema, StoreError};
+use super::{RoleLock, Schema, StoreError, doubt};
 use crate::facts::{folder_of, with_suffix};
 
 /// How a store is opened.
@@ -208,7 +208,10 @@ fn connect(path: &Path, schema: &Schema, access: Access) -> Result<Connection, S
     settings(&db)?;
     if access == Access::Read {
         db.pragma_update(None, "query_only", true)?;
-    } else if version < schema.migrations.len() {
+        return Ok(db);
+    }
+    doubt::settle(&db, path)?;
+    if version < schema.migrations.len() {
         schema.migrate(&mut db)?;
     }
     Ok(db)

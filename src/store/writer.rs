@@ -5,8 +5,8 @@ use prometheus::Registry;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::StoreError;
 use super::metrics::Metrics;
+use super::{StoreError, doubt};
 
 /// Requests that one transaction takes at most.
 const BATCH: usize = 512;
@@ -127,6 +127,7 @@ fn serve(db: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, path: &Path, m
                 job.answer(outcome.clone());
             }
             if stop {
+                doubt::note(path);
                 // What waits in the queue is answered by the closing channel.
                 return;
             }

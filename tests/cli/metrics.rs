@@ -175,8 +175,10 @@ fn the_file_is_replaced_as_a_whole_and_others_may_read_it() {
 fn a_receiver_that_is_away_or_has_revoked_shows() {
     let (vault, _sandbox) = relaying(&["unavailable-later:1", "revoke"], FILE);
     attest(&vault, "a");
-    let states = |holds: &str| ["open", "parked", "paused", "revoked"].map(|state| (state, f64::from(state == holds)));
-    let sorted = |mut states: [(&'static str, f64); 4]| {
+    let states = |holds: &str| {
+        ["open", "parked", "paused", "revoked", "suspect"].map(|state| (state, f64::from(state == holds)))
+    };
+    let sorted = |mut states: [(&'static str, f64); 5]| {
         states.sort_by_key(|(name, _)| *name);
         states
     };

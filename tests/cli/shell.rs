@@ -2,7 +2,7 @@ use std::process::{Command, Stdio};
 
 use super::vault::{Done, Vault};
 
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 39] = [
     "attest",
     "audit export",
     "audit follow",
@@ -25,13 +25,20 @@ const COMMANDS: [&str; 32] = [
     "relay drain",
     "relay pause",
     "relay resume",
+    "relay revoke",
     "relay status",
     "relay test",
+    "spool dead-letters",
+    "spool export",
     "spool import",
     "spool list",
+    "spool purge",
+    "spool release",
+    "spool retry",
     "spool rotate",
     "spool show",
     "spool stats",
+    "spool verify",
     "verify",
     "witness-checkpoint",
     "witness-counts",

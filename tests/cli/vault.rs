@@ -55,8 +55,15 @@ impl Vault {
 
     /// The same, and a sandbox that it relays to.
     pub(crate) fn with_sandbox() -> (Self, Sandbox) {
+        Self::with_sandbox_that(&[])
+    }
+
+    /// The same, and a sandbox that answers first in these modes.
+    pub(crate) fn with_sandbox_that(behaves: &[&str]) -> (Self, Sandbox) {
         let vault = Self::new();
-        let sandbox = Sandbox::trusting(INSTALLATION, &public_key("relay"));
+        let trust = format!("{INSTALLATION}={}", public_key("relay"));
+        let behaves = behaves.iter().flat_map(|mode| ["--behave", mode]);
+        let sandbox = Sandbox::start(&["--trust", &trust].into_iter().chain(behaves).collect::<Vec<_>>());
         let relay = format!("\n[relay]\nendpoint = \"{}\"\nca_file = {:?}\n", sandbox.url(), sandbox.ca_file());
         vault.write("local-vault.toml", format!("{CONFIG}{relay}"));
         (vault, sandbox)
@@ -68,6 +75,24 @@ impl Vault {
         vault.write("a", "alpha");
         vault.ok(&["attest", "a"]);
         vault
+    }
+
+    /// Spools a payload as it is, and gives the event's id.
+    pub(crate) fn enqueue(&self, stream: &str, source_ref: &str, payload: &str) -> String {
+        self.write("payload.json", payload);
+        let words = ["--stream-id", stream, "--source-ref", source_ref, "--payload-file", "payload.json"];
+        let line = &self.json(&[&["enqueue-json"], words.as_slice()].concat())[0];
+        line.get_str("eventId").unwrap().to_owned()
+    }
+
+    /// The spool's file, to be edited behind its back.
+    pub(crate) fn spool(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path("spool.sqlite3")).unwrap()
+    }
+
+    /// Leaves every event that waits one judgement.
+    pub(crate) fn use_up_judgements(&self) {
+        assert!(self.spool().execute("UPDATE events SET failures = 7", []).unwrap() > 0);
     }
 
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {

@@ -56,8 +56,20 @@ impl Server {
     }
 
     pub(crate) fn with(rules: Rules, patience: Duration) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), rules, patience)
+    }
+
+    /// The same service after it ended.
+    pub(crate) fn restart(self) -> Self {
+        assert!(self.serving.is_none(), "it still runs");
+        let Self { folder, runtime, desk, .. } = self;
+        desk.send_replace(None);
+        drop(runtime);
+        Self::at(folder, Rules::of_owner(own_uid(), None), PATIENT)
+    }
+
+    fn at(folder: TempDir, rules: Rules, patience: Duration) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let folder = tempfile::tempdir().unwrap();
         // Other users come to the socket, too.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let (desk, desk_seen) = watch::channel(None);

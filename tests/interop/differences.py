@@ -11,6 +11,7 @@ class Difference(NamedTuple):
 
 IDLE = '{"error": null, "eventId": null, "sent": false, "statusCode": null}\n'
 REVOKED = '{"error": "installation-revoked", "eventId": null, "sent": false, "statusCode": null}\n'
+SUSPECT = '{"error": "receiver-ahead-of-spool", "eventId": null, "sent": false, "statusCode": null}\n'
 
 
 def failed(ref: str, error: str, status: int | None) -> str:
@@ -37,6 +38,7 @@ GLOBAL = "ours takes its global flags behind the command too; an abbreviation th
 PARKED = "an outage parks the destination: one probe at a time, and the other events wait for it"
 ORDERED = "an event is not sent before the one in front of it in its stream is settled"
 SETTLED = "a conflict is settled at once, with its evidence; the published package sends it seven times more"
+AHEAD = "a conflict over what was never sent before says that the spool was restored: nothing more is sent until somebody looks"
 
 DIFFERENCES = {
     "ENCRYPTION_KEY: both alphabets": Difference(ONE_READING, (0, spooled("both alphabets")), REFUSED),
@@ -75,6 +77,7 @@ DIFFERENCES = {
     "endpoint: http to a short form of this machine": Difference(
         "127.1 is 127.0.0.1 in every reader of URLs that connects", REFUSED, (0, IDLE)
     ),
+    "http conflict: and another look": Difference(AHEAD, (0, IDLE), (0, SUSPECT)),
     "http conflict: spooled again": Difference(
         SETTLED, (0, spooled("event a is spooled")), (0, spooled("event a is spooled", "dead"))
     ),
@@ -86,6 +89,11 @@ DIFFERENCES = {
     "http revoke: and another look": Difference("after a revocation nothing is sent", (0, IDLE), (0, REVOKED)),
     "http revoke: what the receiver answered": Difference(
         "a revocation is believed when a second connection says so too", [403], [403, 403]
+    ),
+    "conflict first of two: both": Difference(
+        AHEAD,
+        (0, failed("a", "http-409", 409) + sent("b")),
+        (0, failed("a", "http-409", 409) + SUSPECT),
     ),
     "rejected first of three: the rest": Difference(
         ORDERED,

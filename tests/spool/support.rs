@@ -70,7 +70,7 @@ impl Place {
     pub(crate) fn events(&self) -> Vec<Event> {
         let reader = self.reader();
         let events = reader.list(&Filter { limit: usize::MAX, ..Filter::default() }).unwrap();
-        for Totals { state, events: count, bytes } in reader.totals().unwrap() {
+        for Totals { state, events: count, bytes, .. } in reader.totals().unwrap() {
             let here: Vec<_> = events.iter().filter(|event| event.state == state).collect();
             let counted = (here.len() as u64, here.iter().map(|event| event.payload_size).sum());
             assert_eq!((count, bytes), counted, "the totals of {}", state.name());

@@ -1,23 +1,12 @@
 use std::sync::Arc;
 
-use super::moment::Moment;
 use super::{files, unread};
 use crate::audit::{self, Audit, Pruned, Standing};
 use crate::cli::failure::Failure;
+use crate::cli::moment::Moment;
 use crate::cli::output::{Output, printable};
 use crate::cli::vault::Vault;
 use crate::protocol::json::Object;
-
-/// It stands in an entry, which has one line.
-const LONGEST_REASON: usize = 1000;
-
-pub(super) fn reason(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("say why: whoever reads the log later wants to know".into()),
-        text if text.len() > LONGEST_REASON => Err(format!("at most {LONGEST_REASON} bytes")),
-        text => Ok(text.to_owned()),
-    }
-}
 
 pub(super) fn prune(vault: &Vault, before: Moment, yes: bool) -> Result<u8, Failure> {
     let folder = &vault.settings.audit.folder;

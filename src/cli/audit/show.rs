@@ -6,10 +6,10 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::format::{ExportFormat, Format, Writer};
-use super::moment::Moment;
 use super::{files, unread};
 use crate::audit::{self, KINDS, Reader};
 use crate::cli::failure::Failure;
+use crate::cli::moment::Moment;
 use crate::cli::output::Output;
 use crate::cli::stop::Stop;
 use crate::cli::vault::Vault;

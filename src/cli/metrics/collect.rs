@@ -12,7 +12,7 @@ use crate::audit::Audit;
 use crate::cli::failure::Failure;
 use crate::cli::vault::Vault;
 use crate::facts::{Clock, Timestamp};
-use crate::spool::{SpoolError, SpoolReader};
+use crate::spool::{Limits, SpoolError, SpoolReader};
 use crate::store::StoreError;
 
 /// Where the metrics of a command that goes on come from.
@@ -20,6 +20,7 @@ pub(super) struct Sources {
     /// What the rooms measure of themselves.
     rooms: Mutex<Registry>,
     spool: PathBuf,
+    limits: Mutex<Limits>,
     audit: (Arc<Audit>, PathBuf),
     clock: Arc<dyn Clock>,
     started_at: Timestamp,
@@ -35,6 +36,7 @@ impl Sources {
         Ok(Self {
             rooms: Mutex::default(),
             spool: vault.spool_path()?,
+            limits: Mutex::new(vault.settings.bounds.limits),
             audit: (vault.audit()?, vault.settings.audit.folder.clone()),
             clock: vault.clock.clone(),
             started_at: vault.clock.now(),
@@ -53,6 +55,10 @@ impl Sources {
 
     pub(super) fn note_custody(&self, up: bool) {
         self.custody_up.store(up, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_limits(&self, limits: Limits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// Hands over everything that there is to tell now. What cannot be asked is left out, for an alarm to miss. Blocks
@@ -82,9 +88,12 @@ impl Sources {
     /// What the spool tells; nothing where it is not there yet or cannot be read.
     fn of_the_spool(&self) -> Told {
         let told = Told::default();
+        let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let read = match SpoolReader::open(&self.spool) {
             Err(SpoolError::Store(StoreError::Missing(_))) => return told,
-            opened => opened.map_err(Failure::from).and_then(|spool| spool::tell(&told, &spool, self.clock.now())),
+            opened => {
+                opened.map_err(Failure::from).and_then(|spool| spool::tell(&told, &spool, limits, self.clock.now()))
+            }
         };
         match read {
             Ok(()) => told,
@@ -97,10 +106,15 @@ impl Sources {
 }
 
 /// What is told of the disk alone.
-pub(super) fn on_the_disk(spool: &SpoolReader, audit: &Path, now: Timestamp) -> Result<String, Failure> {
+pub(super) fn on_the_disk(
+    spool: &SpoolReader,
+    limits: Limits,
+    audit: &Path,
+    now: Timestamp,
+) -> Result<String, Failure> {
     let told = Told::default();
     build(&told)?;
-    spool::tell(&told, spool, now)?;
+    spool::tell(&told, spool, limits, now)?;
     audit::tell(&told, audit, now)?;
     text(&told.families())
 }

@@ -71,7 +71,7 @@ async fn drain(vault: &Vault, json: bool, mut stop: Stop, exporter: &Exporter) -
     }
     match gate {
         Gate::Open | Gate::Probe if stop.is_asked() => stopped(vault, &count),
-        Gate::Open | Gate::Probe => count.verdict(),
+        Gate::Open | Gate::Probe => count.verdict().and_then(|code| released(vault).map(|()| code)),
         Gate::Paused => Err(Failure::refused("the relay is paused", "Run: local-vault relay resume")),
         Gate::Parked { until } => Err(Failure::unavailable(
             format!("the receiver is away ({})", count.reason()),
@@ -89,6 +89,17 @@ fn unrecorded() -> Failure {
 fn key_away() -> Failure {
     let advice = "Nothing is lost. The log tells why; `local-vault custody selftest` tries each key.";
     Failure::unavailable(format!("the signing key gave no signature ({KEY_AWAY})"), advice)
+}
+
+/// What is stopped is not sent, however often it is drained.
+fn released(vault: &Vault) -> Result<(), Failure> {
+    let stopped = vault.reader()?.stopped()?.len();
+    if stopped == 0 {
+        return Ok(());
+    }
+    let streams = if stopped == 1 { "1 stream is".to_owned() } else { format!("{stopped} streams are") };
+    let advice = "Nothing is lost. `local-vault spool stats` names them; `local-vault spool release` lets one go on.";
+    Err(Failure::refused(format!("{streams} stopped by receipts that contradict each other"), advice))
 }
 
 /// Ended by a signal: done only where nothing is left.

@@ -1,6 +1,7 @@
 use super::state;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, printable};
+use crate::cli::spool::{stopped_lines, stopped_objects};
 use crate::cli::vault::Vault;
 use crate::facts::Timestamp;
 use crate::protocol::json::Object;
@@ -8,7 +9,8 @@ use crate::relay::Endpoint;
 use crate::spool::Destination;
 
 pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
-    let destination = vault.reader()?.destination()?;
+    let reader = vault.reader()?;
+    let (destination, stopped) = (reader.destination()?, reader.stopped()?);
     let gate = destination.gate(vault.clock.now());
     let output = Output::new();
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
@@ -28,7 +30,8 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
             .with("revokedAt", time(destination.revoked_at))
             .with("suspect", noted(&destination.suspect))
             .with("maintenance", noted(&destination.maintenance))
-            .with("parked", parked);
+            .with("parked", parked)
+            .with("stopped", stopped_objects(&stopped));
         output.json(&status)?;
         return Ok(0);
     }
@@ -37,6 +40,7 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     output.line(&format!("installation  {installation}"))?;
     output.line(&format!("endpoint      {}", endpoint(vault).unwrap_or_else(|| "-".into())))?;
     held_back(&destination, output)?;
+    stopped_lines(&stopped).try_for_each(|line| output.line(&line))?;
     Ok(0)
 }
 

@@ -97,6 +97,7 @@ impl Health {
         let mut seen = self.seen();
         seen.reloaded_at = Some(self.clock.now());
         seen.limits = limits;
+        self.exporter.limits_are(limits);
     }
 
     /// What there is to tell now.

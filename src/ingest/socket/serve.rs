@@ -14,10 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::timed::Timed;
+use super::users::Users;
 use super::{Body, Listener, Peer};
 
 /// Connections at once. Others wait until the system lets them in.
-const CONNECTIONS: usize = 256;
+pub(super) const CONNECTIONS: usize = 256;
 
 /// The longest head of a request, in bytes, and as much of a body as is read at once.
 const BUFFER: usize = 64 * 1024;
@@ -49,6 +50,7 @@ impl Listener {
     {
         let Self { listener, place } = self;
         let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let users = Arc::new(Users::default());
         let mut connections = JoinSet::new();
         let stopped = stop.clone();
         let mut asked = pin!(async move {
@@ -69,10 +71,15 @@ impl Listener {
             while connections.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, _)) => {
+                    // The kernel knows whose it is, or it is nobody's.
+                    let peer = stream.peer_cred().map(|credentials| Peer { uid: credentials.uid() });
+                    let Some(user) = peer.ok().and_then(|peer| users.enter(peer)) else { continue };
                     let (handler, stopped) = (handler.clone(), stopped.clone());
                     connections.spawn(async move {
                         let _place = place;
-                        converse(stream, patience, handler, stopped).await;
+                        // The whole of it, so that it is counted for as long as the connection lasts.
+                        let user = user;
+                        converse(stream, user.peer, patience, handler, stopped).await;
                     });
                 }
                 // Out of file descriptors, most likely: something has to end before the next can be taken.
@@ -86,14 +93,11 @@ impl Listener {
 }
 
 /// One connection. How it ends is its client's affair.
-async fn converse<H, F>(stream: UnixStream, patience: Patience, handler: H, mut stop: watch::Receiver<bool>)
+async fn converse<H, F>(stream: UnixStream, peer: Peer, patience: Patience, handler: H, mut stop: watch::Receiver<bool>)
 where
     H: Fn(Peer, Request<Incoming>) -> F,
     F: Future<Output = Response<Body>>,
 {
-    // The kernel knows whose it is, or it is nobody's.
-    let Ok(credentials) = stream.peer_cred() else { return };
-    let peer = Peer { uid: credentials.uid() };
     let service = service_fn(|request| {
         let answer = handler(peer, request);
         async { Ok::<_, Infallible>(answer.await) }

@@ -2,7 +2,7 @@ use crate::facts::Timestamp;
 
 /// A point in time, as somebody gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Moment {
+pub(super) enum Moment {
     /// So many milliseconds ago.
     Ago(i64),
     /// Then.
