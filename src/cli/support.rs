@@ -20,7 +20,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::status::{ask, offline_status};
 use super::vault::{Vault, config_file};
-use super::{custody, metrics};
+use super::{custody, metrics, spool};
 use crate::config::Flags;
 use crate::facts::{Clock as _, SystemClock};
 use crate::protocol::json::{self, Object};
@@ -37,7 +37,7 @@ Examples:
   local-vault support-bundle --with-device        asks the token or TPM as well, which takes its PIN
 
 Nothing is sent anywhere. Look at it before you pass it on: README.txt in it says what each file is for. Keys, PINs,
-passphrases, payloads and passwords are not in it; names of hosts, files, keys and of this installation are.")]
+passphrases, payloads and passwords are not in it; names of hosts, files, keys, stopped streams and of this installation are.")]
 pub(super) struct SupportArgs {
     /// The file to write, which must not be there [default: local-vault-support-TIME.tar]
     file: Option<PathBuf>,
@@ -71,9 +71,14 @@ async fn of_the_vault(vault: &Arc<Vault>, with_device: bool) -> Vec<Part> {
     let settings = &vault.settings;
     let status = status(vault).await.map(|status| line(&status));
     let custody = custody(vault.clone(), with_device).await.map(|report| line(&report));
-    let spool = vault.spool_path();
+    let path = vault.spool_path();
     vec![
         Part::new("status.json", "how the service is, as `local-vault status --json` tells", status),
+        Part::new(
+            "spool.json",
+            "as `local-vault spool stats --json` tells",
+            spool::stats(vault).map(|stats| line(&stats)),
+        ),
         Part::new("custody.json", "keys and what keeps them, as `local-vault custody report --json` tells", custody),
         Part::new("metrics.txt", "what `local-vault metrics` tells", metrics::text(vault)),
         Part::new("log.txt", "the last lines of the log, from info on", logs::last(&settings.ingest.socket).await),
@@ -86,7 +91,7 @@ async fn of_the_vault(vault: &Arc<Vault>, with_device: bool) -> Vec<Part> {
         Part::new(
             "store.txt",
             "the spool's tables, and a quick check of its pages",
-            spool.and_then(|path| store::check(&path)),
+            path.and_then(|path| store::check(&path)),
         ),
     ]
 }
