@@ -33,11 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[command(after_help = "\
 Examples:
   local-vault support-bundle                      into a new file in this folder
-  local-vault support-bundle /tmp/bundle.tar && tar -tvf /tmp/bundle.tar
+  local-vault support-bundle bundle.tar && tar -xOf bundle.tar | less
   local-vault support-bundle --with-device        asks the token or TPM as well, which takes its PIN
 
 Nothing is sent anywhere. Look at it before you pass it on: README.txt in it says what each file is for. Keys, PINs,
-passphrases, payloads and passwords are not in it; names of hosts, files, keys, stopped streams and of this installation are.")]
+passphrases, payloads and passwords are not in it; names of hosts, files, keys, stopped streams and of this installation
+are.")]
 pub(super) struct SupportArgs {
     /// The file to write, which must not be there [default: local-vault-support-TIME.tar]
     file: Option<PathBuf>,
