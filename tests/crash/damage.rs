@@ -161,5 +161,5 @@ async fn drain(place: &Place, history: &History) -> Result<&'static str, Wrong> 
             return Ok(if damaged > 0 { "set aside" } else { "no matter" });
         }
     }
-    Ok("sent again and again")
+    Err(Wrong::Sent("it never comes to an end".into()))
 }

@@ -5,7 +5,8 @@ use local_vault::spool::SpoolError;
 use local_vault::store::StoreError;
 use rusqlite::ffi;
 
-use super::disk::{Call, Disk, Fate, Fault};
+use super::disk::{Call, Disk, Fault};
+use super::fate::Fate;
 use super::oracle::check;
 use super::place::Place;
 use super::random::{Random, setting};
