@@ -23,5 +23,6 @@ mod secrets;
 mod shell;
 mod small_disk;
 mod spool;
+mod terminal;
 mod vault;
 mod verify;

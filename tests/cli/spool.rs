@@ -3,6 +3,7 @@
 mod dead_letters;
 mod export;
 mod full;
+mod keyless;
 mod purge;
 mod stopped;
 mod verify;

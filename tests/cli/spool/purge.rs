@@ -1,6 +1,7 @@
 use local_vault::protocol::json::Value;
 
 use crate::support::Sandbox;
+use crate::terminal::at_a_terminal;
 use crate::vault::Vault;
 
 /// A vault with events in several states: two are delivered, one is dead, one waits.
@@ -34,6 +35,21 @@ fn a_purge_says_what_would_go_and_does_nothing_before_it_is_told_that_it_is_mean
     assert!(vault.ok(&["spool", "purge", "--older-than", "2020-01-01T00:00:00Z"]).starts_with("nothing to purge: "));
     assert_eq!(vault.run(&["spool", "purge", "--yes"]).code, Some(64), "how old is never guessed");
     assert!(ids.iter().all(|id| has_payload(&vault, id)));
+}
+
+#[test]
+fn a_person_at_a_terminal_is_asked_and_only_yes_is_yes() {
+    let (vault, _sandbox, [_, first, ..]) = settled();
+    for typed in ["n\n", "\n", "yess\n", "\u{4}"] {
+        let (done, shown) = at_a_terminal(&mut vault.command(&["spool", "purge", "--older-than", "0s"]), typed);
+        assert_eq!((done.code, done.out.as_str()), (Some(0), "nothing was purged\n"), "{typed:?}: {shown}");
+        assert!(shown.starts_with("There is no way back: the content of 2 events "), "{shown}");
+        assert!(shown.contains("(2 receipted). Go on? [y/N] "), "{shown}");
+        assert!(has_payload(&vault, &first));
+    }
+    let (done, shown) = at_a_terminal(&mut vault.command(&["spool", "purge", "--older-than", "0s"]), "y\n");
+    assert!(done.out.starts_with("dropped the content of 2 events,"), "{done:?} {shown}");
+    assert!(!has_payload(&vault, &first));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::process::Stdio;
+
 use local_vault::protocol::json::{Object, Value};
 
 use crate::support::Sandbox;
@@ -30,6 +32,21 @@ fn a_spool_that_nobody_touched_verifies_with_its_counts() {
     }
     let whole = vault.json(&["spool", "verify", "--json"]).remove(0);
     assert_eq!((whole.get("verified"), number(&whole, "events")), (Some(&true.into()), Some(5)));
+}
+
+#[test]
+fn a_spool_is_verified_beside_a_relay_that_works_on_it() {
+    let (vault, _sandbox, _) = spooled();
+    let mut command = vault.command(&["drain-loop", "--idle-sleep-seconds", "0.01"]);
+    let mut relay = command.stdout(Stdio::null()).spawn().unwrap();
+    for n in 5..12 {
+        vault.enqueue("s", &n.to_string(), "{}");
+        let done = vault.run(&["spool", "verify"]);
+        assert!(done.code == Some(0) && done.out.ends_with(" events verified, 0 damaged, 0 set aside\n"), "{done:?}");
+    }
+    relay.kill().unwrap();
+    relay.wait().unwrap();
+    assert!(vault.ok(&["spool", "verify"]).starts_with("11 events verified"));
 }
 
 #[test]
