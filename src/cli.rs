@@ -1,5 +1,6 @@
 //! The command line: the only place that prints, and the only one with exit codes.
 
+mod apart;
 mod args;
 mod attest;
 mod attestation;

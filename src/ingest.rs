@@ -9,6 +9,7 @@ mod quota;
 mod refusal;
 mod request;
 mod rules;
+mod shares;
 mod submission;
 
 pub mod socket;
@@ -127,8 +128,9 @@ impl Ingest {
         payload: &[u8],
         allow_ref_reuse: bool,
     ) -> Result<Enqueued, IngestError> {
-        let payload = json::parse(payload)?;
-        let event = NewEvent { allow_ref_reuse, ..unsigned(stream_id, source_ref, &payload)? };
+        let payload = canonical(&json::parse(payload)?)?;
+        let event = unsigned(stream_id.to_owned(), source_ref.to_owned(), payload);
+        let event = NewEvent { allow_ref_reuse, ..event };
         self.spool(Prepared::New(event, Request::new())).await
     }
 
@@ -238,15 +240,16 @@ impl Ingest {
     }
 }
 
-/// A payload as it is, ready to be spooled.
-pub fn unsigned(stream_id: &str, source_ref: &str, payload: &Object) -> Result<NewEvent, IngestError> {
+/// The canonical form of a payload that is not too long.
+fn canonical(payload: &Object) -> Result<Zeroizing<Vec<u8>>, IngestError> {
     let payload = Zeroizing::new(payload.to_canonical());
-    if payload.len() > LONGEST_PAYLOAD {
-        return Err(IngestError::TooLong);
-    }
+    if payload.len() > LONGEST_PAYLOAD { Err(IngestError::TooLong) } else { Ok(payload) }
+}
+
+/// A canonical payload as it is, ready to be spooled.
+fn unsigned(stream_id: String, source_ref: String, payload: Zeroizing<Vec<u8>>) -> NewEvent {
     let content = ContentId::payload(Digest::of(&payload));
-    let (stream_id, source_ref) = (stream_id.to_owned(), source_ref.to_owned());
-    Ok(NewEvent { stream_id, source_ref, payload, content, allow_ref_reuse: false })
+    NewEvent { stream_id, source_ref, payload, content, allow_ref_reuse: false }
 }
 
 /// Refuses an id that is empty or too long.

@@ -18,7 +18,9 @@ use tokio::sync::watch;
 pub(crate) struct Server {
     socket: PathBuf,
     _runtime: Runtime,
-    _senders: (watch::Sender<Option<Arc<Desk>>>, watch::Sender<Arc<Rules>>, watch::Sender<bool>),
+    _desk: watch::Sender<Option<Arc<Desk>>>,
+    _rules: watch::Sender<Arc<Rules>>,
+    _stop: watch::Sender<bool>,
 }
 
 impl Server {
@@ -59,7 +61,7 @@ impl Server {
         };
         let listener = Listener::bind(&socket, MODE).unwrap();
         runtime.spawn(listener.serve(Patience::default(), handler, stopped));
-        Self { socket, _runtime: runtime, _senders: (desk, rules, stop) }
+        Self { socket, _runtime: runtime, _desk: desk, _rules: rules, _stop: stop }
     }
 
     pub(crate) fn socket(&self) -> &Path {

@@ -31,7 +31,7 @@ impl Output {
     /// Clears the terminal, for results that take the place of earlier ones (ECMA-48: CUP, ED).
     pub(super) fn clear(self) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        write!(out, "\x1b[H\x1b[J").map_err(|e| Failure::io("standard output", &e))
+        write!(out, "\x1b[H\x1b[J").and_then(|()| out.flush()).map_err(|e| Failure::io("standard output", &e))
     }
 
     /// A table: columns as wide as their widest cell.

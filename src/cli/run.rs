@@ -1,7 +1,6 @@
 //! The service: takes events in over a local socket, relays them, and tells how it is. It stays up while a device or the
 //! receiver is away, and goes on by itself.
 
-mod apart;
 mod health;
 mod look;
 mod notify;

@@ -28,6 +28,7 @@ use export::ExportArgs;
 use list::ListArgs;
 use purge::PurgeArgs;
 use retry::RetryArgs;
+pub(super) use stats::object_of as stats;
 pub(super) use stopped::{lines as stopped_lines, objects as stopped_objects};
 use verify::VerifyArgs;
 

@@ -9,28 +9,36 @@ mod store;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use tokio::time::timeout;
 
+use super::apart::apart;
 use super::failure::Failure;
 use super::output::Output;
 use super::status::{ask, offline_status};
 use super::vault::{Vault, config_file};
-use super::{custody, metrics};
+use super::{custody, metrics, spool};
 use crate::config::Flags;
 use crate::facts::{Clock as _, SystemClock};
 use crate::protocol::json::{self, Object};
 use archive::Part;
 
+/// How long a device may take for the report on it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   local-vault support-bundle                      into a new file in this folder
-  local-vault support-bundle /tmp/bundle.tar && tar -tvf /tmp/bundle.tar
+  local-vault support-bundle bundle.tar && tar -xOf bundle.tar | less
   local-vault support-bundle --with-device        asks the token or TPM as well, which takes its PIN
 
 Nothing is sent anywhere. Look at it before you pass it on: README.txt in it says what each file is for. Keys, PINs,
-passphrases, payloads and passwords are not in it; names of hosts, files, keys and of this installation are.")]
+passphrases, payloads and passwords are not in it; names of hosts, files, keys, stopped streams and of this installation
+are.")]
 pub(super) struct SupportArgs {
     /// The file to write, which must not be there [default: local-vault-support-TIME.tar]
     file: Option<PathBuf>,
@@ -51,22 +59,27 @@ pub(super) async fn run(vault: Result<Vault, Failure>, flags: &Flags, args: Supp
             Ok(host::versions()),
         ),
     ];
-    match &vault {
-        Ok(vault) => parts.extend(of_the_vault(vault, args.with_device).await),
-        Err(failure) => parts.push(Part::new("refused.txt", "why the configuration is refused", Ok(told(failure)))),
+    match vault.map(Arc::new) {
+        Ok(vault) => parts.extend(of_the_vault(&vault, args.with_device).await),
+        Err(failure) => parts.push(Part::new("refused.txt", "why the configuration is refused", Ok(told(&failure)))),
     }
     archive::write(&file, &parts, &stamp)?;
     Output::new().line(&format!("{} files in {}", parts.len() + 1, file.display()))?;
     Ok(0)
 }
 
-async fn of_the_vault(vault: &Vault, with_device: bool) -> Vec<Part> {
+async fn of_the_vault(vault: &Arc<Vault>, with_device: bool) -> Vec<Part> {
     let settings = &vault.settings;
     let status = status(vault).await.map(|status| line(&status));
-    let custody = custody::report(vault, with_device).map(|report| line(&report));
-    let spool = vault.spool_path();
+    let custody = custody(vault.clone(), with_device).await.map(|report| line(&report));
+    let path = vault.spool_path();
     vec![
         Part::new("status.json", "how the service is, as `local-vault status --json` tells", status),
+        Part::new(
+            "spool.json",
+            "as `local-vault spool stats --json` tells",
+            spool::stats(vault).map(|stats| line(&stats)),
+        ),
         Part::new("custody.json", "keys and what keeps them, as `local-vault custody report --json` tells", custody),
         Part::new("metrics.txt", "what `local-vault metrics` tells", metrics::text(vault)),
         Part::new("log.txt", "the last lines of the log, from info on", logs::last(&settings.ingest.socket).await),
@@ -79,9 +92,18 @@ async fn of_the_vault(vault: &Vault, with_device: bool) -> Vec<Part> {
         Part::new(
             "store.txt",
             "the spool's tables, and a quick check of its pages",
-            spool.and_then(|path| store::check(&path)),
+            path.and_then(|path| store::check(&path)),
         ),
     ]
+}
+
+/// A device that hangs is no reason to go without the rest.
+async fn custody(vault: Arc<Vault>, with_device: bool) -> Result<Object, Failure> {
+    let report = apart("custody", move |_| custody::report(&vault, with_device));
+    match timeout(PATIENCE, report).await {
+        Ok(report) => report?,
+        Err(_) => Err(Failure::unavailable("the device does not answer", "Look at it, and at its maker's log.")),
+    }
 }
 
 async fn status(vault: &Vault) -> Result<Object, Failure> {

@@ -20,7 +20,10 @@ impl Default for RunSettings {
 
 /// Reads `[run]`.
 pub(super) fn read(mut section: Section<'_>) -> RunSettings {
-    let seconds = section.seconds("drain_seconds").and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let drain = section.seconds("drain_seconds").map(Duration::try_from_secs_f64);
+    if matches!(drain, Some(Err(_))) {
+        section.problem("drain_seconds is too long");
+    }
     section.end();
-    seconds.map_or_else(RunSettings::default, |drain| RunSettings { drain })
+    drain.and_then(Result::ok).map_or_else(RunSettings::default, |drain| RunSettings { drain })
 }

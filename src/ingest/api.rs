@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::refusal::{Code, Refusal};
 use super::rules::Rules;
+use super::shares::{Share, Shares};
 use super::socket::{Body, Peer};
 use super::{Attestor, Ingest, Request as Wish, check_id};
 use crate::spool::Enqueued;
@@ -29,6 +30,9 @@ pub const OPENAPI: &str = include_str!("api/openapi.json");
 
 /// Batches at once. Others wait.
 const BATCHES: usize = 16;
+
+/// Batches of one user at once. Further ones are refused for now.
+const BATCHES_OF_ONE: usize = BATCHES / 2;
 
 /// Where events are brought to. It may not be there yet, or be away for a while.
 #[derive(Debug)]
@@ -45,6 +49,14 @@ pub struct Api {
     shared: Arc<Shared>,
     room: Room,
     batches: Arc<Semaphore>,
+    shares: Arc<Shares>,
+}
+
+/// A batch's place among the others, until it is dropped.
+#[derive(Debug)]
+struct Place {
+    _place: OwnedSemaphorePermit,
+    _share: Share,
 }
 
 /// What outlives a request: a batch goes on while its answer is already on its way.
@@ -64,7 +76,8 @@ impl Api {
         patience: Duration,
     ) -> Self {
         let shared = Arc::new(Shared { desk, rules, patience });
-        Self { shared, room: Room::new(patience), batches: Arc::new(Semaphore::new(BATCHES)) }
+        let (batches, shares) = (Arc::new(Semaphore::new(BATCHES)), Shares::new(BATCHES_OF_ONE));
+        Self { shared, room: Room::new(patience), batches, shares }
     }
 
     /// The answer to a request; the request itself where its path is none of this API.
@@ -118,14 +131,16 @@ impl Api {
         }
     }
 
-    async fn begin_batch(&self, peer: Peer, head: &Parts) -> Result<OwnedSemaphorePermit, Refusal> {
+    async fn begin_batch(&self, peer: Peer, head: &Parts) -> Result<Place, Refusal> {
         self.shared.check_peer(peer)?;
         body::check_type(head, NDJSON)?;
         self.shared.desk()?;
-        let place = tokio::time::timeout(self.shared.patience, self.batches.clone().acquire_owned()).await;
         let busy = || Refusal::new(Code::Busy, "too many batches at once; nothing was spooled");
+        let share = self.shares.take(peer.uid).ok_or_else(busy)?;
+        let place = tokio::time::timeout(self.shared.patience, self.batches.clone().acquire_owned()).await;
         // Nobody closes the semaphore.
-        place.ok().and_then(Result::ok).ok_or_else(busy)
+        let place = place.ok().and_then(Result::ok).ok_or_else(busy)?;
+        Ok(Place { _place: place, _share: share })
     }
 
     async fn look_up(&self, peer: Peer, stream_id: String, source_ref: String) -> Reply {

@@ -3,7 +3,6 @@
 
 mod serve;
 mod timed;
-mod users;
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;

@@ -1,8 +1,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use super::refusal::{Code, Refusal};
-use super::{Attestor, Ingest, IngestError, Prepared, Request, Subject, check_id, unsigned};
+use super::{Attestor, Ingest, Prepared, Request, Subject, canonical, check_id, unsigned};
 use crate::facts::Digest;
 use crate::protocol::json::{self, Object, Value};
 use crate::protocol::source::PayloadHashOf;
@@ -24,8 +25,8 @@ pub struct Submission {
 /// What there is of it.
 #[derive(Debug)]
 enum Content {
-    /// A payload, which travels as it is.
-    Payload(Object),
+    /// A canonical payload, which travels as it is.
+    Payload(Zeroizing<Vec<u8>>),
     /// A hash to attest; the content stays where it is.
     Hash { hash: Digest, of: PayloadHashOf, claimed: bool },
 }
@@ -57,7 +58,7 @@ impl Submission {
         matches!(self.content, Content::Hash { claimed: true, .. })
     }
 
-    /// Canonical, and attested where that was asked for, for `producer_uid` where it came over the socket.
+    /// Attested where that was asked for, for `producer_uid` where it came over the socket.
     pub async fn prepare(
         self,
         ingest: &Ingest,
@@ -67,7 +68,7 @@ impl Submission {
     ) -> Result<Prepared, Refusal> {
         let Self { stream_id, source_ref, content } = self;
         match content {
-            Content::Payload(payload) => Ok(Prepared::New(unsigned(&stream_id, &source_ref, &payload)?, request)),
+            Content::Payload(payload) => Ok(Prepared::New(unsigned(stream_id, source_ref, payload), request)),
             Content::Hash { hash: payload_hash, of: payload_hash_of, claimed } => {
                 let unavailable =
                     || Refusal::new(Code::AttestationUnavailable, "no key for attestations is configured");
@@ -92,13 +93,9 @@ fn content(members: &mut Object) -> Result<Content, Refusal> {
     match forms {
         [Some(payload), None, None] => {
             let Value::Object(payload) = payload else { return Err(invalid("payload must be an object")) };
+            let canonical = canonical(&payload)?;
             if !flag(members, "attest")? {
-                return Ok(Content::Payload(payload));
-            }
-            // What is too long to travel is too long to be hashed over and over, too.
-            let canonical = payload.to_canonical();
-            if canonical.len() > super::LONGEST_PAYLOAD {
-                return Err(IngestError::TooLong.into());
+                return Ok(Content::Payload(canonical));
             }
             Ok(Content::Hash { hash: Digest::of(&canonical), of: PayloadHashOf::CanonicalJson, claimed: false })
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::path::{open_immutable, wal_of};
@@ -246,6 +247,9 @@ fn settings(db: &Connection) -> Result<(), Setup> {
             return Err(StoreError::Sql(format!("PRAGMA {name} reads back as {read:?}")).into());
         }
     }
+    // A plan never depends on bound values. Without this a statement that compares one with what a partial index is
+    // limited to is prepared anew for each event.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(())

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::random::Random;
+use super::fate::{Fate, write};
 
 /// What SQLite did to the files of one folder, and what of it is on the disk for good.
 #[derive(Debug)]
@@ -166,73 +166,13 @@ impl Disk {
     }
 }
 
-/// What becomes of the operations on one file that were not synced.
-#[derive(Debug)]
-pub(crate) enum Fate {
-    /// All of them are there.
-    Kept,
-    /// None is.
-    Lost,
-    /// So many of the first are.
-    Prefix(usize),
-    /// Each one is or is not: so many of a hundred.
-    Some(usize, Random),
-    /// The same for each sector.
-    Torn(usize, Random),
-}
-
-impl Fate {
-    pub(crate) fn random(random: &mut Random) -> Self {
-        let share = [10, 50, 90][random.below(3)];
-        let mut own = || Random::new(u64::try_from(random.below(usize::MAX)).unwrap());
-        match own().below(8) {
-            0 => Self::Kept,
-            1 | 2 => Self::Lost,
-            3 | 4 => Self::Prefix(own().below(12)),
-            5 => Self::Some(share, own()),
-            _ => Self::Torn(share, own()),
-        }
-    }
-
-    fn keeps(&mut self) -> bool {
-        match self {
-            Self::Kept => true,
-            Self::Lost | Self::Prefix(0) => false,
-            Self::Prefix(left) => {
-                *left -= 1;
-                true
-            }
-            Self::Some(share, random) | Self::Torn(share, random) => random.percent(*share),
-        }
-    }
-}
-
-/// What a disk writes whole or not at all.
-const SECTOR: usize = 512;
-
 fn apply(content: &mut Vec<u8>, op: &Op, fate: &mut Fate, is_durable: bool) {
     match op {
-        Op::Write { at, bytes, .. } if !is_durable && matches!(fate, Fate::Torn(..)) => {
-            let mut done = 0;
-            while done < bytes.len() {
-                let at = at + done;
-                let piece = (SECTOR - at % SECTOR).min(bytes.len() - done);
-                if fate.keeps() {
-                    write(content, at, &bytes[done..done + piece]);
-                }
-                done += piece;
-            }
-        }
-        Op::Write { at, bytes, .. } if is_durable || fate.keeps() => write(content, *at, bytes),
+        Op::Write { at, bytes, .. } if is_durable => write(content, *at, bytes),
+        Op::Write { at, bytes, .. } => fate.write(content, *at, bytes),
         Op::Truncate { length, .. } if is_durable || fate.keeps() => content.resize(*length, 0),
         _ => {}
     }
-}
-
-fn write(content: &mut Vec<u8>, at: usize, bytes: &[u8]) {
-    // A hole reads as zeros.
-    content.resize(content.len().max(at + bytes.len()), 0);
-    content[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
 /// What the VFS tells of.

@@ -5,7 +5,8 @@ use local_vault::spool::SpoolError;
 use local_vault::store::StoreError;
 use rusqlite::ffi;
 
-use super::disk::{Call, Disk, Fate, Fault};
+use super::disk::{Call, Disk, Fault};
+use super::fate::Fate;
 use super::oracle::check;
 use super::place::Place;
 use super::random::{Random, setting};
@@ -32,9 +33,9 @@ pub(crate) const STEPS: usize = 25;
 
 /// Which call of its kind fails: each of the first, and then some of them, or all with `LOCAL_VAULT_ALL_FAULTS=1`.
 fn calls() -> impl Iterator<Item = usize> {
-    const STRIDE: usize = 17;
+    const STRIDE: usize = 23;
     let all = setting("LOCAL_VAULT_ALL_FAULTS").is_some();
-    (1..).filter(move |nth| all || *nth < 30 || nth % STRIDE == 0)
+    (1..).filter(move |nth| all || *nth < 20 || nth % STRIDE == 0)
 }
 
 /// What became of a fault.

@@ -8,6 +8,7 @@
 mod damage;
 mod disk;
 mod errors;
+mod fate;
 mod oracle;
 mod place;
 mod power;

@@ -1,6 +1,7 @@
 //! The power goes: at any operation, with anything that was not synced kept, lost, torn or out of order.
 
-use super::disk::{Disk, Fate, Files};
+use super::disk::{Disk, Files};
+use super::fate::Fate;
 use super::oracle::check;
 use super::place::{Place, SPOOL, WAL};
 use super::random::{Random, seed, setting};

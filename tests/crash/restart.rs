@@ -1,8 +1,9 @@
 //! A sync fails, the process is started again, and then the power goes. What the kernel had in memory is gone with it,
 //! and what was answered for since must not rest on that.
 
-use super::disk::{Call, Disk, Fate, Fault};
+use super::disk::{Call, Disk, Fault};
 use super::errors::{SEED, STEPS};
+use super::fate::Fate;
 use super::oracle::{check, list};
 use super::place::{DOUBT, Place, WAL};
 use super::work::{History, Work};

@@ -52,7 +52,7 @@ fn holds_none_of(path: &Path, secrets: &[(&str, Vec<u8>)]) {
     }
 }
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "README.txt",
     "audit.jsonl",
     "config.txt",
@@ -60,6 +60,7 @@ const NAMES: [&str; 10] = [
     "host.txt",
     "log.txt",
     "metrics.txt",
+    "spool.json",
     "status.json",
     "store.txt",
     "versions.txt",

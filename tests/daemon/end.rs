@@ -3,7 +3,7 @@
 use local_vault::protocol::json::Value;
 use rustix::process::Signal;
 
-use super::client::{Client, event};
+use super::client::event;
 use super::service::Service;
 use super::support::{Sandbox, wait_until};
 use super::vault::{INSTALLATION, Vault, public_key};
@@ -26,11 +26,6 @@ fn with_a_send_in_flight(vault: &Vault, sandbox: &Sandbox) -> Service {
     running
 }
 
-fn head(body: &str) -> String {
-    let length = body.len();
-    format!("POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
-}
-
 #[test]
 fn a_request_that_is_under_way_is_answered_before_the_end_and_nobody_is_let_in() {
     let (vault, _sandbox) = Vault::with_sandbox();
@@ -39,10 +34,12 @@ fn a_request_that_is_under_way_is_answered_before_the_end_and_nobody_is_let_in()
     let body = event("s", "r", "{}");
     let (mut client, mut idle) = (running.client(), running.client());
     assert_eq!(idle.get("/v1/status").status, 200);
-    client.send(head(&body).as_bytes());
+    let length = body.len();
+    let head = format!("Content-Type: application/json\r\nContent-Length: {length}\r\nExpect: 100-continue");
+    client.send(format!("POST /v1/events HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n").as_bytes());
+    // The service has it in hand, and waits for its body.
+    assert_eq!(client.read().unwrap().status, 100);
     client.send(&body.as_bytes()[..10]);
-    // The server has it in hand once it answers somebody who came later.
-    assert_eq!(running.client().get("/v1/status").status, 200);
     running.signal(Signal::TERM);
     assert!(idle.read().is_none(), "a connection that waits for nothing is closed");
     let connect = || std::os::unix::net::UnixStream::connect(vault.path("spool.sqlite3.sock"));
@@ -87,10 +84,6 @@ fn a_second_signal_ends_it_at_once() {
     let (vault, sandbox) = stalling();
     vault.configure("[run]\ndrain_seconds = 3600\n[log]\nlevel = \"info\"");
     let running = with_a_send_in_flight(&vault, &sandbox);
-    // As one whose body never comes.
-    let mut client: Client = running.client();
-    client.send(head("{}").as_bytes());
-    assert_eq!(running.client().get("/v1/status").status, 200);
     running.signal(Signal::INT);
     running.until_said("the service ends");
     running.signal(Signal::TERM);

@@ -1,6 +1,8 @@
 //! Everything that holds the relay back, while the service stays up and takes events in.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 
 use super::service::Service;
 use super::support::Sandbox;
@@ -91,6 +93,26 @@ fn maintenance_closes_the_door_and_what_waits_is_sent() {
     vault.ok(&["maintenance", "off"]);
     running.until_state("ok");
     assert_eq!(running.submit("r-2").status, 201);
+    running.end();
+}
+
+#[test]
+fn a_relay_that_somebody_else_runs_is_waited_for_and_events_are_taken_in_meanwhile() {
+    let (vault, _sandbox) = behaving("ok");
+    let mut other = vault.command(&["drain-loop"]).stdout(Stdio::piped()).spawn().unwrap();
+    // It has its role once it has looked; its output is read no further, and stays open.
+    let (mut line, mut out) = (String::new(), BufReader::new(other.stdout.take().unwrap()));
+    out.read_line(&mut line).unwrap();
+    vault.ok(&["relay", "pause"]);
+    let running = Service::of(&vault);
+    let status = running.until_state("degraded");
+    assert!(status.get_str("reason").unwrap().contains("in use"), "{}", status.to_python_line());
+    assert_eq!(running.submit("r").status, 201);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    vault.ok(&["relay", "resume"]);
+    running.until_events("receipted", 1);
+    running.until_state("ok");
     running.end();
 }
 

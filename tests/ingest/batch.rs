@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use local_vault::ingest::{LONGEST_LINE, Rules};
 
 use super::client::{code, event, number};
-use super::server::{IMPATIENT, Server, own_uid};
+use super::server::{IMPATIENT, Server, own_uid, wait_until};
 
 #[test]
 fn five_thousand_lines_are_answered_in_order_and_bad_ones_keep_nothing_back() {
@@ -61,7 +61,7 @@ fn a_line_is_answered_while_the_next_is_still_to_come() {
     client.send(format!("{:x}\r\n{line}\n\r\n", line.len() + 1).as_bytes());
     // It is in the spool, though the batch has not ended.
     let mut other = server.client();
-    while other.get("/v1/events/s/r1").status != 200 {}
+    wait_until(|| other.get("/v1/events/s/r1").status == 200);
     client.send(b"0\r\n\r\n");
     assert_eq!(number(&client.read().unwrap().lines()[0], "status"), 201);
 }
@@ -88,7 +88,7 @@ fn keys_that_go_away_end_the_batch_at_a_line_from_which_it_goes_on() {
         client.send(format!("{:x}\r\n{line}\n\r\n", line.len() + 1).as_bytes());
     };
     send(&mut client, 1);
-    while server.client().get("/v1/events/s/r1").status != 200 {}
+    wait_until(|| server.client().get("/v1/events/s/r1").status == 200);
     server.go_away();
     send(&mut client, 2);
     send(&mut client, 3);
@@ -137,6 +137,25 @@ fn a_client_that_reads_nothing_is_let_go_and_what_it_sent_stays() {
 }
 
 #[test]
+fn one_user_has_eight_batches_at_once_and_single_events_besides() {
+    let server = Server::start();
+    let mut open: Vec<_> = (0..8).map(|_| server.client()).collect();
+    for (n, client) in open.iter_mut().enumerate() {
+        client.send(b"POST /v1/events:batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n");
+        client.send(b"Transfer-Encoding: chunked\r\n\r\n");
+        let line = event("s", &format!("b{n}"), "{}");
+        client.send(format!("{:x}\r\n{line}\n\r\n", line.len() + 1).as_bytes());
+        wait_until(|| server.client().get(&format!("/v1/events/s/b{n}")).status == 200);
+    }
+    let refused = server.client().batch(&event("s", "r", "{}"));
+    refused.is(503, "busy");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(server.client().payload("s", "r", "{}").status, 201);
+    open.iter_mut().for_each(|client| client.send(b"0\r\n\r\n"));
+    assert!(open.iter_mut().all(|client| client.read().unwrap().lines().len() == 1));
+}
+
+#[test]
 fn a_server_that_stops_in_the_middle_loses_nothing_that_it_acknowledged() {
     let mut server = Server::start();
     let mut client = server.client();
@@ -144,7 +163,7 @@ fn a_server_that_stops_in_the_middle_loses_nothing_that_it_acknowledged() {
     client.send(b"Transfer-Encoding: chunked\r\n\r\n");
     let lines: String = (0..2000).map(|n| event("s", &format!("r{n}"), "{}") + "\n").collect();
     client.send(format!("{:x}\r\n{lines}\r\n", lines.len()).as_bytes());
-    while server.client().get("/v1/events/s/r0").status != 200 {}
+    wait_until(|| server.client().get("/v1/events/s/r0").status == 200);
     server.ask_to_stop();
     server.go_away();
     // One more, so that the batch sees that there is nobody to bring it to. It may have ended by itself before.

@@ -7,7 +7,7 @@ use local_vault::config::{Flags, Settings};
 use local_vault::protocol::json;
 
 use super::client::event;
-use super::server::Server;
+use super::server::{Server, wait_until};
 
 const SOCKET: &str = "/run/local-vault/ingest.sock";
 
@@ -66,7 +66,7 @@ fn the_python_example_waits_until_the_keys_are_back() {
     command.arg(server.path("submit.py")).arg(server.socket()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all((event("s", "r", "{}") + "\n").as_bytes()).unwrap();
-    while server.refused() == 0 {}
+    wait_until(|| server.refused() > 0);
     server.come_back();
     let printed = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
     assert_eq!(printed.trim(), server.events()[0].event_id.to_string());

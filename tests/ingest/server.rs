@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Response, StatusCode};
@@ -31,7 +31,7 @@ const ROOT: u8 = 4;
 /// Only what is broken takes as long.
 pub(crate) const PATIENT: Duration = Duration::from_secs(30);
 /// For tests of those who are waited for in vain.
-pub(crate) const IMPATIENT: Duration = Duration::from_millis(300);
+pub(crate) const IMPATIENT: Duration = Duration::from_secs(1);
 
 /// A server that listens on a socket in a folder of its own.
 pub(crate) struct Server {
@@ -198,6 +198,14 @@ impl Server {
             .collect();
         let lines = text.lines().filter(|line| line.contains("\"BlobWritten\""));
         lines.map(|line| line.split("\"blobs\":").nth(1).unwrap().split(',').next().unwrap().parse().unwrap()).collect()
+    }
+}
+
+/// Looks again and again, since the server tells nobody when it has got somewhere.
+pub(crate) fn wait_until(mut look: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !look() {
+        assert!(begun.elapsed() < PATIENT, "nothing happened for {PATIENT:?}");
     }
 }
 

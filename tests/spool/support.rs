@@ -46,6 +46,15 @@ impl Place {
         self.folder.path().join("spool.sqlite3")
     }
 
+    /// What a process that ends now leaves behind, in another folder: the clock goes on.
+    pub(crate) fn copied(&self) -> Self {
+        let copy = Self { folder: tempfile::tempdir().unwrap(), clock: self.clock.clone() };
+        for name in ["spool.sqlite3", "spool.sqlite3-wal"] {
+            std::fs::copy(self.folder.path().join(name), copy.folder.path().join(name)).unwrap();
+        }
+        copy
+    }
+
     pub(crate) fn open(&self) -> Spool {
         self.try_open(1).unwrap()
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::apart::apart;
 use super::health::Health;
+use crate::cli::apart::apart;
 use crate::cli::status::{blind, collect};
 use crate::cli::vault::Vault;
 use crate::protocol::json::Object;

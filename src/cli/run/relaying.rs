@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::apart::apart;
 use super::health::Health;
+use crate::cli::apart::apart;
 use crate::cli::failure::Failure;
 use crate::cli::stop::Stop;
 use crate::cli::vault::Vault;

@@ -71,7 +71,11 @@ impl Reload {
     /// Reads it whenever that is asked for.
     pub(super) async fn go_on(mut self, vault: Arc<Vault>, health: Arc<Health>) {
         while self.asked.recv().await.is_some() {
-            notify::reloading();
+            // Whoever is told that a reload ended takes it that the start did, too.
+            let is_told = *health.known().borrow();
+            if is_told {
+                notify::reloading();
+            }
             match self.read(&vault) {
                 Ok(()) => health.reloaded(self.bounds.borrow().limits),
                 // Every line says what is wrong, and none repeats a value.
@@ -79,7 +83,9 @@ impl Reload {
                     failure.lines().for_each(|problem| tracing::error!(problem, "the config file is refused"));
                 }
             }
-            notify::reloaded();
+            if is_told {
+                notify::reloaded();
+            }
         }
     }
 

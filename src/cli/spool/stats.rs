@@ -33,6 +33,11 @@ pub(super) fn run(vault: &Vault, as_json: bool) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// The same as an object.
+pub(in crate::cli) fn object_of(vault: &Vault) -> Result<Object, Failure> {
+    Ok(Stats::read(&vault.reader()?, vault.settings.bounds.limits)?.object())
+}
+
 impl Stats {
     fn read(reader: &SpoolReader, limits: Limits) -> Result<Self, Failure> {
         let (epoch, epochs) = reader.epochs()?;

@@ -41,7 +41,7 @@ pub(super) fn write(path: &Path, parts: &[Part], stamp: &str) -> Result<(), Fail
 
 fn readme(parts: &[Part]) -> String {
     let head = "A support bundle of local-vault. It holds no key, PIN, passphrase, payload or password. It names hosts,\n\
-                files, keys and the installation. A file whose content failed says why.\n\n";
+                files, keys, stopped streams and the installation. A file whose content failed says why.\n\n";
     let line = |part: &Part| {
         let failed = if part.content.is_err() { " (failed)" } else { "" };
         format!("{:13} {}{failed}\n", part.name, part.what)

@@ -7,12 +7,12 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::body::{NDJSON, pass_over};
 use super::reply::Reply;
-use super::{Shared, refused};
+use super::{Place, Shared, refused};
 use crate::ingest::group::Group;
 use crate::ingest::lines::{Line, Lines};
 use crate::ingest::refusal::{Code, Refusal};
@@ -31,7 +31,7 @@ pub(super) struct Batch {
     lines: Lines,
     group: Group,
     answers: mpsc::Sender<Option<Bytes>>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// Why a batch ends before its body does: its client has gone, or nothing more is looked at.
@@ -50,12 +50,7 @@ enum Came {
 
 impl Batch {
     /// Begins to read, in a task of its own. It ends with the connection.
-    pub(super) fn start(
-        shared: Arc<Shared>,
-        peer: Peer,
-        body: Incoming,
-        place: OwnedSemaphorePermit,
-    ) -> Response<Body> {
+    pub(super) fn start(shared: Arc<Shared>, peer: Peer, body: Incoming, place: Place) -> Response<Body> {
         let (answers, taken) = mpsc::channel(ANSWERS);
         let (lines, group) = (Lines::default(), Group::default());
         let batch = Self { shared, peer, body, lines, group, answers, _place: place };

@@ -16,10 +16,14 @@ pub(super) const EVENT: &str = "application/json";
 /// The type of many.
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
-/// Bodies of single events that are in memory at once, in KiB.
+/// A body that needs no more memory than its connection has in any case.
+const SMALL: usize = 64 * 1024;
+
+/// Longer bodies of single events that are in memory at once, in KiB.
 const ROOM: usize = 48 * 1024;
 
-/// The memory for the bodies of single events. Each takes its part before it is read.
+/// The memory for the longer bodies of single events. Each takes its part before it is read; the usual event waits for
+/// nobody.
 #[derive(Debug)]
 pub(super) struct Room {
     places: Arc<Semaphore>,
@@ -32,22 +36,26 @@ impl Room {
     }
 
     /// The whole body, of a length that was said before, and its place in memory.
-    pub(super) async fn read(&self, body: Incoming) -> Result<(Bytes, OwnedSemaphorePermit), Refusal> {
+    pub(super) async fn read(&self, body: Incoming) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refusal> {
         let unknown = || Refusal::new(Code::LengthRequired, "the request does not say how long its body is");
         let length = body.size_hint().exact().ok_or_else(unknown)?;
-        let length =
-            usize::try_from(length).ok().filter(|length| *length <= LONGEST_LINE).ok_or_else(Refusal::too_large)?;
+        let length = usize::try_from(length).ok().filter(|length| *length <= LONGEST_LINE);
+        let place = self.take(length.ok_or_else(Refusal::too_large)?).await?;
         let late = || Refusal::new(Code::BodyTimeout, "the body did not come in time");
-        let read = async {
-            let place = u32::try_from(length.div_ceil(1024)).ok();
-            let place = self.places.clone().acquire_many_owned(place.unwrap_or(u32::MAX)).await;
-            // Nobody closes the semaphore.
-            let place = place.map_err(|_| late())?;
-            // A client that goes away in the middle is told nothing any more.
-            let body = body.collect().await.map_err(|_| late())?;
-            Ok((body.to_bytes(), place))
-        };
-        timeout(self.patience, read).await.map_err(|_| late())?
+        // A client that goes away in the middle is told nothing any more.
+        let body = timeout(self.patience, body.collect()).await.ok().and_then(Result::ok).ok_or_else(late)?;
+        Ok((body.to_bytes(), place))
+    }
+
+    async fn take(&self, length: usize) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        if length <= SMALL {
+            return Ok(None);
+        }
+        let kibibytes = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
+        let place = timeout(self.patience, self.places.clone().acquire_many_owned(kibibytes)).await;
+        let busy = || Refusal::new(Code::Busy, "too many long events at once; nothing was spooled");
+        // Nobody closes the semaphore.
+        place.ok().and_then(Result::ok).ok_or_else(busy).map(Some)
     }
 }
 

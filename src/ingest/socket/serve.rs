@@ -14,11 +14,14 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::timed::Timed;
-use super::users::Users;
 use super::{Body, Listener, Peer};
+use crate::ingest::shares::Shares;
 
 /// Connections at once. Others wait until the system lets them in.
-pub(super) const CONNECTIONS: usize = 256;
+const CONNECTIONS: usize = 256;
+
+/// Connections of one user at once. Further ones are closed.
+const CONNECTIONS_OF_ONE: usize = CONNECTIONS / 2;
 
 /// The longest head of a request, in bytes, and as much of a body as is read at once.
 const BUFFER: usize = 64 * 1024;
@@ -50,7 +53,7 @@ impl Listener {
     {
         let Self { listener, place } = self;
         let room = Arc::new(Semaphore::new(CONNECTIONS));
-        let users = Arc::new(Users::default());
+        let shares = Shares::new(CONNECTIONS_OF_ONE);
         let mut connections = JoinSet::new();
         let stopped = stop.clone();
         let mut asked = pin!(async move {
@@ -72,14 +75,13 @@ impl Listener {
             match accepted {
                 Ok((stream, _)) => {
                     // The kernel knows whose it is, or it is nobody's.
-                    let peer = stream.peer_cred().map(|credentials| Peer { uid: credentials.uid() });
-                    let Some(user) = peer.ok().and_then(|peer| users.enter(peer)) else { continue };
+                    let Ok(credentials) = stream.peer_cred() else { continue };
+                    let peer = Peer { uid: credentials.uid() };
+                    let Some(share) = shares.take(peer.uid) else { continue };
                     let (handler, stopped) = (handler.clone(), stopped.clone());
                     connections.spawn(async move {
-                        let _place = place;
-                        // The whole of it, so that it is counted for as long as the connection lasts.
-                        let user = user;
-                        converse(stream, user.peer, patience, handler, stopped).await;
+                        let _held = (place, share);
+                        converse(stream, peer, patience, handler, stopped).await;
                     });
                 }
                 // Out of file descriptors, most likely: something has to end before the next can be taken.

@@ -7,7 +7,7 @@ use crate::cli::failure::Failure;
 
 /// Does work that may block for ever on a thread of its own: a device that hangs then holds up neither the runtime nor
 /// the end of the process.
-pub(super) async fn apart<T: Send + 'static>(
+pub(in crate::cli) async fn apart<T: Send + 'static>(
     name: &'static str,
     work: impl FnOnce(&Handle) -> T + Send + 'static,
 ) -> Result<T, Failure> {
