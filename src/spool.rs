@@ -41,4 +41,4 @@ pub use open::{Spool, SpoolKeys};
 pub use reader::{Filter, SpoolReader, Stopped};
 pub use retention::Retention;
 pub use schema::SCHEMA;
-pub use settle::{CONTRADICTION, PAYLOAD_DRIFT, Park, Settlement};
+pub use settle::{Became, CONTRADICTION, PAYLOAD_DRIFT, Park, Settlement};

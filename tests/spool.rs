@@ -21,8 +21,6 @@ mod import;
 mod limits;
 #[path = "spool/metrics.rs"]
 mod metrics;
-#[path = "spool/migrate.rs"]
-mod migrate;
 #[path = "spool/model.rs"]
 mod model;
 #[path = "spool/order.rs"]

@@ -101,7 +101,7 @@ pub(super) async fn run(vault: Vault, command: RelayCommand) -> Result<u8, Failu
             resume(&vault, installation_id, accept_restored).await
         }
         RelayCommand::Revoke { .. } => {
-            vault.control()?.revoke().await?;
+            vault.control()?.revoke(vault.settings.installation_id.clone()).await?;
             Output::new().line("revoked; the events stay, and nothing is sent until a new enrolment is named")?;
             Ok(0)
         }
@@ -113,11 +113,10 @@ async fn resume(vault: &Vault, enrolled: Option<String>, accept_restored: bool) 
     if let Some(id) = &enrolled {
         check_id("installation_id", id)?;
     }
-    let control = vault.control()?;
-    if accept_restored && !control.accept().await? {
+    if accept_restored && vault.reader()?.destination()?.suspect.is_none() {
         return Err(Failure::usage("this spool is not suspect", "Leave out --accept-restored. Nothing was changed."));
     }
-    let destination = control.resume(enrolled.clone()).await?;
+    let destination = vault.control()?.resume(enrolled.clone(), accept_restored).await?;
     if destination.suspect.is_some() {
         return Err(suspect());
     }

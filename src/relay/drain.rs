@@ -1,6 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use prometheus::Registry;
@@ -9,13 +10,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 
 use super::Client;
-use super::exchange::{Ended, Exchange, Outcome};
-use super::log::{self, Told};
+use super::exchange::{Ended, Exchange, Outcome, Sent};
+use super::log;
 use super::metrics::{Cause, Metrics};
 use crate::audit::{self, Audit};
 use crate::custody::Signer;
 use crate::facts::{Clock, Timestamp};
-use crate::spool::{Event, Gate, PAYLOAD_DRIFT, Spool, SpoolError, State};
+use crate::spool::{Became, Event, Gate, PAYLOAD_DRIFT, Spool, SpoolError, State};
 use crate::store::RoleLock;
 
 /// What a relay is made of.
@@ -97,6 +98,7 @@ impl Drain {
             installation_id: config.installation_id,
             count_every_failure: config.count_every_failure,
             audit: config.audit,
+            halted: AtomicBool::new(false),
             metrics: metrics.clone(),
         };
         Ok(Self {
@@ -155,45 +157,27 @@ impl Drain {
 
     /// Settles what ended and begins what there is room for. An idle step where neither left anything to wait for.
     async fn turn(&mut self, room: usize) -> Result<Option<Step>, SpoolError> {
-        let mut settlements = Vec::with_capacity(self.ended.len());
-        let mut outcomes = VecDeque::with_capacity(self.ended.len());
-        let mut told = Vec::with_capacity(self.ended.len());
-        let mut ended = Vec::with_capacity(self.ended.len());
-        let mut notes = Vec::with_capacity(self.ended.len());
-        for Ended { seq, settlement, outcome, span, cause, note } in self.ended.drain(..) {
-            notes.push(note);
-            told.push((span, Told::of(&settlement)));
+        let ended = std::mem::take(&mut self.ended);
+        let (mut settlements, mut told) = (Vec::with_capacity(ended.len()), Vec::with_capacity(ended.len()));
+        for Ended { seq, settlement, sent } in ended {
             settlements.push((seq, settlement));
-            ended.push((outcome.state, cause));
-            outcomes.push_back(outcome);
+            told.push(sent);
         }
         settlements.extend(self.broken.drain(..).map(|seq| (seq, self.exchange.put_back())));
-        // How they ended stands in the log before it is settled, and nobody waits for that: the spool keeps the answers.
-        self.exchange.audit.note_all(notes);
         self.turned = Instant::now();
-        let turned = self.spool.turn(settlements, room).await;
-        // Any other error is one of the lease alone: what came back is settled.
-        if !matches!(turned, Err(SpoolError::Store(_))) {
-            ended.into_iter().for_each(|(state, cause)| self.metrics.ended(state, cause));
-        }
-        let lease = turned?;
-        lease.damaged.iter().for_each(|event| self.metrics.ended(event.state, None));
-        // Told of only now that it is on the disk.
-        for ((span, told), outcome) in told.into_iter().zip(&outcomes) {
-            span.in_scope(|| told.say(outcome, &self.exchange.installation_id));
-        }
-        for alarm in &lease.alarms {
-            self.exchange.audit.note(audit::Event::incident(alarm.what, &alarm.event_id.to_string()));
-            self.metrics.alarm();
-            log::say_alarm(alarm);
-        }
+        let lease = self.spool.turn(settlements, room).await?;
+        self.exchange.halt(matches!(lease.gate, Gate::Revoked | Gate::Suspect));
+        self.tell(told, &lease.became);
         self.was_parked = log::say_gate(lease.gate, self.was_parked);
-        self.outcomes = outcomes;
+        lease.damaged.iter().for_each(|event| self.metrics.ended(event.state, None));
         self.outcomes.extend(lease.damaged.into_iter().map(|event| set_aside(event, &self.exchange.audit)));
         for leased in lease.leased {
             let (exchange, span, seq) = (self.exchange.clone(), log::span(&leased), leased.event.seq);
             let send = async move { exchange.run(leased, lease.probes_failed).await }.instrument(span);
             self.leased.insert(self.in_flight.spawn(send).id(), seq);
+        }
+        if let Some(blocked) = lease.blocked {
+            return Err(blocked);
         }
         let nothing = self.outcomes.is_empty() && self.in_flight.is_empty();
         let until = match lease.gate {
@@ -202,6 +186,25 @@ impl Drain {
             Gate::Paused | Gate::Revoked | Gate::Suspect => None,
         };
         Ok(nothing.then_some(Step::Idle { gate: lease.gate, until }))
+    }
+
+    /// Tells what became of the sends that ended, now that it is on the disk: the spool has the last word on each.
+    fn tell(&mut self, ended: Vec<Sent>, became: &[Became]) {
+        let mut notes = Vec::with_capacity(ended.len());
+        for (sent, became) in ended.into_iter().zip(became) {
+            let sent = sent.settled_as(became.state);
+            self.metrics.ended(sent.outcome.state, sent.cause);
+            notes.push(sent.note);
+            sent.span.in_scope(|| sent.told.say(&sent.outcome, &self.exchange.installation_id));
+            self.outcomes.push_back(sent.outcome);
+        }
+        // Nobody waits for that: the spool keeps the answers.
+        self.exchange.audit.note_all(notes);
+        for alarm in became.iter().filter_map(|became| became.alarm.as_ref()) {
+            self.exchange.audit.note(audit::Event::incident(alarm.what, &alarm.event_id.to_string()));
+            self.metrics.alarm();
+            log::say_alarm(alarm);
+        }
     }
 
     /// Waits until a send ends, or for a moment only where other streams may have become ready.

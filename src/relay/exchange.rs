@@ -1,11 +1,13 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tracing::Span;
 
 use super::ahead::receipt_is_earlier;
 use super::judge::{Verdict, judge};
-use super::metrics::{Cause, Metrics, Sent};
+use super::log::Told;
+use super::metrics::{self, Cause, Metrics};
 use super::retry::{DEAD_AFTER, event_delay, probe_delay};
 use super::{Answer, Client};
 use crate::audit::{self, Audit};
@@ -13,7 +15,7 @@ use crate::custody::{SignError, Signer};
 use crate::facts::{Clock, EventId, Timestamp};
 use crate::protocol::ack;
 use crate::protocol::envelope::request_body;
-use crate::spool::{self, Event, Leased, Park, Settlement, SignedEnvelope, State};
+use crate::spool::{self, CONTRADICTION, Event, Leased, Park, Settlement, SignedEnvelope, State};
 
 /// How a send is named that was not signed.
 pub const KEY_AWAY: &str = "signing-key-unavailable";
@@ -31,6 +33,8 @@ pub(super) struct Exchange {
     pub(super) audit: Arc<Audit>,
     /// Counts outages against the event, as the published package does.
     pub(super) count_every_failure: bool,
+    /// Whether nothing is signed any more: the installation is revoked, or the spool is suspect.
+    pub(super) halted: AtomicBool,
     pub(super) metrics: Metrics,
 }
 
@@ -67,7 +71,14 @@ impl Outcome {
 pub(super) struct Ended {
     pub(super) seq: i64,
     pub(super) settlement: Settlement,
+    pub(super) sent: Sent,
+}
+
+/// What is told of a send once it is settled.
+#[derive(Debug)]
+pub(super) struct Sent {
     pub(super) outcome: Outcome,
+    pub(super) told: Told,
     /// What belongs to it in the log.
     pub(super) span: Span,
     /// Why it is to be sent again, where it is.
@@ -75,6 +86,24 @@ pub(super) struct Ended {
     /// What is to be written down of it.
     pub(super) note: audit::Event,
 }
+
+impl Sent {
+    /// The same, where the spool may have settled it otherwise than was asked for: a receipt that contradicts another
+    /// one settles nothing, and an event that was settled before stays as it is.
+    pub(super) fn settled_as(self, state: State) -> Self {
+        if state == self.outcome.state {
+            return self;
+        }
+        let request = format!("{}.{}", self.outcome.event_id, self.outcome.attempt);
+        let error = if state == State::Queued { CONTRADICTION } else { SETTLED_BEFORE };
+        let note = audit::Event::refused(&request, state.name(), error, self.outcome.status);
+        let outcome = Outcome { state, error: Some(error.to_owned()), ..self.outcome };
+        Self { outcome, told: Told::Refused, note, ..self }
+    }
+}
+
+/// How a send is named whose event was settled by an earlier answer.
+const SETTLED_BEFORE: &str = "settled-before";
 
 /// The sent envelope with what came back.
 struct Exchanged {
@@ -101,6 +130,7 @@ impl Exchange {
                 tracing::debug!(error = %e, "why there is no signature");
                 self.not_asked(KEY_AWAY)
             }
+            Err(Failed::Halted) => self.not_asked("halted"),
             Err(Failed::Transport(e)) => {
                 tracing::info!(error = %e, "not delivered");
                 let error = e.published_name().to_owned();
@@ -119,7 +149,18 @@ impl Exchange {
             stream_id: leased.event.stream_id,
             source_ref: leased.event.source_ref,
         };
-        Ended { seq: leased.event.seq, settlement, outcome, span: Span::current(), cause, note }
+        let sent = Sent { told: Told::of(&settlement), outcome, span: Span::current(), cause, note };
+        Ended { seq: leased.event.seq, settlement, sent }
+    }
+
+    /// From now on nothing is signed, or it is again.
+    pub(super) fn halt(&self, halted: bool) {
+        self.halted.store(halted, Ordering::Relaxed);
+    }
+
+    /// What is leased when a revocation shows is neither signed nor sent any more.
+    fn go_on(&self) -> Result<(), Failed> {
+        if self.halted.load(Ordering::Relaxed) { Err(Failed::Halted) } else { Ok(()) }
     }
 
     /// How a send ended, for the log.
@@ -138,11 +179,13 @@ impl Exchange {
     async fn exchange(&self, leased: &Leased, request: &str) -> Result<Exchanged, Failed> {
         let Event { stream_id, attempt, .. } = &leased.event;
         tracing::debug!(stream = stream_id, attempt, "leased");
+        self.go_on()?;
         let signed_at = self.clock.now();
         let envelope = leased.event.envelope(&self.installation_id, leased.event.attempt, signed_at);
         let (preimage, signature) = self.signer.sign(envelope.preimage(), request).await.map_err(Failed::Sign)?;
         let hash = preimage.hash();
         tracing::debug!("signed");
+        self.go_on()?;
         let body = || request_body(&preimage, &leased.payload);
         let key = self.signer.public_key();
         let mut answer = self.client.post_event(&hash, &signature, key, body()).await.map_err(Failed::Transport)?;
@@ -153,6 +196,7 @@ impl Exchange {
             let again = self.client.fresh().post_event(&hash, &signature, key, body()).await;
             answer = again.map_err(Failed::Transport)?;
             verdict = judge(&envelope, &hash, &answer);
+            self.halt(verdict == Verdict::Revoked);
         }
         tracing::debug!(status = answer.status, verdict = ?verdict, "judged");
         let sent = SignedEnvelope {
@@ -251,22 +295,23 @@ fn random() -> u32 {
 }
 
 enum Failed {
+    Halted,
     Sign(crate::custody::SignError),
     Transport(super::TransportError),
 }
 
 /// How a send ended for the metrics, where there was one, and why another one has to follow, where it has.
-const fn measured(exchanged: &Result<Exchanged, Failed>) -> (Option<Sent>, Option<Cause>) {
+const fn measured(exchanged: &Result<Exchanged, Failed>) -> (Option<metrics::Sent>, Option<Cause>) {
     match exchanged {
-        Err(Failed::Sign(SignError::Unrecorded(_))) => (None, Some(Cause::Other)),
+        Err(Failed::Halted | Failed::Sign(SignError::Unrecorded(_))) => (None, Some(Cause::Other)),
         Err(Failed::Sign(_)) => (None, Some(Cause::KeyAway)),
-        Err(Failed::Transport(e)) => (Some(Sent::NoAnswer), Some(Cause::of_transport(*e))),
+        Err(Failed::Transport(e)) => (Some(metrics::Sent::NoAnswer), Some(Cause::of_transport(*e))),
         Ok(Exchanged { verdict, answer, .. }) => match verdict {
-            Verdict::Conflict => (Some(Sent::Conflict), None),
-            Verdict::Judged(_) => (Some(Sent::Judged), Some(Cause::Judged)),
-            Verdict::Nothing(_) => (Some(Sent::NoVerdict), Some(Cause::of_status(answer.status))),
-            Verdict::Receipted => (Some(Sent::Receipted), None),
-            Verdict::Revoked => (Some(Sent::Revoked), None),
+            Verdict::Conflict => (Some(metrics::Sent::Conflict), None),
+            Verdict::Judged(_) => (Some(metrics::Sent::Judged), Some(Cause::Judged)),
+            Verdict::Nothing(_) => (Some(metrics::Sent::NoVerdict), Some(Cause::of_status(answer.status))),
+            Verdict::Receipted => (Some(metrics::Sent::Receipted), None),
+            Verdict::Revoked => (Some(metrics::Sent::Revoked), None),
         },
     }
 }

@@ -53,15 +53,11 @@ impl Spool {
             .run(move |db| {
                 let sql = format!("{} WHERE event_id = ?1 AND state = 0", reader::SELECT_PENDING_SEALED);
                 let row = db.prepare_cached(&sql)?.query_row([id.as_bytes()], reader::sealed_row).optional()?;
-                let Some(row) = row else { return Ok(false) };
-                let (event, sealed) = row?;
+                let Some((mut event, sealed)) = row else { return Ok(false) };
                 match record::open(db, &inner.epochs, &inner.spool_id, &event, &sealed) {
                     Ok(_) => Ok(false),
                     Err(SpoolError::Tampered { .. }) => {
-                        let sql = "SELECT stream FROM events WHERE seq = ?1";
-                        let stream = db.prepare_cached(sql)?.query_row([event.seq], |row| row.get(0))?;
-                        let stored = sealed.ciphertext.len();
-                        settle::set_aside(db, &inner, &event, stream, stored, inner.clock.now())?;
+                        settle::set_aside(db, &inner, &mut event, sealed.ciphertext.len(), inner.clock.now())?;
                         Ok(true)
                     }
                     Err(e) => Err(e),

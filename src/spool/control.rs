@@ -45,37 +45,45 @@ impl SpoolControl {
         .await
     }
 
-    /// Ends a pause, and lets a parked destination be probed at once. `enrolled` names the new installation after a
-    /// re-enrolment, the only way out of a revocation; without it a revoked destination stays revoked. An installation
-    /// that was revoked once is no new enrolment, and the spool stays with the one it has. Gives what holds from then
-    /// on.
-    pub async fn resume(&self, enrolled: Option<String>) -> Result<Destination, SpoolError> {
+    /// Ends a pause, and lets a parked destination be probed at once. Gives what holds from then on.
+    ///
+    /// `enrolled` names the new installation after a re-enrolment, the only way out of a revocation; one that was revoked
+    /// once is no new enrolment, and the spool stays with the one it has. `accept` says that the operator knows that the
+    /// receiver is ahead of this spool: nothing that is spooled by now makes it suspect again. Where either is lacking,
+    /// nothing is changed.
+    pub async fn resume(&self, enrolled: Option<String>, accept: bool) -> Result<Destination, SpoolError> {
         self.run(move |db, now| {
-            if let Some(id) = &enrolled
-                && !destination::was_revoked(db, id)?
-            {
-                destination::set_installation(db, id)?;
-                db.execute("UPDATE destination SET revoked_at = NULL", [])?;
+            let before = Destination::read(db)?;
+            let is_new = match &enrolled {
+                Some(id) => !destination::was_revoked(db, id)?,
+                None => false,
+            };
+            if (before.revoked_at.is_some() || enrolled.is_some()) && !is_new || before.suspect.is_some() && !accept {
+                return Ok(before);
             }
-            let sql = "UPDATE destination SET paused_at = NULL, probe_at = min(probe_at, ?1)";
-            db.execute(sql, [now.as_millis()])?;
+            if let Some(id) = &enrolled {
+                destination::set_installation(db, id)?;
+            }
+            let accepted = "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events')";
+            let sql = format!(
+                "UPDATE destination SET revoked_at = NULL, paused_at = NULL, probe_at = min(probe_at, ?1),
+                     accepted_seq = iif(suspect_at IS NULL, accepted_seq, {accepted}),
+                     suspect_at = NULL, suspect_reason = NULL"
+            );
+            db.execute(&sql, [now.as_millis()])?;
             Destination::read(db)
         })
         .await
     }
 
-    /// Stops the relay for good, as a revocation by the receiver does.
-    pub async fn revoke(&self) -> Result<(), SpoolError> {
-        self.run(destination::revoke).await
-    }
-
-    /// The operator knows that the receiver is ahead of this spool. Nothing that is spooled by now makes it suspect
-    /// again. False where it was not suspect.
-    pub async fn accept(&self) -> Result<bool, SpoolError> {
-        self.run(|db, now| {
-            let sql = "UPDATE destination SET suspect_at = NULL, suspect_reason = NULL, accepted_at = ?1
-                       WHERE suspect_at IS NOT NULL";
-            Ok(db.execute(sql, [now.as_millis()])? > 0)
+    /// Stops the relay for good, as a revocation by the receiver does. A spool that has not been relayed yet belongs to
+    /// `installation_id` from then on, where that is known, so that it is this one that is revoked.
+    pub async fn revoke(&self, installation_id: Option<String>) -> Result<(), SpoolError> {
+        self.run(move |db, now| {
+            if let (None, Some(id)) = (Destination::read(db)?.installation_id, &installation_id) {
+                destination::set_installation(db, id)?;
+            }
+            destination::revoke(db, now)
         })
         .await
     }

@@ -163,19 +163,20 @@ pub(super) fn revoke(db: &Connection, now: Timestamp) -> Result<(), SpoolError> 
 
 /// Notes that the receiver had an event before this spool first sent it; `state` is what it was settled as. False where
 /// the operator knows already.
-pub(super) fn suspect(
-    db: &Connection,
-    created_at: Timestamp,
-    state: State,
-    now: Timestamp,
-) -> Result<bool, SpoolError> {
+pub(super) fn suspect(db: &Connection, seq: i64, state: State, now: Timestamp) -> Result<bool, SpoolError> {
     let reason = match state {
         State::Receipted => "a receipt that is older than the first send",
         _ => "a conflict over an event that was never sent before",
     };
     let sql = "UPDATE destination SET suspect_at = ?1, suspect_reason = ?2
-               WHERE suspect_at IS NULL AND coalesce(accepted_at, -1) < ?3";
-    Ok(db.prepare_cached(sql)?.execute(params![now.as_millis(), reason, created_at.as_millis()])? > 0)
+               WHERE suspect_at IS NULL AND accepted_seq < ?3";
+    Ok(db.prepare_cached(sql)?.execute(params![now.as_millis(), reason, seq])? > 0)
+}
+
+/// Notes when the newest receipt came.
+pub(super) fn receipted(db: &Connection, now: Timestamp) -> Result<(), SpoolError> {
+    db.prepare_cached("UPDATE destination SET receipted_at = ?1")?.execute([now.as_millis()])?;
+    Ok(())
 }
 
 /// Notes an outage. What was in flight beside the event that showed it first does not count again.

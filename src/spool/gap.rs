@@ -7,7 +7,7 @@ use super::{Event, PAYLOAD_DRIFT, SpoolError};
 use crate::facts::Timestamp;
 use crate::protocol::gap::GapRecord;
 
-/// Signs and stores what is known of a damaged event. Where the key does not sign, the event stays where it is.
+/// Signs and stores what is known of a damaged event, once and for ever. Where the key does not sign, the event stays where it is.
 pub(super) fn put(db: &Connection, inner: &Inner, event: &Event, now: Timestamp) -> Result<(), SpoolError> {
     let record = GapRecord {
         spool_id: inner.spool_id.clone(),
@@ -24,7 +24,7 @@ pub(super) fn put(db: &Connection, inner: &Inner, event: &Event, now: Timestamp)
     };
     let preimage = record.preimage();
     let signature = inner.record.sign(&preimage)?;
-    db.prepare_cached("INSERT OR REPLACE INTO gaps (seq, record, signature) VALUES (?1, ?2, ?3)")?.execute(params![
+    db.prepare_cached("INSERT INTO gaps (seq, record, signature) VALUES (?1, ?2, ?3)")?.execute(params![
         event.seq,
         preimage.canonical(),
         signature.as_bytes()

@@ -1,13 +1,12 @@
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use zeroize::Zeroizing;
 
-use super::destination::{Destination, Gate};
+use super::destination::{self, Destination, Gate};
 use super::open::Inner;
-use super::settle::{self, Settlement};
+use super::settle::{self, Became, Settlement};
 use super::{Event, Spool, SpoolError, State, reader, record, retention};
 use crate::custody::Sealed;
 use crate::facts::{EventId, Timestamp};
@@ -25,8 +24,18 @@ pub struct Lease {
     pub probes_failed: u32,
     /// When the next stream is ready, where one waits.
     pub next_ready_at: Option<Timestamp>,
-    /// What nobody but the operator can put right.
-    pub alarms: Vec<Alarm>,
+    /// What became of each settlement, in their order.
+    pub became: Vec<Became>,
+    /// Why nothing was leased, where a data key does not open or an operator has given the spool to another
+    /// installation meanwhile. What came back is settled all the same.
+    pub blocked: Option<SpoolError>,
+}
+
+impl Lease {
+    fn empty(gate: Gate) -> Self {
+        let (leased, damaged, became) = (Vec::new(), Vec::new(), Vec::new());
+        Self { leased, damaged, gate, probes_failed: 0, next_ready_at: None, became, blocked: None }
+    }
 }
 
 /// Something that stops a stream or the whole relay until the operator has looked.
@@ -57,32 +66,20 @@ impl Spool {
     /// One turn of the relay, in one transaction: settles what came back, then leases up to `room` events, each the
     /// head of a stream with nothing in flight. For the one process that has the relay's role.
     ///
-    /// Where a data key does not open, or an operator has given the spool to another installation meanwhile, nothing
-    /// is leased and that is the error, but what came back is settled.
     /// Not to be dropped before it answers: what it leased stays in flight until the next [`recover`](Self::recover).
     pub async fn turn(&self, settled: Vec<(i64, Settlement)>, room: usize) -> Result<Lease, SpoolError> {
-        let settled = Arc::new(settled);
-        let (inner, came_back) = (self.inner.clone(), settled.clone());
+        let inner = self.inner.clone();
         let turned = self.writer.run(move |db| {
             let now = inner.clock.now();
             follow_clock(db, &inner, now)?;
-            let alarms = settle_all(db, &inner, &came_back, now)?;
-            let lease = lease(db, &inner, room, now)?;
-            tidy(db, &inner, came_back.len(), lease.leased.is_empty(), now)?;
-            Ok((Lease { alarms, ..lease }, now))
+            let became = settle_all(db, &inner, &settled, now)?;
+            let lease = lease_or_nothing(db, &inner, room, now)?;
+            tidy(db, &inner, settled.len(), lease.leased.is_empty(), now)?;
+            Ok::<_, SpoolError>((Lease { became, ..lease }, now))
         });
-        match turned.await {
-            Ok((lease, now)) => {
-                self.inner.turned_at.store(now.as_millis(), Ordering::Relaxed);
-                Ok(lease)
-            }
-            Err(error @ (SpoolError::Epoch(_) | SpoolError::OtherInstallation { .. })) => {
-                let (inner, now) = (self.inner.clone(), self.inner.clock.now());
-                self.writer.run(move |db| settle_all(db, &inner, &settled, now).map(drop)).await?;
-                Err(error)
-            }
-            Err(error) => Err(error),
-        }
+        let (lease, now) = turned.await?;
+        self.inner.turned_at.store(now.as_millis(), Ordering::Relaxed);
+        Ok(lease)
     }
 }
 
@@ -91,9 +88,28 @@ fn settle_all(
     inner: &Inner,
     settled: &[(i64, Settlement)],
     now: Timestamp,
-) -> Result<Vec<Alarm>, SpoolError> {
+) -> Result<Vec<Became>, SpoolError> {
     let settle = |(seq, settlement): &(i64, Settlement)| settle::settle(db, inner, *seq, settlement, now);
-    settled.iter().filter_map(|settled| settle(settled).transpose()).collect()
+    let became: Vec<Became> = settled.iter().map(settle).collect::<Result<_, _>>()?;
+    if became.iter().any(|became| became.state == State::Receipted) {
+        destination::receipted(db, now)?;
+    }
+    Ok(became)
+}
+
+/// Leases; where that fails for a reason that says nothing of what came back, all of it is undone and the reason kept.
+fn lease_or_nothing(db: &Connection, inner: &Inner, room: usize, now: Timestamp) -> Result<Lease, SpoolError> {
+    db.prepare_cached("SAVEPOINT lease")?.execute([])?;
+    let lease = match lease(db, inner, room, now) {
+        Err(error @ (SpoolError::Epoch(_) | SpoolError::OtherInstallation { .. })) => {
+            db.prepare_cached("ROLLBACK TO lease")?.execute([])?;
+            let gate = Destination::read(db)?.gate(now);
+            Lease { blocked: Some(error), ..Lease::empty(gate) }
+        }
+        lease => lease?,
+    };
+    db.prepare_cached("RELEASE lease")?.execute([])?;
+    Ok(lease)
 }
 
 /// Drops content that was kept long enough: as much as keeps up with what is settled, and some more where nothing else
@@ -126,14 +142,14 @@ fn lease(db: &Connection, inner: &Inner, room: usize, now: Timestamp) -> Result<
         _ => 0,
     };
     let probes_failed = destination.parked.map_or(0, |parked| parked.failures);
-    let (leased, damaged, alarms) = (Vec::new(), Vec::new(), Vec::new());
-    let mut lease = Lease { leased, damaged, gate, probes_failed, next_ready_at: None, alarms };
+    let mut lease = Lease { probes_failed, ..Lease::empty(gate) };
     // Damaged events take room too, so that a turn stays short however many there are.
     while lease.leased.len() + lease.damaged.len() < room {
         let Some(stream) = ready_stream(db, now)? else { break };
         match head(db, inner, stream, now)? {
-            Ok(leased) => lease.leased.push(leased),
-            Err(damaged) => lease.damaged.push(damaged),
+            Some(Ok(leased)) => lease.leased.push(leased),
+            Some(Err(damaged)) => lease.damaged.push(damaged),
+            None => {}
         }
     }
     lease.next_ready_at = next_ready_at(db)?;
@@ -161,10 +177,20 @@ fn in_flight(db: &Connection) -> Result<bool, SpoolError> {
     Ok(db.prepare_cached(sql)?.query_row([State::Relaying as i64], |row| row.get(0))?)
 }
 
-/// Takes the head of a stream: its attempt is counted before anything is signed (I1).
-fn head(db: &Connection, inner: &Inner, stream: i64, now: Timestamp) -> Result<Result<Leased, Event>, SpoolError> {
+/// Takes the head of a stream: its attempt is counted before anything is signed (I1). Gives the event itself where it
+/// is damaged, and nothing where the stream was awake by mistake.
+fn head(
+    db: &Connection,
+    inner: &Inner,
+    stream: i64,
+    now: Timestamp,
+) -> Result<Option<Result<Leased, Event>>, SpoolError> {
     let sql = format!("{} WHERE e.stream = ?1 ORDER BY e.seq LIMIT 1", reader::SELECT_PENDING_SEALED);
-    let (mut event, sealed) = db.prepare_cached(&sql)?.query_row([stream], reader::sealed_row)??;
+    let head = db.prepare_cached(&sql)?.query_row([stream], reader::sealed_row).optional()?;
+    let Some((mut event, sealed)) = head.filter(|(event, _)| event.state == State::Queued) else {
+        db.prepare_cached("UPDATE streams SET ready_at = NULL WHERE stream = ?1")?.execute([stream])?;
+        return Ok(None);
+    };
     match open(db, inner, &event, &sealed) {
         Ok((payload, attempt)) => {
             event.attempt = attempt;
@@ -176,12 +202,12 @@ fn head(db: &Connection, inner: &Inner, stream: i64, now: Timestamp) -> Result<R
             ])?;
             db.prepare_cached("UPDATE streams SET ready_at = NULL WHERE stream = ?1")?.execute([stream])?;
             Inner::count(db, Some(State::Queued), State::Relaying, event.payload_size)?;
-            Ok(Ok(Leased { event, payload }))
+            Ok(Some(Ok(Leased { event, payload })))
         }
         Err(SpoolError::Tampered { .. }) => {
-            settle::set_aside(db, inner, &event, stream, sealed.ciphertext.len(), now)?;
+            settle::set_aside(db, inner, &mut event, sealed.ciphertext.len(), now)?;
             event.state = State::Dead;
-            Ok(Err(event))
+            Ok(Some(Err(event)))
         }
         // The key is away, or the epoch is in doubt: nothing is leased, and nothing is lost.
         Err(e) => Err(e),

@@ -8,7 +8,7 @@ use super::{Answer, Destination, Event, SignedEnvelope, Spool, SpoolError, State
 use crate::custody::Sealed;
 use crate::facts::{Digest, EventId, Timestamp};
 use crate::protocol::{PublicKey, Signature};
-use crate::store::{self, Access, StoreError};
+use crate::store::{self, Access};
 
 /// Looks into a spool without any key: everything but the payloads. Beside whoever writes.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl SpoolReader {
         let mut statement = self.db.prepare_cached(&format!("{sql} ORDER BY seq LIMIT ?3"))?;
         let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
         let rows = statement.query_map(params![filter.after, filter.stream_id, limit], event_row)?;
-        rows.map(|row| Ok(row??)).collect()
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// One event.
@@ -113,9 +113,9 @@ impl SpoolReader {
 
     /// When the newest receipt came.
     pub fn last_receipt(&self) -> Result<Option<Timestamp>, SpoolError> {
-        let sql = "SELECT settled_at FROM settled WHERE state = 2 ORDER BY seq DESC LIMIT 1";
-        let found = self.db.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
-        Ok(found.map(Timestamp::from_millis))
+        let mut statement = self.db.prepare_cached("SELECT receipted_at FROM destination")?;
+        let at: Option<i64> = statement.query_row([], |row| row.get(0))?;
+        Ok(at.map(Timestamp::from_millis))
     }
 
     /// How much is in each state, without counting.
@@ -185,35 +185,43 @@ impl Spool {
 
 fn event(db: &Connection, id: EventId) -> Result<Option<Event>, SpoolError> {
     let sql = format!("{SELECT_PENDING} WHERE event_id = ?1 UNION ALL {SELECT_SETTLED} WHERE event_id = ?1");
-    let row = db.prepare_cached(&sql)?.query_row([id.as_bytes()], event_row).optional()?;
-    Ok(row.transpose()?)
+    Ok(db.prepare_cached(&sql)?.query_row([id.as_bytes()], event_row).optional()?)
 }
 
 pub(super) fn sealed(db: &Connection, seq: i64) -> Result<Option<Sealed>, SpoolError> {
     let mut statement = db.prepare_cached("SELECT nonce, sealed FROM contents WHERE seq = ?1")?;
-    let row = statement.query_row([seq], |row| Ok(Sealed { nonce: row.get(0)?, ciphertext: row.get(1)? }));
-    Ok(row.optional()?)
+    let sealed = |row: &Row<'_>| {
+        Ok(Sealed { nonce: row.get(0).unwrap_or_default(), ciphertext: row.get(1).unwrap_or_default() })
+    };
+    Ok(statement.query_row([seq], sealed).optional()?)
 }
 
+// The stream's row may be what is gone; a state that is none of the table's reads as one that is.
 macro_rules! select {
-    ($table:literal, $more:literal, $join:literal) => {
+    ($table:literal, $state:literal, $more:literal, $join:literal) => {
         concat!(
-            "SELECT e.seq, event_id, s.name, source_ref, state, attempt, failures, created_at, payload_sha256, ",
+            "SELECT e.seq, event_id, s.name, source_ref, ",
+            $state,
+            ", attempt, failures, created_at, payload_sha256, ",
             "payload_size, epoch, last_error",
             $more,
             " FROM ",
             $table,
-            " e JOIN streams s USING (stream)",
+            " e LEFT JOIN streams s USING (stream)",
             $join
         )
     };
 }
 
-const SELECT_PENDING: &str = select!("events", "", "");
-const SELECT_SETTLED: &str = select!("settled", "", "");
+const SELECT_PENDING: &str = select!("events", "iif(state = 1, 1, 0)", "", "");
+const SELECT_SETTLED: &str = select!("settled", "iif(state IN (2, 3), state, 4)", "", "");
 /// An event whose content is gone has an empty one here, which does not open.
-pub(super) const SELECT_PENDING_SEALED: &str =
-    select!("events", ", coalesce(nonce, x''), coalesce(sealed, x'')", " LEFT JOIN contents c ON c.seq = e.seq");
+pub(super) const SELECT_PENDING_SEALED: &str = select!(
+    "events",
+    "iif(state = 1, 1, 0)",
+    ", coalesce(nonce, x''), coalesce(sealed, x'')",
+    " LEFT JOIN contents c ON c.seq = e.seq"
+);
 
 const ANSWER: &str = "installation_id, sent_attempt, signed_at, signature, public_key, status, body, received_at";
 
@@ -236,30 +244,28 @@ fn answer_row(row: &Row<'_>, event_id: EventId) -> rusqlite::Result<Result<Answe
 
 /// Reads a row that may be damaged. A value that cannot be there reads as one that the seal does not cover, so that
 /// the event is set aside like any other that was changed, and stands in nobody's way.
-fn event_row(row: &Row<'_>) -> rusqlite::Result<Result<Event, StoreError>> {
-    let text =
-        |column| Ok::<_, rusqlite::Error>(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned());
-    let state = match State::from_number(row.get(4)?) {
-        Ok(state) => state,
-        Err(e) => return Ok(Err(e)),
+fn event_row(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let text = |column| {
+        let bytes = row.get_ref(column).ok().and_then(|value| value.as_bytes().ok().map(<[u8]>::to_vec));
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
     };
-    Ok(Ok(Event {
+    Ok(Event {
         seq: row.get(0)?,
         event_id: EventId::from_bytes(row.get(1).unwrap_or_default()),
-        stream_id: text(2)?,
-        source_ref: text(3)?,
-        state,
+        stream_id: text(2),
+        source_ref: text(3),
+        state: row.get(4).ok().and_then(|number| State::from_number(number).ok()).unwrap_or(State::Dead),
         attempt: row.get(5).unwrap_or(u32::MAX),
         failures: row.get(6).unwrap_or(u32::MAX),
-        created_at: Timestamp::from_millis(row.get(7)?),
+        created_at: Timestamp::from_millis(row.get(7).unwrap_or_default()),
         payload_sha256: Digest::from_bytes(row.get(8).unwrap_or_default()),
         payload_size: row.get(9).unwrap_or(u64::MAX),
         epoch: row.get(10).unwrap_or(0),
         last_error: row.get(11).unwrap_or_default(),
-    }))
+    })
 }
 
-pub(super) fn sealed_row(row: &Row<'_>) -> rusqlite::Result<Result<(Event, Sealed), StoreError>> {
-    let sealed = Sealed { nonce: row.get(12)?, ciphertext: row.get(13)? };
-    Ok(event_row(row)?.map(|event| (event, sealed)))
+pub(super) fn sealed_row(row: &Row<'_>) -> rusqlite::Result<(Event, Sealed)> {
+    let sealed = Sealed { nonce: row.get(12).unwrap_or_default(), ciphertext: row.get(13).unwrap_or_default() };
+    Ok((event_row(row)?, sealed))
 }

@@ -19,6 +19,11 @@ pub(super) fn retry(db: &Connection, event_id: EventId, now: Timestamp) -> Resul
     if State::from_number(state)? != State::Dead {
         return Err(SpoolError::NotDead { event_id });
     }
+    // What stands in its place is signed, and stays.
+    let sql = "SELECT EXISTS (SELECT 1 FROM gaps WHERE seq = ?1)";
+    if db.prepare_cached(sql)?.query_row([seq], |row| row.get(0))? {
+        return Err(SpoolError::Tampered { event_id });
+    }
     if !has_content {
         return Err(SpoolError::Purged { event_id });
     }
@@ -39,8 +44,5 @@ pub(super) fn retry(db: &Connection, event_id: EventId, now: Timestamp) -> Resul
     .execute([seq])?;
     db.prepare_cached("DELETE FROM settled WHERE seq = ?1")?.execute([seq])?;
     Inner::count(db, Some(State::Dead), State::Queued, size)?;
-    // Where something of the stream is in flight, its settlement makes the stream ready again.
-    let sql = "SELECT EXISTS (SELECT 1 FROM events WHERE stream = ?1 AND state = ?2)";
-    let busy: bool = db.prepare_cached(sql)?.query_row(params![number, State::Relaying as i64], |row| row.get(0))?;
-    if busy { Ok(()) } else { stream::ready(db, number, now) }
+    stream::ready(db, number, now)
 }

@@ -53,6 +53,15 @@ pub const PAYLOAD_DRIFT: &str = "payload-drift";
 /// How an event is named that waits because two receipts for it differ.
 pub const CONTRADICTION: &str = "receipt-contradicts-an-earlier-one";
 
+/// What became of a settlement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Became {
+    /// Where the event is now.
+    pub state: State,
+    /// What the operator has to look at, where there is something.
+    pub alarm: Option<Alarm>,
+}
+
 /// Settles the send of the event at `seq`, and makes its stream ready again. An event that is not in flight was
 /// settled before, by a turn whose answer its caller did not see: nothing changes, unless the two receipts differ.
 pub(super) fn settle(
@@ -61,27 +70,29 @@ pub(super) fn settle(
     seq: i64,
     settlement: &Settlement,
     now: Timestamp,
-) -> Result<Option<Alarm>, SpoolError> {
+) -> Result<Became, SpoolError> {
     let Some(sent) = InFlight::read(db, seq)? else { return late(db, seq, settlement, now) };
-    let mut alarm = None;
+    if let Some(answer) = settlement.answer()
+        && claims::contradict(db, seq, &sent.source_ref, answer)?
+    {
+        claims::keep(db, seq, sent.stream, answer)?;
+        requeue(db, &sent, CONTRADICTION, 0, now)?;
+        stream::stop(db, sent.stream, CONTRADICTION, now)?;
+        destination::unpark(db, now)?;
+        return Ok(Became { state: State::Queued, alarm: Some(contradiction(sent.event_id)) });
+    }
+    let mut became = Became { state: State::Queued, alarm: None };
     match settlement {
-        Settlement::Receipted(answer) | Settlement::Ahead { state: State::Receipted, answer }
-            if claims::contradict(db, seq, &sent.source_ref, answer)? =>
-        {
-            claims::keep(db, seq, sent.stream, answer)?;
-            requeue(db, &sent, CONTRADICTION, 0, now)?;
-            stream::stop(db, sent.stream, CONTRADICTION, now)?;
-            alarm = Some(Alarm { event_id: sent.event_id, what: "two receipts for one event differ" });
-        }
-        Settlement::Receipted(answer) => finish(db, &sent, &answered(State::Receipted, answer, now))?,
-        Settlement::Conflict(answer) => finish(db, &sent, &answered(State::Conflict, answer, now))?,
+        Settlement::Receipted(answer) => became.state = finish(db, &sent, &answered(State::Receipted, answer, now))?,
+        Settlement::Conflict(answer) => became.state = finish(db, &sent, &answered(State::Conflict, answer, now))?,
         Settlement::Ahead { state, answer } => {
-            finish(db, &sent, &answered(*state, answer, now))?;
-            alarm = suspect(db, inner, &sent, *state, now)?;
+            became.state = finish(db, &sent, &answered(*state, answer, now))?;
+            became.alarm = suspect(db, inner, &sent, *state, now)?;
         }
         Settlement::Judged { error, retry_at: None, answer } => {
             let answer = answer.as_ref();
-            finish(db, &sent, &Settled { state: State::Dead, judged: 1, error: Some(error), answer, at: now })?;
+            let dead = Settled { state: State::Dead, judged: 1, error: Some(error), answer, at: now };
+            became.state = finish(db, &sent, &dead)?;
         }
         Settlement::Judged { error, retry_at: Some(at), answer } => {
             requeue(db, &sent, error, 1, *at)?;
@@ -95,12 +106,26 @@ pub(super) fn settle(
                 Park::Revoked => destination::revoke(db, now)?,
                 Park::NotAsked(_) => {}
             }
-            return Ok(None);
+            return Ok(became);
         }
     }
     // Whatever the receiver said, it spoke.
     destination::unpark(db, now)?;
-    Ok(alarm)
+    Ok(became)
+}
+
+impl Settlement {
+    const fn answer(&self) -> Option<&Answer> {
+        match self {
+            Self::Receipted(answer) | Self::Conflict(answer) | Self::Ahead { answer, .. } => Some(answer),
+            Self::Judged { answer, .. } => answer.as_ref(),
+            Self::Unjudged { .. } => None,
+        }
+    }
+}
+
+const fn contradiction(event_id: EventId) -> Alarm {
+    Alarm { event_id, what: "two receipts for one event differ" }
 }
 
 /// The row of an event that is being sent.
@@ -110,13 +135,11 @@ struct InFlight {
     stream: i64,
     source_ref: String,
     size: u64,
-    created_at: Timestamp,
 }
 
 impl InFlight {
     fn read(db: &Connection, seq: i64) -> Result<Option<Self>, SpoolError> {
-        let sql = "SELECT event_id, stream, source_ref, payload_size, created_at FROM events
-                   WHERE seq = ?1 AND state = ?2";
+        let sql = "SELECT event_id, stream, source_ref, payload_size FROM events WHERE seq = ?1 AND state = ?2";
         let mut statement = db.prepare_cached(sql)?;
         let found = statement.query_row(params![seq, State::Relaying as i64], |row| {
             Ok(Self {
@@ -125,7 +148,6 @@ impl InFlight {
                 stream: row.get(1)?,
                 source_ref: row.get(2)?,
                 size: row.get(3)?,
-                created_at: Timestamp::from_millis(row.get(4)?),
             })
         });
         Ok(found.optional()?)
@@ -133,14 +155,23 @@ impl InFlight {
 }
 
 /// An answer to an event that is settled. Only a receipt that differs from the one that settled it means anything.
-fn late(db: &Connection, seq: i64, settlement: &Settlement, now: Timestamp) -> Result<Option<Alarm>, SpoolError> {
+fn late(db: &Connection, seq: i64, settlement: &Settlement, now: Timestamp) -> Result<Became, SpoolError> {
+    let mut became = Became { state: state_of(db, seq)?, alarm: None };
     let (Settlement::Receipted(answer) | Settlement::Ahead { state: State::Receipted, answer }) = settlement else {
-        return Ok(None);
+        return Ok(became);
     };
-    let Some((stream, event_id)) = claims::contradicted(db, seq, answer)? else { return Ok(None) };
-    claims::keep(db, seq, stream, answer)?;
-    stream::stop(db, stream, CONTRADICTION, now)?;
-    Ok(Some(Alarm { event_id, what: "two receipts for one event differ" }))
+    if let Some((stream, event_id)) = claims::contradicted(db, seq, answer)? {
+        claims::keep(db, seq, stream, answer)?;
+        stream::stop(db, stream, CONTRADICTION, now)?;
+        became.alarm = Some(contradiction(event_id));
+    }
+    Ok(became)
+}
+
+fn state_of(db: &Connection, seq: i64) -> Result<State, SpoolError> {
+    let mut statement = db.prepare_cached("SELECT state FROM settled WHERE seq = ?1")?;
+    let found = statement.query_row([seq], |row| row.get(0)).optional()?;
+    Ok(found.map(State::from_number).transpose()?.unwrap_or(State::Queued))
 }
 
 /// Notes that the receiver is ahead of this spool, unless something here explains it.
@@ -151,30 +182,57 @@ fn suspect(
     state: State,
     now: Timestamp,
 ) -> Result<Option<Alarm>, SpoolError> {
-    // The receiver knows no streams: the same reference in another one is one event to it.
-    let is_reused = inner.index.is_reused(db, &sent.source_ref, sent.event_id)?;
-    if is_reused || !destination::suspect(db, sent.created_at, state, now)? {
+    // The receiver knows no streams: to it, the same reference in another one is one event with other content.
+    let is_explained = state == State::Conflict && inner.index.is_reused(db, &sent.source_ref, sent.event_id)?;
+    if is_explained || !destination::suspect(db, sent.seq, state, now)? {
         return Ok(None);
     }
     Ok(Some(Alarm { event_id: sent.event_id, what: "the receiver is ahead of this spool" }))
 }
 
 /// Sets an event aside whose record does not open, with a signed record in its place. Its stream goes on behind it.
-/// `stored` is how many bytes are really there: the size in the row may be what was changed.
+/// `stored` is how many bytes are really there. What is kept of the row is what could be read of it.
 pub(super) fn set_aside(
     db: &Connection,
     inner: &Inner,
-    event: &Event,
-    stream: i64,
+    event: &mut Event,
     stored: usize,
     now: Timestamp,
 ) -> Result<(), SpoolError> {
+    // An id that cannot be, or is another's, is what was changed.
+    let sql = "SELECT EXISTS (SELECT 1 FROM settled WHERE event_id = ?1)";
+    let is_taken = db.prepare_cached(sql)?.query_row([event.event_id.as_bytes()], |row| row.get(0))?;
+    if is_taken || event.event_id == EventId::from_bytes([0; 16]) {
+        event.event_id = EventId::new(now);
+    }
     gap::put(db, inner, event, now)?;
-    let weight = event.payload_size.min(stored as u64);
-    let dead = Settled { state: State::Dead, judged: 0, error: Some(PAYLOAD_DRIFT), answer: None, at: now };
-    move_over(db, event.seq, &dead)?;
-    Inner::count(db, Some(event.state), State::Dead, weight)?;
-    stream::ready(db, stream, Timestamp::from_millis(0))
+    let stream: i64 =
+        db.prepare_cached("SELECT stream FROM events WHERE seq = ?1")?.query_row([event.seq], |row| row.get(0))?;
+    let size = event.payload_size.min(stored as u64);
+    db.prepare_cached(
+        "INSERT INTO settled (seq, event_id, stream, source_ref, state, attempt, failures, created_at, payload_sha256,
+                              payload_size, epoch, last_error, settled_at, has_content)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+                 EXISTS (SELECT 1 FROM contents WHERE seq = ?1))",
+    )?
+    .execute(params![
+        event.seq,
+        event.event_id.as_bytes(),
+        stream,
+        event.source_ref,
+        State::Dead as i64,
+        event.attempt,
+        event.failures,
+        event.created_at.as_millis(),
+        event.payload_sha256.as_bytes(),
+        size,
+        event.epoch,
+        PAYLOAD_DRIFT,
+        now.as_millis()
+    ])?;
+    db.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([event.seq])?;
+    Inner::count(db, Some(event.state), State::Dead, size)?;
+    stream::rest(db, stream)
 }
 
 /// How an event was settled.
@@ -193,10 +251,11 @@ fn answered(state: State, answer: &Answer, at: Timestamp) -> Settled<'_> {
     Settled { state, judged: 0, error, answer: Some(answer), at }
 }
 
-fn finish(db: &Connection, sent: &InFlight, settled: &Settled<'_>) -> Result<(), SpoolError> {
+fn finish(db: &Connection, sent: &InFlight, settled: &Settled<'_>) -> Result<State, SpoolError> {
     move_over(db, sent.seq, settled)?;
     Inner::count(db, Some(State::Relaying), settled.state, sent.size)?;
-    stream::ready(db, sent.stream, settled.at)
+    stream::ready(db, sent.stream, settled.at)?;
+    Ok(settled.state)
 }
 
 /// Moves an event out of the hot table. Its content stays where it is.

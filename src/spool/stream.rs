@@ -26,14 +26,28 @@ pub(super) fn wake(db: &Connection, stream: i64, seq: i64, now: Timestamp) -> Re
     Ok(())
 }
 
-/// Makes a stream ready at `at`, where anything in it is left to send and nothing stops it.
+/// Makes a stream ready at `at`, where anything in it is left to send and nothing stops it. While something of it is
+/// in flight, it sleeps: what is settled next wakes it.
 pub(super) fn ready(db: &Connection, stream: i64, at: Timestamp) -> Result<(), SpoolError> {
     db.prepare_cached(
-        "UPDATE streams SET ready_at = iif(stopped_at IS NULL AND EXISTS (SELECT 1 FROM events WHERE stream = ?1),
+        "UPDATE streams SET ready_at = iif(stopped_at IS NULL AND EXISTS (SELECT 1 FROM events WHERE stream = ?1)
+                                               AND NOT EXISTS (SELECT 1 FROM events WHERE stream = ?1 AND state = 1),
                                            ?2, NULL)
          WHERE stream = ?1",
     )?
     .execute(params![stream, at.as_millis()])?;
+    Ok(())
+}
+
+/// Lets a stream sleep of which nothing is left to send, or something is in flight. Another one stays as it is: what
+/// its head waits for is not shortened.
+pub(super) fn rest(db: &Connection, stream: i64) -> Result<(), SpoolError> {
+    db.prepare_cached(
+        "UPDATE streams SET ready_at = NULL
+         WHERE stream = ?1 AND (NOT EXISTS (SELECT 1 FROM events WHERE stream = ?1)
+                                OR EXISTS (SELECT 1 FROM events WHERE stream = ?1 AND state = 1))",
+    )?
+    .execute([stream])?;
     Ok(())
 }
 

@@ -16,13 +16,12 @@ async fn a_conflict_over_what_was_never_sent_stops_the_relay_until_the_operator_
     assert_eq!(outcomes.iter().filter(|outcome| outcome.state == State::Conflict).count(), 1);
     // What was in flight beside it is settled; nothing new is sent, by nobody, whatever an operator resumes.
     let control = place.spool().control();
-    assert!(control.resume(None).await.unwrap().suspect.is_some());
+    assert!(control.resume(None, false).await.unwrap().suspect.is_some());
     assert_eq!(run(&mut drain).await, (vec![], Gate::Suspect));
     drop(drain);
     assert_eq!(run(&mut place.drain(client_of(&sandbox)).await).await, (vec![], Gate::Suspect));
 
-    assert!(control.accept().await.unwrap());
-    assert!(!control.accept().await.unwrap(), "there is nothing left to accept");
+    assert_eq!(control.resume(None, true).await.unwrap().suspect, None);
     let mut drain = place.drain(client_of(&sandbox)).await;
     assert_eq!(run(&mut drain).await.1, Gate::Open);
     assert_eq!(place.events().iter().filter(|event| event.state == State::Receipted).count(), 3);
@@ -34,7 +33,7 @@ async fn what_was_spooled_before_the_operator_accepted_stops_nothing_and_what_ca
     place.fill(&["a", "b"], 1).await;
     let mut drain = place.drain(client_of(&sandbox)).await;
     assert_eq!(run(&mut drain).await.1, Gate::Suspect);
-    place.spool().control().accept().await.unwrap();
+    place.spool().control().resume(None, true).await.unwrap();
     assert_eq!(run(&mut drain).await.1, Gate::Open);
     place.clock.advance(Duration::from_secs(1));
     place.fill(&["c"], 1).await;
@@ -52,7 +51,7 @@ async fn a_receipt_that_is_older_than_the_first_send_stops_the_relay_and_settles
     assert_eq!(outcomes[0].state, State::Receipted, "the receipt is a good one");
 
     // Once the operator knows, the rest of the copy is answered in the same way, and settles.
-    place.spool().control().accept().await.unwrap();
+    place.spool().control().resume(None, true).await.unwrap();
     let (outcomes, gate) = run(&mut drain).await;
     assert_eq!((outcomes.len(), gate), (1, Gate::Open));
     assert_eq!(outcomes[0].state, State::Receipted);

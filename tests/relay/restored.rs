@@ -73,7 +73,7 @@ async fn in_the_middle_of_a_batch_what_is_in_flight_is_settled_and_nothing_follo
     assert_eq!(sandbox.recorded_events().len(), sent);
 
     // From another process's hand, while this one runs.
-    place.spool().control().accept().await.unwrap();
+    place.spool().control().resume(None, true).await.unwrap();
     assert_eq!(run(&mut drain).await.1, Gate::Open);
     assert_eq!(place.count(State::Receipted), 19);
 }

@@ -63,12 +63,12 @@ async fn after_a_revocation_nothing_is_sent_again_whatever_the_clock_says() {
         let (outcomes, gate) = run(&mut place.drain(client_of(&sandbox)).await).await;
         assert_eq!((outcomes.len(), gate), (0, Gate::Revoked), "{time}");
     }
-    place.spool().control().resume(None).await.unwrap();
-    place.spool().control().resume(Some(INSTALLATION.into())).await.unwrap();
+    place.spool().control().resume(None, false).await.unwrap();
+    place.spool().control().resume(Some(INSTALLATION.into()), false).await.unwrap();
     assert_eq!(run(&mut place.drain(client_of(&sandbox)).await).await.1, Gate::Revoked);
     assert_eq!(sandbox.recorded_events().len(), sent);
 
-    place.spool().control().resume(Some(NEW.into())).await.unwrap();
+    place.spool().control().resume(Some(NEW.into()), false).await.unwrap();
     let old = place.try_drain(client_of(&sandbox), INSTALLATION).await;
     assert!(matches!(old, Err(SpoolError::OtherInstallation { .. })), "{old:?}");
     let mut drain = place.try_drain(client(&new_url(&sandbox), Some(sandbox.ca_file()), PATIENT), NEW).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_relay_that_runs_on_does_not_send_for_the_old_installation_once_the_op
     assert_eq!(run(&mut drain).await.1, Gate::Revoked);
     sandbox.behave("ok", None).await;
     let sent = sandbox.recorded_events().len();
-    place.spool().control().resume(Some(NEW.into())).await.unwrap();
+    place.spool().control().resume(Some(NEW.into()), false).await.unwrap();
     let refused = drain.next(usize::MAX).await;
     assert!(matches!(refused, Err(SpoolError::OtherInstallation { .. })), "{refused:?}");
     assert_eq!(sandbox.recorded_events().len(), sent);

@@ -76,7 +76,7 @@ async fn in_the_middle_of_a_batch_what_is_in_flight_is_settled_and_nothing_follo
     place.fill(&streams, 5).await;
     let mut drain = place.drain(client_of(&sandbox)).await;
     assert!(matches!(drain.next(usize::MAX).await.unwrap(), Step::Settled(_)));
-    place.spool().control().revoke().await.unwrap();
+    place.spool().control().revoke(None).await.unwrap();
     let begun = place.events().iter().filter(|event| event.attempt > 0).count();
     let (_, gate) = run(&mut drain).await;
     assert_eq!(gate, Gate::Revoked);
@@ -90,7 +90,7 @@ async fn in_the_middle_of_a_batch_what_is_in_flight_is_settled_and_nothing_follo
         place.clock.set(Timestamp::parse(time).unwrap());
         assert_eq!(run(&mut place.drain(client_of(&sandbox)).await).await, (vec![], Gate::Revoked), "{time}");
     }
-    place.spool().control().resume(Some(INSTALLATION.into())).await.unwrap();
+    place.spool().control().resume(Some(INSTALLATION.into()), false).await.unwrap();
     assert_eq!(run(&mut place.drain(client_of(&sandbox)).await).await.1, Gate::Revoked);
     assert_eq!(sandbox.recorded_events().len(), sent);
 }

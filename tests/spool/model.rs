@@ -280,7 +280,7 @@ async fn turn(place: &Place, spool: &Spool, model: &mut Model, settle: Vec<(usiz
 
 /// Lets a parked receiver be probed at once, too.
 async fn resume(place: &Place, spool: &Spool, model: &mut Model) {
-    spool.control().resume(None).await.unwrap();
+    spool.control().resume(None, false).await.unwrap();
     let now = place.now().as_millis();
     model.parked = model.parked.map(|probe_at| probe_at.min(now));
 }

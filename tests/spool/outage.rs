@@ -82,7 +82,7 @@ async fn a_paused_relay_sends_nothing_until_it_is_resumed() {
     place.clock.advance(1_000);
     assert_eq!(lease(&spool, 9).await.gate, Gate::Paused);
 
-    let destination = spool.control().resume(None).await.unwrap();
+    let destination = spool.control().resume(None, false).await.unwrap();
     assert_eq!(destination.paused_at, None);
     assert_eq!(lease(&spool, 9).await.gate, Gate::Probe);
 }
@@ -95,7 +95,7 @@ async fn resuming_probes_at_once() {
     let first = lease_one(&spool).await;
     settle(&spool, &first, outage(place.now().plus_millis(300_000))).await;
     assert_eq!(refs(&lease(&spool, 1).await), [""; 0]);
-    spool.control().resume(None).await.unwrap();
+    spool.control().resume(None, false).await.unwrap();
     assert_eq!(refs(&lease(&spool, 1).await), ["1"]);
 }
 
@@ -112,7 +112,7 @@ async fn only_a_new_enrolment_ends_a_revocation() {
     // A receipt for what was in flight does not end it.
     settle(&spool, &begun.leased[1], receipted(&begun.leased[1])).await;
     for enrolled in [None, Some("inst_1".to_owned())] {
-        assert!(spool.control().resume(enrolled).await.unwrap().revoked_at.is_some());
+        assert!(spool.control().resume(enrolled, false).await.unwrap().revoked_at.is_some());
         let nothing = lease(&spool, 9).await;
         assert_eq!((refs(&nothing), nothing.gate), (vec![], Gate::Revoked));
     }
@@ -120,7 +120,7 @@ async fn only_a_new_enrolment_ends_a_revocation() {
     let spool = place.open();
     assert_eq!(lease(&spool, 9).await.gate, Gate::Revoked);
 
-    let destination = spool.control().resume(Some("inst_2".into())).await.unwrap();
+    let destination = spool.control().resume(Some("inst_2".into()), false).await.unwrap();
     assert_eq!((destination.installation_id.as_deref(), destination.revoked_at), (Some("inst_2"), None));
     assert_eq!(refs(&lease(&spool, 9).await), ["a1"], "the events stayed");
 }

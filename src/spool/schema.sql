@@ -1,9 +1,23 @@
--- From version 1, where one table held events of every state with their content.
+-- Times are milliseconds since 1970.
 
-ALTER TABLE events RENAME TO events_v1;
-ALTER TABLE destination RENAME TO destination_v1;
-DROP INDEX events_pending;
-DROP INDEX events_refused;
+CREATE TABLE spool (
+    id           INTEGER PRIMARY KEY CHECK (id = 1),
+    spool_id     TEXT NOT NULL,      -- random; every epoch and every record is bound to it
+    created_at   INTEGER NOT NULL,
+    index_epoch  INTEGER NOT NULL,   -- the key of the tombstones, sealed like a record
+    index_nonce  BLOB NOT NULL,
+    index_sealed BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE streams (
+    stream      INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL UNIQUE,
+    ready_at    INTEGER,             -- when its head may be sent; NULL: nothing to send, or its head is in flight
+    stopped_at  INTEGER,             -- nothing of it is sent until the operator releases it
+    stop_reason TEXT
+) STRICT;
+CREATE INDEX streams_ready ON streams (ready_at) WHERE ready_at IS NOT NULL;
+CREATE INDEX streams_stopped ON streams (stopped_at) WHERE stopped_at IS NOT NULL;
 
 -- The hot table: what is not settled. Leasing seeks its index; a long history costs it nothing.
 -- AUTOINCREMENT: a place in the order is never given twice, also when the table is empty.
@@ -22,13 +36,13 @@ CREATE TABLE events (
     last_error     TEXT
 ) STRICT;
 CREATE INDEX events_pending ON events (stream, seq);
-CREATE INDEX events_in_flight ON events (seq) WHERE state = 1;
+CREATE INDEX events_in_flight ON events (stream) WHERE state = 1;
 
 -- Evidence: what is settled, with the answer that settled it. Nothing here is ever deleted.
 CREATE TABLE settled (
     seq             INTEGER PRIMARY KEY,
     event_id        BLOB NOT NULL UNIQUE,
-    stream          INTEGER NOT NULL REFERENCES streams,
+    stream          INTEGER NOT NULL,
     source_ref      TEXT NOT NULL,
     state           INTEGER NOT NULL,    -- 2, 3 or 4
     attempt         INTEGER NOT NULL,
@@ -85,10 +99,21 @@ CREATE TABLE gaps (
     signature BLOB NOT NULL              -- by the record key
 ) STRICT;
 
-ALTER TABLE streams ADD COLUMN stopped_at INTEGER;  -- nothing of it is sent until the operator releases it
-ALTER TABLE streams ADD COLUMN stop_reason TEXT;
+CREATE TABLE tombstones (
+    ref_tag    BLOB NOT NULL,        -- keyed hashes: they outlive the event, the names do not
+    stream_tag BLOB NOT NULL,
+    content    BLOB NOT NULL,
+    event_id   BLOB NOT NULL,
+    PRIMARY KEY (ref_tag, stream_tag)
+) STRICT, WITHOUT ROWID;
 
-ALTER TABLE totals ADD COLUMN contents INTEGER NOT NULL DEFAULT 0;  -- how many events have their content still
+CREATE TABLE totals (
+    state    INTEGER PRIMARY KEY,
+    events   INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL,
+    contents INTEGER NOT NULL        -- how many of these events have their content still
+) STRICT;
+INSERT INTO totals VALUES (0, 0, 0, 0), (1, 0, 0, 0), (2, 0, 0, 0), (3, 0, 0, 0), (4, 0, 0, 0);
 
 CREATE TABLE destination (
     id                 INTEGER PRIMARY KEY CHECK (id = 1),
@@ -101,29 +126,19 @@ CREATE TABLE destination (
     probe_at           INTEGER,         -- when one event may be sent while parked
     suspect_at         INTEGER,         -- the receiver knew what this spool had never sent
     suspect_reason     TEXT,
-    accepted_at        INTEGER,         -- the operator knows; of what was spooled until then nothing is suspect
+    accepted_seq       INTEGER NOT NULL, -- the operator knows; of what was spooled until then nothing is suspect
+    receipted_at       INTEGER,         -- when the newest receipt came
     maintenance_at     INTEGER,         -- nothing new is taken
     maintenance_reason TEXT
 ) STRICT;
+INSERT INTO destination VALUES (1, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, NULL, NULL);
 
-INSERT INTO destination
-SELECT id, installation_id, paused_at, revoked_at, parked_at, park_reason, park_failures, probe_at,
-       NULL, NULL, NULL, NULL, NULL
-FROM destination_v1;
-INSERT INTO contents SELECT seq, nonce, sealed FROM events_v1 ORDER BY seq;
-INSERT INTO events
-SELECT seq, event_id, stream, source_ref, state, attempt, failures, created_at, payload_sha256, payload_size, epoch,
-       last_error
-FROM events_v1 WHERE state < 2 ORDER BY seq;
-INSERT INTO settled
-SELECT seq, event_id, stream, source_ref, state, e.attempt, failures, created_at, payload_sha256, payload_size, epoch,
-       last_error, coalesce(received_at, created_at), 1, installation_id, a.attempt, signed_at, signature, public_key,
-       status, body, received_at
-FROM events_v1 e LEFT JOIN answers a USING (seq) WHERE state > 1 ORDER BY seq;
-UPDATE totals SET contents = events;
-INSERT INTO sqlite_sequence SELECT 'events', 0 WHERE NOT EXISTS (SELECT 1 FROM events);
-UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(seq), 0) FROM contents) WHERE name = 'events';
+CREATE TABLE revoked (
+    installation_id TEXT PRIMARY KEY  -- for good: none of these is a new enrolment
+) STRICT, WITHOUT ROWID;
 
-DROP TABLE answers;
-DROP TABLE events_v1;
-DROP TABLE destination_v1;
+CREATE TABLE imports (
+    source TEXT PRIMARY KEY,         -- the file, as it was named
+    size   INTEGER NOT NULL,         -- of it and its WAL when it was last read
+    mtime  INTEGER NOT NULL
+) STRICT;
