@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::destination::{self, Destination, Gate};
 use super::open::Inner;
+use super::recover::end_absurd_waits;
 use super::settle::{self, Became, Settlement};
 use super::{Event, Spool, SpoolError, State, reader, record, retention};
 use crate::custody::Sealed;
@@ -119,14 +120,15 @@ fn tidy(db: &Connection, inner: &Inner, settled: usize, is_idle: bool, now: Time
     if is_idle { retention::give_back(db) } else { Ok(()) }
 }
 
-/// Moves all waits along with a clock that was set back since the last turn, or they would last longer by as much.
+/// Moves all waits along with a clock that was set back since the last turn, or they would last longer by as much. Those
+/// that began between two turns, while it was years ahead, end.
 fn follow_clock(db: &Connection, inner: &Inner, now: Timestamp) -> Result<(), SpoolError> {
     let back = inner.turned_at.load(Ordering::Relaxed) - now.as_millis();
     if back > 0 {
         db.execute("UPDATE streams SET ready_at = max(ready_at - ?1, 0) WHERE ready_at IS NOT NULL", [back])?;
         db.execute("UPDATE destination SET probe_at = max(probe_at - ?1, 0)", [back])?;
     }
-    Ok(())
+    end_absurd_waits(db, now.as_millis())
 }
 
 fn lease(db: &Connection, inner: &Inner, room: usize, now: Timestamp) -> Result<Lease, SpoolError> {

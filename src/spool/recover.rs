@@ -1,4 +1,4 @@
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::{Spool, SpoolError, State};
 
@@ -24,11 +24,19 @@ impl Spool {
                                (SELECT a.events + b.events, a.bytes + b.bytes, a.contents + b.contents FROM totals a, totals b WHERE a.state = ?1 AND b.state = ?2) WHERE state = ?1";
                 db.execute(sql, params![queued, relaying])?;
                 db.execute("UPDATE totals SET events = 0, bytes = 0, contents = 0 WHERE state = ?1", [relaying])?;
-                let latest = now.saturating_add(LONGEST_WAIT_MS);
-                db.execute("UPDATE streams SET ready_at = ?1 WHERE ready_at > ?2", params![now, latest])?;
-                db.execute("UPDATE destination SET probe_at = ?1 WHERE probe_at > ?2", params![now, latest])?;
+                end_absurd_waits(db, now)?;
                 Ok(recovered)
             })
             .await
     }
+}
+
+/// Ends waits that only a clock which has gone astray can have made.
+pub(super) fn end_absurd_waits(db: &Connection, now: i64) -> Result<(), SpoolError> {
+    let latest = now.saturating_add(LONGEST_WAIT_MS);
+    let sql = "UPDATE streams SET ready_at = ?1 WHERE ready_at > ?2";
+    db.prepare_cached(sql)?.execute(params![now, latest])?;
+    let sql = "UPDATE destination SET probe_at = ?1 WHERE probe_at > ?2";
+    db.prepare_cached(sql)?.execute(params![now, latest])?;
+    Ok(())
 }

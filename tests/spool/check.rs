@@ -5,7 +5,7 @@ use local_vault::protocol::json;
 use local_vault::spool::{Damaged, Spool, State};
 
 use super::custody::spool_keys;
-use super::support::{Place, fill, lease, refs};
+use super::support::{Place, fill, lease, lease_one, receipted, refs, settle};
 
 fn damaged(spool: &Spool) -> Vec<Damaged> {
     let mut check = spool.start_check().unwrap();
@@ -91,4 +91,98 @@ async fn a_damaged_event_leaves_a_signed_record_in_its_place_and_the_rest_flows(
 
     place.raw().execute("UPDATE gaps SET signature = zeroblob(64)", []).unwrap();
     assert!(damaged(&spool)[0].what.contains("not signed by the record key"));
+}
+
+#[tokio::test]
+async fn what_is_set_aside_beside_a_send_neither_wakes_its_stream_nor_unsettles_the_totals() {
+    let place = Place::new();
+    let spool = place.open();
+    fill(&spool, "a", &["1", "2", "3"]).await;
+    let first = lease_one(&spool).await;
+    place.raw().execute("UPDATE contents SET nonce = zeroblob(24) WHERE seq = 2", []).unwrap();
+    let damaged = damaged(&spool).remove(0).event;
+    assert!(spool.quarantine(damaged.event_id).await.unwrap());
+    assert_eq!(refs(&lease(&spool, 9).await), Vec::<&str>::new(), "the first is still out");
+    settle(&spool, &first, receipted(&first)).await;
+    assert_eq!(lease_one(&spool).await.event.source_ref, "3");
+    place.events();
+    assert_eq!(whole(&spool), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_stream_that_is_released_while_something_of_it_is_out_sends_nothing_beside_it() {
+    let place = Place::new();
+    let spool = place.open();
+    fill(&spool, "a", &["1", "2"]).await;
+    let first = lease_one(&spool).await;
+    place.raw().execute("UPDATE streams SET stopped_at = 1, stop_reason = 'x'", []).unwrap();
+    assert!(spool.control().release("a").await.unwrap());
+    assert_eq!(refs(&lease(&spool, 9).await), Vec::<&str>::new());
+    settle(&spool, &first, receipted(&first)).await;
+    assert_eq!(lease_one(&spool).await.event.source_ref, "2");
+}
+
+/// What somebody with the file can do to one row, against every rule of the tables.
+const EDITS: [&str; 11] = [
+    "UPDATE events SET state = 7 WHERE seq = 1",
+    "UPDATE events SET created_at = NULL WHERE seq = 1",
+    "UPDATE events SET created_at = 1.5 WHERE seq = 1",
+    "UPDATE events SET source_ref = NULL WHERE seq = 1",
+    "UPDATE events SET payload_size = NULL WHERE seq = 1",
+    "UPDATE events SET payload_sha256 = 'text' WHERE seq = 1",
+    "UPDATE events SET event_id = x'00' WHERE seq = 1",
+    "UPDATE contents SET nonce = 'text' WHERE seq = 1",
+    "DELETE FROM contents WHERE seq = 1",
+    "UPDATE events SET stream = 99 WHERE seq = 1",
+    "DELETE FROM events WHERE seq = 1",
+];
+
+#[tokio::test]
+async fn one_damaged_row_of_any_kind_stops_no_other_event() {
+    for edit in EDITS {
+        let place = Place::new();
+        let spool = place.open();
+        fill(&spool, "a", &["1", "2"]).await;
+        fill(&spool, "b", &["3"]).await;
+        drop(spool);
+        against_all_rules(&place, edit);
+        let spool = place.open();
+        let mut sent = Vec::new();
+        for _ in 0..4 {
+            let turn = lease(&spool, 9).await;
+            for leased in &turn.leased {
+                sent.push(leased.event.source_ref.clone());
+                settle(&spool, leased, receipted(leased)).await;
+            }
+        }
+        sent.retain(|source_ref| source_ref != "1");
+        sent.sort();
+        assert_eq!(sent, ["2", "3"], "{edit}");
+        // A look at it ends, whatever it finds.
+        damaged(&spool);
+        whole(&spool);
+    }
+}
+
+/// Changes a row as a flipped bit would: types and constraints hold for statements alone.
+fn against_all_rules(place: &Place, edit: &str) {
+    let db = place.raw();
+    db.pragma_update(None, "writable_schema", true).unwrap();
+    let loosen = "UPDATE sqlite_master SET sql = replace(replace(sql, ' NOT NULL', ''), ') STRICT', ')')
+                  WHERE type = 'table' AND name IN ('events', 'contents')";
+    let kept: Vec<(String, String)> = db
+        .prepare("SELECT name, sql FROM sqlite_master WHERE name IN ('events', 'contents')")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    db.execute(loosen, []).unwrap();
+    drop(db);
+    assert!(place.raw().execute(edit, []).unwrap() > 0, "{edit}");
+    let db = place.raw();
+    db.pragma_update(None, "writable_schema", true).unwrap();
+    for (name, sql) in kept {
+        db.execute("UPDATE sqlite_master SET sql = ?2 WHERE name = ?1", [name, sql]).unwrap();
+    }
 }

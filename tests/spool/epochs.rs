@@ -1,5 +1,5 @@
 use local_vault::epochs::EpochError;
-use local_vault::spool::SpoolError;
+use local_vault::spool::{SpoolError, State};
 use local_vault::store::StoreError;
 use rusqlite::params;
 
@@ -116,8 +116,10 @@ async fn receipts_are_kept_while_an_epoch_is_in_doubt() {
     let sent = lease(&spool, 1).await;
     place.raw().execute("UPDATE epochs SET signature = zeroblob(64) WHERE epoch = 1", []).unwrap();
     let settled = vec![(sent.leased[0].event.seq, receipted(&sent.leased[0]))];
-    let refused = spool.turn(settled, 9).await.unwrap_err();
-    assert!(matches!(refused, SpoolError::Epoch(EpochError::Untrusted { epoch: 1, .. })), "{refused:?}");
+    let turn = spool.turn(settled, 9).await.unwrap();
+    let refused = turn.blocked;
+    assert!(matches!(refused, Some(SpoolError::Epoch(EpochError::Untrusted { epoch: 1, .. }))), "{refused:?}");
+    assert_eq!((turn.became[0].state, turn.leased.len()), (State::Receipted, 0));
     let events = place.events();
     assert!(place.reader().answer(&events[0]).unwrap().is_some());
     assert_eq!(events[1].attempt, 0, "waits, and is not dead");

@@ -10,7 +10,7 @@ use super::support::{Place, answer, event, judged, outage};
 
 /// In milliseconds.
 const YEAR: i64 = 365 * 24 * 60 * 60 * 1000;
-/// The longest that a spool that is opened again takes for a wait.
+/// The longest that a spool takes for a wait.
 const LONGEST_WAIT: i64 = 2 * 60 * 60 * 1000;
 
 #[derive(Debug, Clone)]
@@ -185,6 +185,7 @@ impl Model {
         let back = (self.turned_at - now).max(0);
         self.ready_at.iter_mut().for_each(|(_, ready_at)| *ready_at -= back);
         self.parked = self.parked.map(|probe_at| probe_at - back);
+        self.end_absurd_waits(now);
         self.turned_at = now;
     }
 
@@ -198,12 +199,17 @@ impl Model {
                 recovered += 1;
             }
         }
-        let soon = |time: &mut i64| *time = if *time > now + LONGEST_WAIT { now } else { *time };
-        self.ready_at.iter_mut().for_each(|(_, ready_at)| soon(ready_at));
-        self.parked.iter_mut().for_each(soon);
+        self.end_absurd_waits(now);
         self.turned_at = 0;
         self.most = None;
         recovered
+    }
+
+    /// A clock that was years ahead has gone back.
+    fn end_absurd_waits(&mut self, now: i64) {
+        let soon = |time: &mut i64| *time = if *time > now + LONGEST_WAIT { now } else { *time };
+        self.ready_at.iter_mut().for_each(|(_, ready_at)| soon(ready_at));
+        self.parked.iter_mut().for_each(soon);
     }
 
     /// Puts a dead event back where it was, which is in front of its stream.

@@ -133,8 +133,18 @@ async fn a_restart_after_the_clock_was_set_back_shortens_absurd_waits() {
     fill(&spool, "a", &["1"]).await;
     drop(spool);
     place.clock.advance(-30 * 86_400_000);
+    assert_eq!(refs(&lease(&place.open(), 9).await), ["1"]);
+}
+
+#[tokio::test]
+async fn what_was_spooled_while_the_clock_was_years_ahead_waits_for_none_of_them() {
+    const TEN_YEARS: i64 = 10 * 365 * 24 * 60 * 60 * 1000;
+    let place = Place::new();
     let spool = place.open();
-    assert_eq!(refs(&lease(&spool, 9).await), [""; 0]);
-    spool.recover().await.unwrap();
+    fill(&spool, "a", &["1"]).await;
     assert_eq!(refs(&lease(&spool, 9).await), ["1"]);
+    place.clock.advance(TEN_YEARS);
+    fill(&spool, "b", &["2"]).await;
+    place.clock.advance(-TEN_YEARS);
+    assert_eq!(refs(&lease(&spool, 9).await), ["2"]);
 }

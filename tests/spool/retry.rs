@@ -66,14 +66,14 @@ async fn nothing_but_a_dead_event_is_retried() {
 }
 
 #[tokio::test]
-async fn a_damaged_event_that_is_retried_is_set_aside_again() {
+async fn a_damaged_event_is_not_retried_since_its_gap_is_signed() {
     let place = Place::new();
     let spool = place.open();
     fill(&spool, "a", &["1", "2"]).await;
     place.raw().execute("UPDATE contents SET nonce = zeroblob(24) WHERE seq = 1", []).unwrap();
     let turn = lease(&spool, 1).await;
     assert_eq!((turn.damaged.len(), refs(&turn)), (1, vec![]));
-    spool.control().retry(turn.damaged[0].event_id).await.unwrap();
-    let turn = lease(&spool, 9).await;
-    assert_eq!((turn.damaged.len(), refs(&turn)), (1, vec!["2"]));
+    let event_id = turn.damaged[0].event_id;
+    assert_eq!(spool.control().retry(event_id).await.unwrap_err(), SpoolError::Tampered { event_id });
+    assert_eq!(refs(&lease(&spool, 9).await), ["2"]);
 }
