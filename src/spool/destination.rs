@@ -1,4 +1,4 @@
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Spool, SpoolError, State};
 use crate::facts::Timestamp;
@@ -171,6 +171,12 @@ pub(super) fn suspect(db: &Connection, seq: i64, state: State, now: Timestamp) -
     let sql = "UPDATE destination SET suspect_at = ?1, suspect_reason = ?2
                WHERE suspect_at IS NULL AND accepted_seq < ?3";
     Ok(db.prepare_cached(sql)?.execute(params![now.as_millis(), reason, seq])? > 0)
+}
+
+/// Why nothing new is taken, where it is not.
+pub(super) fn maintenance(db: &Connection) -> Result<Option<String>, SpoolError> {
+    let sql = "SELECT maintenance_reason FROM destination WHERE maintenance_at IS NOT NULL";
+    Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?)
 }
 
 /// Notes when the newest receipt came.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::destination::Destination;
+use super::destination;
 use super::open::Inner;
 use super::{SpoolError, State};
 use crate::facts::folder_of;
@@ -91,15 +91,24 @@ impl Limits {
 impl Usage {
     /// Reads what counters, the file and the file system say.
     pub(super) fn read(db: &Connection, path: &Path) -> Result<Self, SpoolError> {
-        let disk = rustix::fs::statvfs(folder_of(path))
-            .map_err(|e| StoreError::Io(format!("{}: {e}", folder_of(path).display())))?;
-        Ok(Self {
-            bytes: bytes_in_use(db)?,
-            events: unsettled(db)?,
-            free: disk.f_bavail.saturating_mul(disk.f_frsize),
-            disk: disk.f_blocks.saturating_mul(disk.f_frsize),
-        })
+        let (free, disk) = room_on_disk(path)?;
+        Ok(Self { bytes: bytes_in_use(db)?, events: unsettled(db)?, free, disk })
     }
+
+    /// The same, without what nothing limits: it is read for each event.
+    fn of_limits(db: &Connection, path: &Path, limits: &Limits) -> Result<Self, SpoolError> {
+        let (free, disk) = room_on_disk(path)?;
+        let events = if limits.events.is_some() { unsettled(db)? } else { 0 };
+        let bytes = if limits.bytes.is_some() { bytes_in_use(db)? } else { 0 };
+        Ok(Self { bytes, events, free, disk })
+    }
+}
+
+/// Bytes that are free to us on the file system, and all there are.
+fn room_on_disk(path: &Path) -> Result<(u64, u64), SpoolError> {
+    let disk = rustix::fs::statvfs(folder_of(path))
+        .map_err(|e| StoreError::Io(format!("{}: {e}", folder_of(path).display())))?;
+    Ok((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
 }
 
 fn unsettled(db: &Connection) -> Result<u64, SpoolError> {
@@ -124,11 +133,11 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn open(db: &Connection, inner: &Inner) -> Result<Self, SpoolError> {
-        if let Some((_, reason)) = Destination::read(db)?.maintenance {
+        if let Some(reason) = destination::maintenance(db)? {
             return Ok(Self { closed: Some(SpoolError::Maintenance { reason }), room: 0 });
         }
         let limits = inner.limits();
-        let usage = Usage::read(db, &inner.path)?;
+        let usage = Usage::of_limits(db, &inner.path, &limits)?;
         let closed = limits.reached(&usage).map(|limit| SpoolError::Full { limit });
         let room = limits.events.map_or(u64::MAX, |limit| limit.saturating_sub(usage.events));
         Ok(Self { closed, room })

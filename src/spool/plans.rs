@@ -62,6 +62,8 @@ fn traced(path: &std::path::Path, asked: Arc<Mutex<BTreeSet<String>>>) -> Spool 
 
 /// Enqueues and turns of every kind.
 async fn work(spool: &Spool) {
+    let all = Limits { bytes: Some(u64::MAX), events: Some(u64::MAX), reserve: None };
+    spool.set_bounds(all, Retention::default());
     let now = SystemClock.now();
     let ends: [fn(Timestamp) -> Settlement; 5] = [
         |_| Settlement::Receipted(answer()),

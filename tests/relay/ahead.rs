@@ -76,8 +76,11 @@ async fn a_receipt_that_contradicts_an_earlier_one_stops_its_stream_and_no_other
     let mut drain = place.drain(client_of(&sandbox)).await;
     run(&mut drain).await;
     place.clock.advance(Duration::from_secs(3));
-    let (_, gate) = run(&mut drain).await;
+    let (outcomes, gate) = run(&mut drain).await;
     assert_eq!(gate, Gate::Open);
+    // It is told of as what it became, and not as what the answer was for itself.
+    let told: Vec<_> = outcomes.iter().map(|outcome| (outcome.state, outcome.error.as_deref())).collect();
+    assert_eq!(told, [(State::Queued, Some(CONTRADICTION))]);
     let stopped = place.reader().stopped().unwrap();
     assert_eq!((stopped.len(), stopped[0].stream_id.as_str(), stopped[0].reason.as_str()), (1, "a", CONTRADICTION));
     let waiting = place.events();
