@@ -2,6 +2,7 @@
 //!
 //! [`Spool`] writes, with the keys; [`SpoolReader`] looks and [`SpoolControl`] steers, without them.
 
+mod aside;
 mod check;
 mod claims;
 mod control;
@@ -19,6 +20,7 @@ mod record;
 mod recover;
 mod retention;
 mod retry;
+mod row;
 mod schema;
 mod settle;
 mod stream;

@@ -1,7 +1,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use prometheus::Registry;
@@ -10,9 +9,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 
 use super::Client;
-use super::exchange::{Ended, Exchange, Outcome, Sent};
+use super::exchange::Exchange;
+use super::halt::Halt;
 use super::log;
 use super::metrics::{Cause, Metrics};
+use super::outcome::{Ended, Outcome, Sent};
 use crate::audit::{self, Audit};
 use crate::custody::Signer;
 use crate::facts::{Clock, Timestamp};
@@ -98,7 +99,7 @@ impl Drain {
             installation_id: config.installation_id,
             count_every_failure: config.count_every_failure,
             audit: config.audit,
-            halted: AtomicBool::new(false),
+            halt: Halt::default(),
             metrics: metrics.clone(),
         };
         Ok(Self {
@@ -166,7 +167,8 @@ impl Drain {
         settlements.extend(self.broken.drain(..).map(|seq| (seq, self.exchange.put_back())));
         self.turned = Instant::now();
         let lease = self.spool.turn(settlements, room).await?;
-        self.exchange.halt(matches!(lease.gate, Gate::Revoked | Gate::Suspect));
+        let revocations = told.iter().filter(|sent| sent.outcome.revoked).count();
+        self.exchange.halt.turned(revocations, lease.gate);
         self.tell(told, &lease.became);
         self.was_parked = log::say_gate(lease.gate, self.was_parked);
         lease.damaged.iter().for_each(|event| self.metrics.ended(event.state, None));

@@ -1,21 +1,22 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tracing::Span;
 
 use super::ahead::receipt_is_earlier;
+use super::halt::Halt;
 use super::judge::{Verdict, judge};
 use super::log::Told;
 use super::metrics::{self, Cause, Metrics};
+use super::outcome::{Ended, Outcome, Sent};
 use super::retry::{DEAD_AFTER, event_delay, probe_delay};
 use super::{Answer, Client};
 use crate::audit::{self, Audit};
 use crate::custody::{SignError, Signer};
-use crate::facts::{Clock, EventId, Timestamp};
+use crate::facts::{Clock, Timestamp};
 use crate::protocol::ack;
 use crate::protocol::envelope::request_body;
-use crate::spool::{self, CONTRADICTION, Event, Leased, Park, Settlement, SignedEnvelope, State};
+use crate::spool::{self, Event, Leased, Park, Settlement, SignedEnvelope, State};
 
 /// How a send is named that was not signed.
 pub const KEY_AWAY: &str = "signing-key-unavailable";
@@ -33,77 +34,10 @@ pub(super) struct Exchange {
     pub(super) audit: Arc<Audit>,
     /// Counts outages against the event, as the published package does.
     pub(super) count_every_failure: bool,
-    /// Whether nothing is signed any more: the installation is revoked, or the spool is suspect.
-    pub(super) halted: AtomicBool,
+    /// What keeps sends that are leased already from being signed.
+    pub(super) halt: Halt,
     pub(super) metrics: Metrics,
 }
-
-/// How one send ended, for whoever watches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The event.
-    pub event_id: EventId,
-    /// Its stream.
-    pub stream_id: String,
-    /// What the source calls it.
-    pub source_ref: String,
-    /// Which send this was.
-    pub attempt: u32,
-    /// Where the event is now.
-    pub state: State,
-    /// The HTTP status, where there was an answer.
-    pub status: Option<u16>,
-    /// Why it was not delivered, by name.
-    pub error: Option<String>,
-    /// Whether the receiver has revoked the installation.
-    pub revoked: bool,
-}
-
-impl Outcome {
-    /// Whether a matching receipt came.
-    pub fn is_sent(&self) -> bool {
-        self.state == State::Receipted
-    }
-}
-
-/// A send that ended, not yet settled in the spool.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) seq: i64,
-    pub(super) settlement: Settlement,
-    pub(super) sent: Sent,
-}
-
-/// What is told of a send once it is settled.
-#[derive(Debug)]
-pub(super) struct Sent {
-    pub(super) outcome: Outcome,
-    pub(super) told: Told,
-    /// What belongs to it in the log.
-    pub(super) span: Span,
-    /// Why it is to be sent again, where it is.
-    pub(super) cause: Option<Cause>,
-    /// What is to be written down of it.
-    pub(super) note: audit::Event,
-}
-
-impl Sent {
-    /// The same, where the spool may have settled it otherwise than was asked for: a receipt that contradicts another
-    /// one settles nothing, and an event that was settled before stays as it is.
-    pub(super) fn settled_as(self, state: State) -> Self {
-        if state == self.outcome.state {
-            return self;
-        }
-        let request = format!("{}.{}", self.outcome.event_id, self.outcome.attempt);
-        let error = if state == State::Queued { CONTRADICTION } else { SETTLED_BEFORE };
-        let note = audit::Event::refused(&request, state.name(), error, self.outcome.status);
-        let outcome = Outcome { state, error: Some(error.to_owned()), ..self.outcome };
-        Self { outcome, told: Told::Refused, note, ..self }
-    }
-}
-
-/// How a send is named whose event was settled by an earlier answer.
-const SETTLED_BEFORE: &str = "settled-before";
 
 /// The sent envelope with what came back.
 struct Exchanged {
@@ -153,14 +87,9 @@ impl Exchange {
         Ended { seq: leased.event.seq, settlement, sent }
     }
 
-    /// From now on nothing is signed, or it is again.
-    pub(super) fn halt(&self, halted: bool) {
-        self.halted.store(halted, Ordering::Relaxed);
-    }
-
     /// What is leased when a revocation shows is neither signed nor sent any more.
     fn go_on(&self) -> Result<(), Failed> {
-        if self.halted.load(Ordering::Relaxed) { Err(Failed::Halted) } else { Ok(()) }
+        if self.halt.is_on() { Err(Failed::Halted) } else { Ok(()) }
     }
 
     /// How a send ended, for the log.
@@ -196,7 +125,9 @@ impl Exchange {
             let again = self.client.fresh().post_event(&hash, &signature, key, body()).await;
             answer = again.map_err(Failed::Transport)?;
             verdict = judge(&envelope, &hash, &answer);
-            self.halt(verdict == Verdict::Revoked);
+            if verdict == Verdict::Revoked {
+                self.halt.revoked();
+            }
         }
         tracing::debug!(status = answer.status, verdict = ?verdict, "judged");
         let sent = SignedEnvelope {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::open::Inner;
-use super::{Answer, Event, Filter, SCHEMA, Spool, SpoolError, SpoolReader, State, reader, record, settle};
+use super::{Answer, Event, Filter, SCHEMA, Spool, SpoolError, SpoolReader, State, aside, reader, record, row};
 use crate::facts::EventId;
 use crate::protocol::gap::GapRecord;
 use crate::protocol::{ack, json};
@@ -51,13 +51,13 @@ impl Spool {
         let inner = self.inner.clone();
         self.writer
             .run(move |db| {
-                let sql = format!("{} WHERE event_id = ?1 AND state = 0", reader::SELECT_PENDING_SEALED);
-                let row = db.prepare_cached(&sql)?.query_row([id.as_bytes()], reader::sealed_row).optional()?;
-                let Some((mut event, sealed)) = row else { return Ok(false) };
+                let sql = format!("{} WHERE event_id = ?1 AND state = 0", row::SELECT_PENDING_SEALED);
+                let found = db.prepare_cached(&sql)?.query_row([id.as_bytes()], row::sealed_row).optional()?;
+                let Some((mut event, sealed)) = found else { return Ok(false) };
                 match record::open(db, &inner.epochs, &inner.spool_id, &event, &sealed) {
                     Ok(_) => Ok(false),
                     Err(SpoolError::Tampered { .. }) => {
-                        settle::set_aside(db, &inner, &mut event, sealed.ciphertext.len(), inner.clock.now())?;
+                        aside::set_aside(db, &inner, &mut event, sealed.ciphertext.len(), inner.clock.now())?;
                         Ok(true)
                     }
                     Err(e) => Err(e),

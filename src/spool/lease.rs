@@ -8,7 +8,7 @@ use super::destination::{self, Destination, Gate};
 use super::open::Inner;
 use super::recover::end_absurd_waits;
 use super::settle::{self, Became, Settlement};
-use super::{Event, Spool, SpoolError, State, reader, record, retention};
+use super::{Event, Spool, SpoolError, State, aside, record, retention, row};
 use crate::custody::Sealed;
 use crate::facts::{EventId, Timestamp};
 
@@ -187,8 +187,8 @@ fn head(
     stream: i64,
     now: Timestamp,
 ) -> Result<Option<Result<Leased, Event>>, SpoolError> {
-    let sql = format!("{} WHERE e.stream = ?1 ORDER BY e.seq LIMIT 1", reader::SELECT_PENDING_SEALED);
-    let head = db.prepare_cached(&sql)?.query_row([stream], reader::sealed_row).optional()?;
+    let sql = format!("{} WHERE e.stream = ?1 ORDER BY e.seq LIMIT 1", row::SELECT_PENDING_SEALED);
+    let head = db.prepare_cached(&sql)?.query_row([stream], row::sealed_row).optional()?;
     let Some((mut event, sealed)) = head.filter(|(event, _)| event.state == State::Queued) else {
         db.prepare_cached("UPDATE streams SET ready_at = NULL WHERE stream = ?1")?.execute([stream])?;
         return Ok(None);
@@ -207,7 +207,7 @@ fn head(
             Ok(Some(Ok(Leased { event, payload })))
         }
         Err(SpoolError::Tampered { .. }) => {
-            settle::set_aside(db, inner, &mut event, sealed.ciphertext.len(), now)?;
+            aside::set_aside(db, inner, &mut event, sealed.ciphertext.len(), now)?;
             event.state = State::Dead;
             Ok(Some(Err(event)))
         }
