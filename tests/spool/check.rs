@@ -5,7 +5,7 @@ use local_vault::protocol::json;
 use local_vault::spool::{Damaged, Spool, State};
 
 use super::custody::spool_keys;
-use super::support::{Place, fill, lease, lease_one, receipted, refs, settle};
+use super::support::{Place, fill, judged, lease, lease_one, receipted, refs, settle};
 
 fn damaged(spool: &Spool) -> Vec<Damaged> {
     let mut check = spool.start_check().unwrap();
@@ -57,6 +57,13 @@ async fn what_does_not_agree_as_a_whole_is_named() {
         ("UPDATE totals SET events = 9 WHERE state = 0", "the total says 9"),
         ("INSERT INTO contents VALUES (99, x'00', x'00')", "belong to no event"),
         ("UPDATE streams SET ready_at = NULL", "nothing wakes them"),
+        ("INSERT INTO streams (name, ready_at) VALUES ('empty', 1)", "have no event"),
+        ("UPDATE totals SET events = -1 WHERE state = 2", "0 events are receipted, and the total says -1"),
+        ("UPDATE totals SET bytes = 9 WHERE state = 0", "10 bytes of payload are queued, and the total says 9"),
+        ("UPDATE totals SET contents = 0 WHERE state = 0", "the content of 1 events is kept"),
+        ("DELETE FROM totals WHERE state = 4", "the total says nothing"),
+        ("UPDATE sqlite_sequence SET seq = 3 WHERE name = 'events'", "2 events are gone"),
+        ("UPDATE sqlite_sequence SET seq = 0 WHERE name = 'events'", "was never given"),
     ];
     for (edit, what) in edits {
         let place = Place::new();
@@ -66,6 +73,48 @@ async fn what_does_not_agree_as_a_whole_is_named() {
         let found = whole(&spool);
         assert!(found.len() == 1 && found[0].contains(what), "{edit}: {found:?}");
     }
+}
+
+#[tokio::test]
+async fn an_event_that_was_taken_out_with_all_its_rows_leaves_a_hole() {
+    let place = Place::new();
+    let spool = place.open();
+    fill(&spool, "a", &["1", "2", "3"]).await;
+    let first = lease_one(&spool).await;
+    settle(&spool, &first, receipted(&first)).await;
+    let take_out = |table: &str, seq: i64| {
+        let state = if table == "settled" { 2 } else { 0 };
+        let sql = format!(
+            "DELETE FROM {table} WHERE seq = {seq}; DELETE FROM contents WHERE seq = {seq};
+             UPDATE totals SET events = events - 1, bytes = bytes - 10, contents = contents - 1 WHERE state = {state}"
+        );
+        place.raw().execute_batch(&sql).unwrap();
+    };
+    take_out("settled", 1);
+    let gone = |n: usize| format!("{n} events are gone: their places in the order were given, and nothing lies there");
+    assert_eq!(whole(&spool), [gone(1)]);
+    take_out("events", 3);
+    assert_eq!(whole(&spool), [gone(2)], "the last one too");
+}
+
+#[tokio::test]
+async fn a_delivered_event_whose_answer_is_gone_is_found() {
+    let place = Place::new();
+    let spool = place.open();
+    fill(&spool, "a", &["1", "2", "3"]).await;
+    place.clock.advance(1);
+    let first = lease_one(&spool).await;
+    settle(&spool, &first, receipted(&first)).await;
+    let second = lease_one(&spool).await;
+    settle(&spool, &second, judged(None)).await;
+    let changed = place.raw().execute("UPDATE settled SET body = NULL, public_key = NULL WHERE seq = 1", []).unwrap();
+    assert_eq!(changed, 1);
+    let found = damaged(&spool);
+    // The dead one never had any.
+    assert_eq!((found.len(), found[0].event.seq, found[0].what), (1, 1, "its answer is gone"));
+    // Nor does it pass as one that was imported, where nothing ever was.
+    place.raw().execute("UPDATE settled SET settled_at = created_at WHERE seq = 1", []).unwrap();
+    assert_eq!(damaged(&spool).len(), 1);
 }
 
 #[tokio::test]
@@ -89,6 +138,19 @@ async fn a_damaged_event_leaves_a_signed_record_in_its_place_and_the_rest_flows(
     assert_eq!(refs(&lease(&spool, 9).await), ["2"]);
     assert_eq!((damaged(&spool), whole(&spool)), (vec![], vec![]), "it was told of, and is no news");
 
+    for edit in ["source_ref = 'x'", "attempt = 7", "payload_sha256 = zeroblob(32)", "event_id = zeroblob(16)"] {
+        let tx = place.raw();
+        let row: (String, i64, Vec<u8>, Vec<u8>) = tx
+            .query_row("SELECT source_ref, attempt, payload_sha256, event_id FROM settled WHERE seq = 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .unwrap();
+        tx.execute(&format!("UPDATE settled SET {edit} WHERE seq = 1"), []).unwrap();
+        assert_eq!(damaged(&spool)[0].what, "the record in its place says something else than its row", "{edit}");
+        let sql = "UPDATE settled SET source_ref = ?1, attempt = ?2, payload_sha256 = ?3, event_id = ?4 WHERE seq = 1";
+        tx.execute(sql, rusqlite::params![row.0, row.1, row.2, row.3]).unwrap();
+        assert_eq!(damaged(&spool), []);
+    }
     place.raw().execute("UPDATE gaps SET signature = zeroblob(64)", []).unwrap();
     assert!(damaged(&spool)[0].what.contains("not signed by the record key"));
 }
