@@ -5,8 +5,8 @@ use super::failure::Failure;
 use super::output::{Output, printable};
 use crate::audit::{Audit, Event};
 use crate::custody::file::RootKey;
-use crate::spool::Spool;
-use crate::spool::import::{OpenPublished, check_published};
+use crate::spool::import::{ImportError, OpenPublished, check_published};
+use crate::spool::{Spool, SpoolError};
 use crate::witness::Witness;
 
 /// Refuses a published spool that could not be imported, before ours is made for it. One that was made under the wrong
@@ -24,6 +24,35 @@ pub(super) async fn spool(
     root: Arc<RootKey>,
     audit: &Audit,
 ) -> Result<(), Failure> {
+    Ok(import_spool(spool, ours, source, root, audit).await?)
+}
+
+/// The same while a spool is opened, for whatever it is opened for: where the door is closed, what lies there waits, and
+/// what waits in ours can be sent and purged all the same.
+pub(super) async fn spool_on_opening(
+    spool: &Spool,
+    ours: &Path,
+    source: &Path,
+    root: Arc<RootKey>,
+    audit: &Audit,
+) -> Result<(), Failure> {
+    match import_spool(spool, ours, source, root, audit).await {
+        Err(ImportError::Spool(e @ (SpoolError::Full { .. } | SpoolError::Maintenance { .. }))) => {
+            let source = printable(&source.to_string_lossy());
+            Output::new().note(&format!("Nothing was imported from {source}: {}.", printable(&e.to_string())));
+            Ok(())
+        }
+        imported => Ok(imported?),
+    }
+}
+
+async fn import_spool(
+    spool: &Spool,
+    ours: &Path,
+    source: &Path,
+    root: Arc<RootKey>,
+    audit: &Audit,
+) -> Result<(), ImportError> {
     let open: OpenPublished = Arc::new(move |token| root.open_published(token));
     let imported = spool.import(source, ours, open).await?;
     if let Some(imported) = imported.filter(|imported| imported.new_events() > 0) {

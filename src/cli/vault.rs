@@ -88,7 +88,7 @@ impl Vault {
         }
         let spool = self.spool_at(&resolved.path)?;
         if let Some(published) = resolved.published {
-            import::spool(&spool, &resolved.path, &published, self.root_key()?, &*self.audit()?).await?;
+            import::spool_on_opening(&spool, &resolved.path, &published, self.root_key()?, &*self.audit()?).await?;
         }
         Ok((Arc::new(spool), resolved.path))
     }
@@ -150,9 +150,9 @@ impl Vault {
         Ok(SpoolControl::open(&self.resolve_spool()?.path, self.clock.clone())?)
     }
 
-    /// Whether a spool of the published package lies at the configured path.
-    pub(super) fn takes_over_a_spool(&self) -> Result<bool, Failure> {
-        Ok(self.resolve_spool()?.published.is_some())
+    /// The spool of the published package that lies at the configured path.
+    pub(super) fn published_spool(&self) -> Result<Option<PathBuf>, Failure> {
+        Ok(self.resolve_spool()?.published)
     }
 
     fn resolve_spool(&self) -> Result<Resolved, Failure> {

@@ -8,8 +8,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
 use super::enqueue::{Arrival, NewEvent, insert};
+use super::limits::Door;
 use super::open::Inner;
-use super::{ContentId, Spool, SpoolError, State};
+use super::{ContentId, Limit, Spool, SpoolError, State};
 use crate::custody::CustodyError;
 use crate::facts::{Digest, Timestamp};
 use crate::protocol::json;
@@ -148,6 +149,7 @@ fn import(
             Some(_) => return Err(refused("our spool holds other content under its source_ref")),
             None if is_taken(db, &arrival)? => return Err(refused("our spool holds another event of this id")),
             None => {
+                admit(db, inner, arrival.state)?;
                 insert(db, inner, &new, &arrival)?;
                 match arrival.state {
                     State::Receipted => imported.delivered += 1,
@@ -184,6 +186,15 @@ fn each_event(
         take(new, arrival)?;
     }
     Ok(())
+}
+
+/// An import passes the door like anybody. Asked for each event: it is one transaction, and may be as large as the disk.
+fn admit(db: &Connection, inner: &Inner, state: State) -> Result<(), SpoolError> {
+    match Door::open(db, inner)?.pass() {
+        // What is settled elsewhere waits for nobody.
+        Err(SpoolError::Full { limit: Limit::Events }) if state.is_settled() => Ok(()),
+        passed => passed,
+    }
 }
 
 fn is_taken(db: &Connection, arrival: &Arrival) -> Result<bool, ImportError> {

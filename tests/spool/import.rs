@@ -5,7 +5,7 @@ use std::sync::Arc;
 use local_vault::custody::file::{KeySource, RootKey};
 use local_vault::facts::SecretBytes;
 use local_vault::spool::import::{ImportError, Imported, OpenPublished, is_published_spool};
-use local_vault::spool::{Spool, SpoolError, State};
+use local_vault::spool::{Limit, Limits, Retention, Spool, SpoolError, State};
 use local_vault::store::StoreError;
 use rusqlite::Connection;
 
@@ -104,6 +104,18 @@ async fn imported_events_are_sent_in_the_order_of_their_streams() {
     second.leased.sort_by_key(|leased| leased.event.seq);
     assert_eq!(refs(&second), ["ref-5", "ref-6"]);
     place.events();
+}
+
+#[tokio::test]
+async fn what_the_published_package_had_delivered_verifies_without_an_answer() {
+    let place = Place::new();
+    let spool = place.open();
+    import(&place, &spool, &Published::closed()).await.unwrap();
+    let mut check = spool.start_check().unwrap();
+    assert_eq!(check.next(100).unwrap().unwrap().damaged, []);
+    assert_eq!(check.finish(true).unwrap(), Vec::<String>::new());
+    place.raw().execute("UPDATE settled SET settled_at = settled_at + 1 WHERE state = 2", []).unwrap();
+    assert_eq!(spool.start_check().unwrap().next(100).unwrap().unwrap().damaged[0].what, "its answer is gone");
 }
 
 #[tokio::test]
@@ -223,4 +235,48 @@ async fn a_published_spool_in_the_middle_of_a_transaction_is_left_alone() {
     fs::write(source.0.path().join("published.sqlite3-journal"), b"hot").unwrap();
     let refused = import(&place, &place.open(), &source).await.unwrap_err();
     assert_eq!(refused, ImportError::Spool(SpoolError::Store(StoreError::Busy(source.path()))));
+}
+
+#[tokio::test]
+async fn an_import_passes_the_door_like_anybody_or_brings_nothing() {
+    let refusals = [
+        (Limits { events: Some(3), ..Limits::default() }, Limit::Events),
+        (Limits { bytes: Some(1), ..Limits::default() }, Limit::Bytes),
+        (Limits { reserve: Some(u64::MAX), ..Limits::default() }, Limit::Reserve),
+    ];
+    for (limits, limit) in refusals {
+        let (place, source) = (Place::new(), Published::closed());
+        let spool = place.open();
+        spool.set_bounds(limits, Retention::default());
+        let refused = import(&place, &spool, &source).await.unwrap_err();
+        assert_eq!(refused, ImportError::Spool(SpoolError::Full { limit }));
+        assert_eq!(place.events(), [], "{limit:?}");
+
+        // Four wait; what was settled elsewhere takes no place of those.
+        spool.set_bounds(Limits { events: Some(4), ..Limits::default() }, Retention::default());
+        assert_eq!(import(&place, &spool, &source).await.unwrap().unwrap().new_events(), 6);
+    }
+    let (place, source) = (Place::new(), Published::closed());
+    let spool = place.open();
+    spool.control().set_maintenance(Some("new disk".into())).await.unwrap();
+    let refused = import(&place, &spool, &source).await.unwrap_err();
+    assert_eq!(refused, ImportError::Spool(SpoolError::Maintenance { reason: "new disk".into() }));
+    assert_eq!(place.events(), []);
+}
+
+#[tokio::test]
+async fn an_import_stops_where_it_has_filled_the_file_itself() {
+    let (place, source) = (Place::new(), Published::closed());
+    source.edit(
+        "WITH RECURSIVE n(n) AS (SELECT 100 UNION ALL SELECT n + 1 FROM n WHERE n < 400)
+         INSERT INTO spool_events SELECT printf('lv_%032x', n), 'c', 'more-' || n, status, 0, next_attempt_at,
+             payload_sha256, encrypted_payload, NULL, created_at, updated_at
+         FROM spool_events, n WHERE source_ref = 'ref-5'",
+    );
+    let spool = place.open();
+    let before = place.reader().usage().unwrap().bytes;
+    spool.set_bounds(Limits { bytes: Some(before + 40_000), ..Limits::default() }, Retention::default());
+    let refused = import(&place, &spool, &source).await.unwrap_err();
+    assert_eq!(refused, ImportError::Spool(SpoolError::Full { limit: Limit::Bytes }));
+    assert_eq!(place.events(), []);
 }

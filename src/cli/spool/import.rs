@@ -13,19 +13,15 @@ pub(super) async fn run(vault: &Vault, source: Option<PathBuf>) -> Result<u8, Fa
     let (spool, witness) = match &source {
         Some(source) => {
             let witness = vault.is_published_witness(source)?;
-            (!witness, witness)
+            ((!witness).then(|| source.clone()), witness)
         }
-        None => (vault.takes_over_a_spool()?, vault.takes_over_a_witness()?),
+        None => (vault.published_spool()?, vault.takes_over_a_witness()?),
     };
-    if source.is_none() && !spool && !witness {
+    if source.is_none() && spool.is_none() && !witness {
         return Err(ImportError::NotPublished(vault.spool_path()?).into());
     }
-    // Opening imports what lies at the configured path itself.
-    if spool {
-        match &source {
-            Some(source) => vault.import_spool(source).await?,
-            None => drop(vault.spool().await?),
-        }
+    if let Some(spool) = spool {
+        vault.import_spool(&spool).await?;
         Output::new().line(&format!("the spool is {}", printable(&vault.spool_path()?.to_string_lossy())))?;
     }
     if witness {
