@@ -24,6 +24,7 @@ fn no_process_sends_for_a_suspect_spool_until_the_operator_says_that_it_was_rest
     let stopped = vault.run(&["relay", "drain"]);
     assert_eq!(stopped.status.code(), Some(77), "{}", said(&stopped));
     assert!(said(&stopped).contains("local-vault relay resume --accept-restored"), "{}", said(&stopped));
+    assert_eq!(vault.code(&["relay", "test"]), Some(77));
 
     assert_eq!(status(&vault).get_str("state"), Some("suspect"));
     let suspect = status(&vault).get_object("suspect").cloned().unwrap();

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::revoked;
+use super::{revoked, suspect};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::vault::Vault;
@@ -11,7 +11,7 @@ use crate::facts::{random_id, with_suffix};
 use crate::ingest::{Ingest, check_id};
 use crate::protocol::json::Object;
 use crate::relay::{Drain, DrainConfig, Step};
-use crate::spool::{SpoolError, SpoolReader};
+use crate::spool::{Gate, SpoolError, SpoolReader};
 use crate::store::StoreError;
 
 /// Sends one marked event by a spool of its own, so that neither the real one's events nor its outages are touched,
@@ -19,7 +19,7 @@ use crate::store::StoreError;
 pub(super) async fn run(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
     check_id("stream_id", stream_id)?;
     let installation_id = vault.installation_id()?.to_owned();
-    refuse_revoked(vault, &installation_id)?;
+    refuse_stopped(vault)?;
     let scratch = tempdir(vault)?;
     let path = scratch.0.join("spool.sqlite3");
     let spool = Arc::new(vault.scratch_spool_at(&path)?);
@@ -45,16 +45,19 @@ pub(super) async fn run(vault: &Vault, stream_id: &str) -> Result<u8, Failure> {
     }
 }
 
-/// After a revocation nothing is sent for the installation any more, a test neither. A new one may be proved before
-/// the relay is resumed for it.
-fn refuse_revoked(vault: &Vault, installation_id: &str) -> Result<(), Failure> {
+/// What holds the relay back until the operator has looked holds a test back too: it would be signed and sent for an
+/// installation that is revoked, or beside somebody who sends for it already. A new enrolment is named to the relay
+/// first; an outage and a pause are no reason.
+fn refuse_stopped(vault: &Vault) -> Result<(), Failure> {
     let reader = match SpoolReader::open(&vault.spool_path()?) {
         Err(SpoolError::Store(StoreError::Missing(_))) => return Ok(()),
         reader => reader?,
     };
-    let destination = reader.destination()?;
-    let same = destination.installation_id.as_deref() == Some(installation_id);
-    if same && destination.revoked_at.is_some() { Err(revoked()) } else { Ok(()) }
+    match reader.destination()?.gate(vault.clock.now()) {
+        Gate::Revoked => Err(revoked()),
+        Gate::Suspect => Err(suspect()),
+        Gate::Open | Gate::Parked { .. } | Gate::Paused | Gate::Probe => Ok(()),
+    }
 }
 
 struct Scratch(PathBuf);
