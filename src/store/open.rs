@@ -44,6 +44,10 @@ const CHECKPOINT_PAGES: i32 = 4000;
 /// How long a process waits for another's transaction, in steps of [`BUSY_STEP`].
 const BUSY_STEPS: i32 = 100_000;
 const BUSY_STEP: Duration = Duration::from_micros(100);
+/// One step of a vacuum: a megabyte comes back, and twice as much is logged at most.
+const VACUUM_STEP: &str = "PRAGMA incremental_vacuum(256)";
+/// Pages that may lie in the log when a step begins: 4 MiB.
+const LOG_PAGES: i64 = 1024;
 
 /// The role of whoever makes the file or brings its schema up to date.
 const SETUP: &str = "setup";
@@ -72,12 +76,29 @@ pub fn open(path: &Path, schema: &Schema, access: Access) -> Result<Connection, 
 }
 
 /// Clears what was deleted out of the write-ahead log, and hands free pages back to the file system, as far as other
-/// processes let it. Blocks on the disk.
+/// processes let it: a few at a time, so that the log stays small on a disk that has no room, and others write between.
+/// Blocks on the disk.
 pub fn tidy(path: &Path, schema: &Schema) -> Result<(), StoreError> {
     let db = open(path, schema, Access::Change)?;
-    step_through(&db, "PRAGMA incremental_vacuum")?;
+    let free = || db.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
+    let mut left = free()?;
+    // What somebody reads meanwhile stays in the log, and everything after it: then the rest is for the next time.
+    while left > 0 && checkpoint(&db)? <= LOG_PAGES {
+        step_through(&db, VACUUM_STEP)?;
+        let now = free()?;
+        // Others may free pages meanwhile, and none of ours may come back: no end is waited for.
+        if now >= left {
+            break;
+        }
+        left = now;
+    }
     step_through(&db, "PRAGMA wal_checkpoint(TRUNCATE)")?;
     Ok(())
+}
+
+/// Moves to the file what the log holds, and holds nobody up for it. Gives how many pages could not be moved.
+fn checkpoint(db: &Connection) -> rusqlite::Result<i64> {
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
 }
 
 /// Runs a pragma that works a step at a time, with a row for each.

@@ -1,11 +1,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use local_vault::spool::{Limits, Retention, Spool, SpoolError, State};
+use local_vault::spool::{Limits, Retention, Spool, SpoolControl, SpoolError, State};
 use local_vault::store::StoreError;
 
 use super::custody::spool_keys;
-use super::support::{Place, event, receipted};
+use super::support::{Place, event, judged, receipted};
 
 /// A file system of a given size, gone when dropped.
 struct SmallDisk<'a>(&'a Path);
@@ -81,4 +81,41 @@ async fn a_full_disk_refuses_loses_nothing_and_goes_on_when_there_is_room() {
     assert_eq!(sent, kept);
     assert_eq!(spool.enqueue(event("b", "huge", &"7".repeat(6 << 20))).await.unwrap().state, Some(State::Receipted));
     drop(spool);
+}
+
+#[tokio::test]
+async fn a_purge_gives_room_back_where_the_disk_has_next_to_none() {
+    let place = Place::new();
+    let folder = place.folder.path().join("disk");
+    std::fs::create_dir(&folder).unwrap();
+    let Some(_disk) = SmallDisk::mount(&folder, "64m") else { return };
+    let path = folder.join("spool.sqlite3");
+    let spool = Spool::open(&path, spool_keys(1), place.clock.clone()).unwrap();
+    spool.set_bounds(Limits { reserve: Some(0), ..Limits::default() }, Retention::default());
+    let all = (0..400).map(|n| event(&n.to_string(), &n.to_string(), &format!("{{\"n\":\"{n:060000}\"}}"))).collect();
+    assert!(spool.enqueue_all(all).await.unwrap().iter().all(Result::is_ok));
+    let leased = spool.turn(Vec::new(), 400).await.unwrap().leased;
+    // The oldest is dead and stays: its pages lie in front of what goes, and the newest one's behind.
+    let settled = leased.iter().map(|leased| match leased.event.seq {
+        1 | 400 => (leased.event.seq, judged(None)),
+        seq => (seq, receipted(leased)),
+    });
+    spool.turn(settled.collect(), 0).await.unwrap();
+    drop(spool);
+    let size = || std::fs::metadata(&path).unwrap().len();
+    let before = size();
+    let free = || rustix::fs::statvfs(&folder).map(|disk| disk.f_bavail * disk.f_frsize).unwrap();
+    // What nobody can free, but for 5 MiB.
+    std::fs::write(folder.join("others"), vec![1; usize::try_from(free() - (5 << 20)).unwrap()]).unwrap();
+
+    let control = SpoolControl::open(&path, place.clock.clone()).unwrap();
+    let purged = control.purge(State::Receipted, place.now().plus_millis(1), |_| {}).await.unwrap();
+    assert_eq!(purged.events, 398);
+    assert!(before > 20 << 20 && size() < 1 << 20, "{before} became {}", size());
+    drop(control);
+    let spool = Spool::open(&path, spool_keys(1), place.clock.clone()).unwrap();
+    for n in [0, 399] {
+        let kept = spool.payload(leased[n].event.event_id).await.unwrap().unwrap();
+        assert_eq!(**kept, *leased[n].payload);
+    }
 }

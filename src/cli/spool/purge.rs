@@ -41,7 +41,7 @@ pub(super) async fn run(vault: &Vault, args: &PurgeArgs) -> Result<u8, Failure> 
     let output = Output::new();
     if total == 0 {
         output.line(&format!("nothing to purge: no content of what was settled before {before}"))?;
-        return Ok(0);
+        return give_back(vault, &output).await;
     }
     if !args.yes && !confirmed(&found, total, before)? {
         output.line("nothing was purged")?;
@@ -61,6 +61,18 @@ pub(super) async fn run(vault: &Vault, args: &PurgeArgs) -> Result<u8, Failure> 
     let (events, back) = (counted(purged.events), size.saturating_sub(self::size(&path)));
     output.line(&format!("dropped the content of {events}, {} bytes of payload; evidence stays", purged.bytes))?;
     output.line(&format!("{back} bytes came back to the disk"))?;
+    Ok(0)
+}
+
+/// An earlier purge may have been interrupted before the room came back.
+async fn give_back(vault: &Vault, output: &Output) -> Result<u8, Failure> {
+    let (control, path) = (vault.control()?, vault.spool_path()?);
+    let size = size(&path);
+    control.give_back().await?;
+    let back = size.saturating_sub(self::size(&path));
+    if back > 0 {
+        output.line(&format!("{back} bytes came back to the disk"))?;
+    }
     Ok(0)
 }
 

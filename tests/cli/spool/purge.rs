@@ -90,3 +90,24 @@ fn dead_events_and_conflicts_keep_theirs_until_they_are_named() {
     // What was answered about the conflict is there still.
     assert!(vault.ok(&["spool", "export", "--state", "conflict"]).contains("answer_hex"));
 }
+
+#[test]
+fn a_purge_that_was_interrupted_gives_the_room_back_the_next_time() {
+    let (vault, _sandbox, _) = settled();
+    let size = || std::fs::metadata(vault.path("spool.sqlite3")).unwrap().len();
+    // As one leaves it whose disk had no room for the rest.
+    vault
+        .spool()
+        .execute_batch(
+            "BEGIN; DELETE FROM contents WHERE seq IN (2, 3); UPDATE settled SET has_content = 0 WHERE seq IN (2, 3);
+             UPDATE totals SET contents = 0 WHERE state = 2; COMMIT",
+        )
+        .unwrap();
+    let before = size();
+    let done = vault.ok(&["spool", "purge", "--older-than", "0s"]);
+    assert!(done.starts_with("nothing to purge: ") && done.ends_with(" bytes came back to the disk\n"), "{done}");
+    assert!(before - size() > 90_000, "{before} became {}", size());
+    let done = vault.ok(&["spool", "purge", "--older-than", "0s"]);
+    assert_eq!(done.lines().count(), 1, "and then there is none: {done}");
+    assert!(vault.ok(&["spool", "verify", "--pages"]).starts_with("4 events verified, 0 damaged"));
+}
