@@ -46,8 +46,9 @@ struct Found {
 
 pub(super) async fn run(vault: &Vault, args: &VerifyArgs) -> Result<u8, Failure> {
     let spool = vault.spool().await?;
-    let total = vault.reader()?.totals()?.iter().map(|totals| totals.events).sum();
-    let bar = progress(total, "verifying");
+    // Only for the bar: a total that does not read is told of in the end.
+    let totals = vault.reader()?.totals().unwrap_or_default();
+    let bar = progress(totals.iter().map(|totals| totals.events).fold(0, u64::saturating_add), "verifying");
     let mut found = Found::default();
     let mut check = spool.start_check()?;
     while let Some(checked) = check.next(AT_ONCE)? {

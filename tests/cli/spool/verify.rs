@@ -76,6 +76,9 @@ fn a_total_that_does_not_agree_is_named() {
     let done = vault.run(&["spool", "verify"]);
     assert_eq!(done.code, Some(65), "{done:?}");
     assert!(done.out.starts_with("damaged  4 events are queued, and the total says 9\n"), "{done:?}");
+    vault.spool().execute("UPDATE totals SET events = -4 WHERE state = 0", []).unwrap();
+    let done = vault.run(&["spool", "verify"]);
+    assert!(done.out.starts_with("damaged  4 events are queued, and the total says -4\n"), "{done:?}");
 }
 
 #[test]
