@@ -79,3 +79,28 @@ fn metrics_tell_of_the_room_that_is_left_and_of_what_is_kept() {
     assert!((0.0..0.5).contains(&value("local_vault_spool_fullness")));
     assert_eq!((value("local_vault_streams_stopped"), value("local_vault_maintenance")), (0.0, 0.0));
 }
+
+#[test]
+fn a_published_spool_waits_at_a_closed_door_and_what_waits_in_ours_is_sent_all_the_same() {
+    /// See tests/data/README.md.
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let (vault, sandbox) = Vault::with_sandbox();
+    vault.secret("encryption.key", KEY);
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/published/closed.sqlite3");
+    vault.write("spool.sqlite3", std::fs::read(data).unwrap());
+    vault.reconfigure(PATH, &format!("{PATH}\nspool.max_events = 3"));
+    let advice = "Nothing was lost. Relay what waits, or raise spool.max_events.";
+    let note = format!("Nothing was imported from {}: ", vault.shown("spool.sqlite3"));
+    let done = vault.run(&["spool", "import"]);
+    assert_eq!(done.code, Some(75), "{done:?}");
+    assert!(done.err.starts_with(&note) && done.err.ends_with(&format!("{advice}\n")), "{done:?}");
+    assert!(vault.json(&["spool", "list", "--json"]).is_empty());
+
+    vault.enqueue("s", "1", "{}");
+    let done = vault.run(&["relay", "drain"]);
+    assert!(done.code == Some(0) && done.err.starts_with(&note), "{done:?}");
+    assert_eq!(sandbox.recorded_events().len(), 1);
+    vault.reconfigure("spool.max_events = 3", "spool.max_events = 4");
+    vault.ok(&["spool", "import"]);
+    assert_eq!(vault.ok(&["relay", "drain"]), "receipted 4, conflict 0, dead 0\n");
+}
