@@ -10,7 +10,6 @@ use super::open::Inner;
 use super::{
     Answer, Event, Filter, PAYLOAD_DRIFT, SCHEMA, Spool, SpoolError, SpoolReader, State, aside, reader, record, row,
 };
-use crate::facts::EventId;
 use crate::protocol::gap::GapRecord;
 use crate::protocol::{ack, json};
 use crate::store::{self, Access};
@@ -49,14 +48,15 @@ impl Spool {
         Ok(Check { reader, inner: self.inner.clone(), after: 0 })
     }
 
-    /// Sets a pending event aside whose record does not open, with a signed record in its place. False where there is no
-    /// such event, or where it opens: nothing is changed then.
-    pub async fn quarantine(&self, id: EventId) -> Result<bool, SpoolError> {
+    /// Sets the pending event at this place in the order aside, where its record does not open, with a signed record in
+    /// its place. False where there is no such event, where it is in flight, or where it opens: nothing is changed then.
+    /// By its place, since its id may be what is damaged.
+    pub async fn quarantine(&self, seq: i64) -> Result<bool, SpoolError> {
         let inner = self.inner.clone();
         self.writer
             .run(move |db| {
-                let sql = format!("{} WHERE event_id = ?1 AND state = 0", row::SELECT_PENDING_SEALED);
-                let found = db.prepare_cached(&sql)?.query_row([id.as_bytes()], row::sealed_row).optional()?;
+                let sql = format!("{} WHERE e.seq = ?1 AND state <> 1", row::SELECT_PENDING_SEALED);
+                let found = db.prepare_cached(&sql)?.query_row([seq], row::sealed_row).optional()?;
                 let Some((mut event, sealed)) = found else { return Ok(false) };
                 match record::open(db, &inner.epochs, &inner.spool_id, &event, &sealed) {
                     Ok(_) => Ok(false),

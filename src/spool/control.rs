@@ -7,7 +7,7 @@ use super::destination::{self, Destination};
 use super::schema::SCHEMA;
 use super::{SpoolError, State, retention, retry, stream};
 use crate::facts::{Clock, EventId, Timestamp};
-use crate::store::{self, Access, StoreError, Writer};
+use crate::store::{self, Access, Writer};
 
 /// What an operator does to a spool. It needs no key, so that it can be done while a device is away.
 #[derive(Debug, Clone)]
@@ -131,9 +131,7 @@ impl SpoolControl {
                 break;
             }
         }
-        let path = self.path.clone();
-        let tidied = tokio::task::spawn_blocking(move || store::tidy(&path, &SCHEMA));
-        tidied.await.unwrap_or(Err(StoreError::Stopped))?;
+        self.give_back().await?;
         Ok(purged)
     }
 

@@ -68,7 +68,7 @@ pub(super) async fn run(vault: &Vault, args: &VerifyArgs) -> Result<u8, Failure>
 
 async fn set_aside(vault: &Vault, spool: &Spool, damaged: &Damaged) -> Result<bool, Failure> {
     let id = damaged.event.event_id;
-    let is_set_aside = spool.quarantine(id).await?;
+    let is_set_aside = spool.quarantine(damaged.event.seq).await?;
     if is_set_aside {
         vault.audit()?.note(audit::Event::incident("a damaged record was set aside", &id.to_string()));
     }
