@@ -49,7 +49,7 @@ pub(super) async fn run(vault: Vault, flags: &Flags) -> Result<u8, Failure> {
     let desk = Arc::new(desk);
 
     let (closing, closed) = watch::channel(false);
-    let api = Api::new(at_the_desk, reload.rules(), BODY);
+    let api = Api::new(at_the_desk, reload.rules(), closed.clone(), BODY);
     let routes = Routes { api, look: look.clone(), vault: vault.clone(), wake: wake.clone() };
     let routes = Arc::new(routes);
     let handler = move |peer, request| {
