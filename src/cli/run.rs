@@ -97,14 +97,13 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
             let _ = serving.await;
         }
     };
-    let ending = async {
-        answered.await;
+    let settled = async {
         if ended.is_none() {
             ended = Some(joined(relaying.await));
         }
     };
     let left_over = tokio::select! {
-        () = ending => None,
+        ((), ()) = async { tokio::join!(answered, settled) } => None,
         () = sleep(drain) => Some("run.drain_seconds are over"),
         () = stop.asked_again() => Some("a second signal came"),
     };
@@ -115,7 +114,7 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
         leave(recorded.take(), done);
     }
     pulse.abort();
-    // Whoever was left over may hold it.
+    // A task that has just been ended may hold it yet.
     if let Some(exporter) = Arc::into_inner(exporter) {
         exporter.end().await;
     }
