@@ -47,7 +47,7 @@ pub fn main() -> ! {
     hardening::apply();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     hardening::end(match Cli::read(&arguments) {
-        Ok(cli) => code(run(cli), Output::new()),
+        Ok(cli) => code(&run(cli), Output::new()),
         Err(e) => usage(&e, &arguments),
     })
 }
@@ -63,10 +63,12 @@ fn run(cli: Cli) -> Result<u8, Failure> {
 async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let Cli { global, command, .. } = cli;
     let flags = command.flags(&global);
-    let Some(recording) = command.recording() else { return perform(command, || Vault::load(&flags), &flags).await };
+    let Some(recording) = command.recording() else {
+        return perform(command, || Vault::load(&flags), &flags, &mut None).await;
+    };
     let vault = Vault::load(&flags)?;
-    let recorded = Recorded::begin(&vault, recording).await?;
-    let done = perform(command, || Ok(vault), &flags).await;
+    let mut recorded = Recorded::begin(&vault, recording).await?;
+    let done = perform(command, || Ok(vault), &flags, &mut recorded).await;
     if let Some(recorded) = recorded {
         recorded.end(&done);
     }
@@ -77,6 +79,7 @@ async fn perform(
     command: Command,
     vault: impl FnOnce() -> Result<Vault, Failure>,
     flags: &Flags,
+    recorded: &mut Option<Recorded>,
 ) -> Result<u8, Failure> {
     match command {
         Command::Attest(args) => attest::run(vault()?, args).await,
@@ -95,7 +98,7 @@ async fn perform(
         Command::Metrics(args) => metrics::run(&vault()?, &args),
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,
-        Command::Run => run::run(vault()?, flags).await,
+        Command::Run => run::run(vault()?, flags, recorded).await,
         Command::Spool(command) => spool::run(&vault()?, command).await,
         Command::Status(args) => status::run(&vault()?, &args).await,
         Command::SupportBundle(args) => support::run(vault(), flags, args).await,
@@ -105,11 +108,11 @@ async fn perform(
     }
 }
 
-fn code(done: Result<u8, Failure>, output: Output) -> u8 {
+fn code(done: &Result<u8, Failure>, output: Output) -> u8 {
     match done {
-        Ok(code) => code,
+        Ok(code) => *code,
         Err(failure) => {
-            output.failure(&failure);
+            output.failure(failure);
             failure.code()
         }
     }

@@ -329,6 +329,9 @@ impl From<SocketError> for Failure {
             SocketError::Io { .. } => Self::new(IO, message, "Check ingest.socket, and whose its folder is."),
             SocketError::NotASocket(_) => Self::config(message, "Name another path as ingest.socket."),
             SocketError::TooLong(_) => Self::config(message, "Name a shorter path as ingest.socket."),
+            SocketError::Unsafe { .. } => {
+                Self::config(message, "Name a path as ingest.socket where root and the service alone may write.")
+            }
         }
     }
 }

@@ -8,7 +8,8 @@ mod relaying;
 mod reload;
 mod routes;
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc as threads};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -16,7 +17,10 @@ use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 
 use super::failure::Failure;
+use super::hardening;
 use super::metrics::Exporter;
+use super::output::Output;
+use super::recorded::Recorded;
 use super::stop::Stop;
 use super::vault::Vault;
 use crate::config::Flags;
@@ -32,7 +36,11 @@ use routes::Routes;
 /// How long a producer is waited for: for a body, and for the next line of a batch.
 const BODY: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(vault: Vault, flags: &Flags) -> Result<u8, Failure> {
+/// How long the audit log is waited for where something else hangs: its last head has ten seconds.
+const LAST_ENTRIES: Duration = Duration::from_secs(12);
+
+/// Takes how it was `recorded` where it ends the process itself.
+pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recorded>) -> Result<u8, Failure> {
     let stop = Stop::listen()?;
     let reload = Reload::listen(&vault, flags)?;
     vault.log.change_on_signal()?;
@@ -49,14 +57,14 @@ pub(super) async fn run(vault: Vault, flags: &Flags) -> Result<u8, Failure> {
     let desk = Arc::new(desk);
 
     let (closing, closed) = watch::channel(false);
-    let api = Api::new(at_the_desk, reload.rules(), BODY);
+    let api = Api::new(at_the_desk, reload.rules(), closed.clone(), BODY);
     let routes = Routes { api, look: look.clone(), vault: vault.clone(), wake: wake.clone() };
     let routes = Arc::new(routes);
     let handler = move |peer, request| {
         let routes = routes.clone();
         async move { routes.answer(peer, request).await }
     };
-    let mut serving = tokio::spawn(listener.serve(Patience::default(), handler, closed));
+    let mut serving = tokio::spawn(listener.serve(Patience::default(), handler, closed.clone()));
     let (ping, pings) = mpsc::channel(1);
     let relaying = Relaying {
         vault: vault.clone(),
@@ -69,11 +77,11 @@ pub(super) async fn run(vault: Vault, flags: &Flags) -> Result<u8, Failure> {
         stop: stop.clone(),
     };
     let mut relaying = tokio::spawn(answering(pings, relaying.run()));
-    let pulse = tokio::spawn(Pulse { look, spool, relay: ping, known: health.known() }.go_on());
+    let pulse = tokio::spawn(Pulse { look, spool, relay: ping, known: health.known(), ends: closed.clone() }.go_on());
     let drain = vault.settings.run.drain;
     let reloading = tokio::spawn(reload.go_on(vault, health));
 
-    let ended = tokio::select! {
+    let mut ended = tokio::select! {
         ended = &mut relaying => Some(joined(ended)),
         () = stop.asked() => None,
     };
@@ -89,30 +97,49 @@ pub(super) async fn run(vault: Vault, flags: &Flags) -> Result<u8, Failure> {
             let _ = serving.await;
         }
     };
-    let ending = async {
-        answered.await;
-        match ended {
-            Some(ended) => ended,
-            None => joined(relaying.await),
+    let settled = async {
+        if ended.is_none() {
+            ended = Some(joined(relaying.await));
         }
     };
-    let done = tokio::select! {
-        done = ending => done,
-        () = sleep(drain) => { left_over("run.drain_seconds are over"); Ok(()) }
-        () = stop.asked_again() => { left_over("a second signal came"); Ok(()) }
+    let left_over = tokio::select! {
+        ((), ()) = async { tokio::join!(answered, settled) } => None,
+        () = sleep(drain) => Some("run.drain_seconds are over"),
+        () = stop.asked_again() => Some("a second signal came"),
     };
+    // What ended it is told whatever held its end up.
+    let done = ended.unwrap_or(Ok(())).map(|()| 0);
+    if let Some(why) = left_over {
+        tracing::warn!(why, "ended before everything was settled; the next start takes it back");
+        leave(recorded.take(), done);
+    }
     pulse.abort();
-    // Whoever was left over may hold it.
+    // A task that has just been ended may hold it yet.
     if let Some(exporter) = Arc::into_inner(exporter) {
         exporter.end().await;
     }
-    done.map(|()| 0)
+    done
 }
 
 fn joined(ended: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {
     ended.unwrap_or_else(|_| Err(Failure::software("the relay broke off")))
 }
 
-fn left_over(why: &str) {
-    tracing::warn!(why, "ended before everything was settled; the next start takes it back");
+/// Ends the process with everything that hangs in it. Whoever takes the spool apart waits for its disk, and a disk that
+/// does not answer keeps them for ever.
+fn leave(recorded: Option<Recorded>, done: Result<u8, Failure>) -> ! {
+    let code = super::code(&done, Output::new());
+    let (closed, closing) = threads::channel();
+    let close = move || {
+        if let Some(recorded) = recorded {
+            recorded.end(&done);
+        }
+        // Whoever waited may have given up.
+        let _ = closed.send(());
+    };
+    if thread::Builder::new().name("leave".into()).spawn(close).is_ok() {
+        // Where it takes longer, the next start finds a log without an end, as after a kill.
+        let _ = closing.recv_timeout(LAST_ENTRIES);
+    }
+    hardening::end(code)
 }

@@ -253,6 +253,11 @@ pub(super) fn read_settings(flags: &Flags) -> Result<Settings, Failure> {
     Ok(Settings::load(flags, &variable)?)
 }
 
+/// The same, and the config file's text as it was read.
+pub(super) fn read_settings_and_text(flags: &Flags) -> Result<(Settings, String), Failure> {
+    Ok(Settings::load_with_text(flags, &variable)?)
+}
+
 /// The config file that is read, also where it is refused.
 pub(super) fn config_file(flags: &Flags) -> Option<PathBuf> {
     Settings::find_file(flags, &variable)

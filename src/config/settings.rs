@@ -188,29 +188,34 @@ impl Settings {
 
     /// Reads and merges all sources. Blocks on the config file.
     pub fn load(flags: &Flags, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        Self::load_with_text(flags, environment).map(|(settings, _)| settings)
+    }
+
+    /// The same, and the config file's text as it was read; empty where there is none.
+    pub fn load_with_text(flags: &Flags, environment: Environment<'_>) -> Result<(Self, String), ConfigError> {
         let problems = RefCell::default();
         let sources = Sources { flags, environment, problems: &problems };
         let config_file = sources.config_file();
-        let file = config_file.as_deref().map(|path| read_file(path, &problems)).unwrap_or_default();
+        let (file, text) = config_file.as_deref().map(|path| read_file(path, &problems)).unwrap_or_default();
         let settings = sources.merge(config_file, file);
         let problems = problems.into_inner();
-        if problems.is_empty() { Ok(settings) } else { Err(ConfigError(problems)) }
+        if problems.is_empty() { Ok((settings, text)) } else { Err(ConfigError(problems)) }
     }
 }
 
-fn read_file(path: &Path, problems: &RefCell<Vec<String>>) -> FileConfig {
+fn read_file(path: &Path, problems: &RefCell<Vec<String>>) -> (FileConfig, String) {
     let found = Problems::default();
-    let config = match std::fs::read_to_string(path) {
-        Ok(text) => FileConfig::read(&text, path.parent().unwrap_or(Path::new(".")), &found),
+    let (config, text) = match std::fs::read_to_string(path) {
+        Ok(text) => (FileConfig::read(&text, path.parent().unwrap_or(Path::new(".")), &found), text),
         Err(e) => {
             problems.borrow_mut().push(format!("{}: cannot be read: {e}", path.display()));
-            FileConfig::default()
+            Default::default()
         }
     };
     let mut found = found.into_inner();
     found.sort();
     problems.borrow_mut().extend(found.into_iter().map(|(line, what)| format!("{}:{line}: {what}", path.display())));
-    config
+    (config, text)
 }
 
 impl Sources<'_> {

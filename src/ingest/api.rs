@@ -64,18 +64,21 @@ struct Place {
 struct Shared {
     desk: watch::Receiver<Option<Arc<Desk>>>,
     rules: watch::Receiver<Arc<Rules>>,
+    stop: watch::Receiver<bool>,
     patience: Duration,
 }
 
 impl Api {
-    /// While there is no desk, events are refused with 503. Whoever ends the service takes it away first, so that a
-    /// batch that is under way ends as well. `patience`: how long a body is waited for, and a line of a batch.
+    /// While there is no desk, events are refused with 503. `stop` holds true once the service ends, and from then on
+    /// nobody is waited for who was answered. Whoever ends it takes the desk away, so that a batch that is under way
+    /// ends as well. `patience`: how long a body is waited for, and a line of a batch.
     pub fn new(
         desk: watch::Receiver<Option<Arc<Desk>>>,
         rules: watch::Receiver<Arc<Rules>>,
+        stop: watch::Receiver<bool>,
         patience: Duration,
     ) -> Self {
-        let shared = Arc::new(Shared { desk, rules, patience });
+        let shared = Arc::new(Shared { desk, rules, stop, patience });
         let (batches, shares) = (Arc::new(Semaphore::new(BATCHES)), Shares::new(BATCHES_OF_ONE));
         Self { shared, room: Room::new(patience), batches, shares }
     }
@@ -102,7 +105,7 @@ impl Api {
         let submitted = match self.shared.check_peer(peer).and_then(|()| body::check_type(&head, EVENT)) {
             Ok(()) => self.submit(peer, body).await,
             Err(refusal) => {
-                body::refuse(&head, &mut body, self.shared.patience).await;
+                body::refuse(&head, &mut body, &self.shared).await;
                 Err(refusal)
             }
         };
@@ -125,7 +128,7 @@ impl Api {
         match self.begin_batch(peer, &head).await {
             Ok(place) => Batch::start(self.shared.clone(), peer, body, place),
             Err(refusal) => {
-                body::refuse(&head, &mut body, self.shared.patience).await;
+                body::refuse(&head, &mut body, &self.shared).await;
                 refused(peer, refusal).into()
             }
         }
@@ -174,7 +177,20 @@ impl Shared {
     }
 
     fn desk(&self) -> Result<Arc<Desk>, Refusal> {
-        self.desk.borrow().clone().ok_or_else(Refusal::away)
+        let without = || if *self.stop.borrow() { Refusal::stopping() } else { Refusal::away() };
+        self.desk.borrow().clone().ok_or_else(without)
+    }
+
+    /// Returns when the service ends.
+    async fn stopping(&self) {
+        // A sender that is gone asks as well.
+        let _ = self.stop.clone().wait_for(|stop| *stop).await;
+    }
+
+    /// Returns when nothing is taken any more.
+    async fn closed(&self) {
+        self.stopping().await;
+        let _ = self.desk.clone().wait_for(Option::is_none).await;
     }
 
     /// Refuses whoever may submit nothing at all, before anything of theirs is read.

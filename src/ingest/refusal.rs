@@ -48,6 +48,8 @@ pub enum Code {
     SourceRefInUse,
     /// The spool or its disk is full.
     SpoolFull,
+    /// The service ends.
+    Stopping,
     /// The disk failed, and the service is about to start anew.
     StoreFailed,
     /// The body is of another type.
@@ -56,7 +58,7 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::AttestationUnavailable,
         Self::BodyInvalid,
         Self::BodyTimeout,
@@ -74,6 +76,7 @@ impl Code {
         Self::SourceRefConflict,
         Self::SourceRefInUse,
         Self::SpoolFull,
+        Self::Stopping,
         Self::StoreFailed,
         Self::TypeUnsupported,
     ];
@@ -98,6 +101,7 @@ impl Code {
             Self::SourceRefConflict => "source_ref_conflict",
             Self::SourceRefInUse => "source_ref_in_use",
             Self::SpoolFull => "spool_full",
+            Self::Stopping => "stopping",
             Self::StoreFailed => "store_failed",
             Self::TypeUnsupported => "type_unsupported",
         }
@@ -118,7 +122,9 @@ impl Code {
             Self::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::AttestationUnavailable => StatusCode::NOT_IMPLEMENTED,
-            Self::Busy | Self::CustodyAway | Self::Maintenance | Self::StoreFailed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::CustodyAway | Self::Maintenance | Self::Stopping | Self::StoreFailed => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::SpoolFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
@@ -127,7 +133,7 @@ impl Code {
     const fn wait(self) -> Option<u64> {
         match self {
             Self::Busy | Self::QuotaExceeded => Some(1),
-            Self::CustodyAway | Self::StoreFailed => Some(5),
+            Self::CustodyAway | Self::Stopping | Self::StoreFailed => Some(5),
             Self::Maintenance | Self::SpoolFull => Some(30),
             _ => None,
         }
@@ -172,6 +178,11 @@ impl Refusal {
     /// Nobody has come to do the work yet, or it is away.
     pub(super) fn away() -> Self {
         Self::new(Code::CustodyAway, "the keys are away; nothing was spooled")
+    }
+
+    /// Nobody does the work any more, until the next start.
+    pub(super) fn stopping() -> Self {
+        Self::new(Code::Stopping, "the service ends; nothing was spooled")
     }
 
     /// Whether the same request may be taken later.

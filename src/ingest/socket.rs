@@ -1,14 +1,14 @@
 //! The local socket: where it lies, who is at the other end, and how long anybody is waited for. HTTP/1.1 over a Unix
 //! socket; what a request gets is a handler's.
 
+mod place;
 mod serve;
 mod timed;
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use http_body_util::combinators::UnsyncBoxBody;
@@ -29,9 +29,6 @@ pub const MODE: u32 = 0o660;
 
 /// Connections that wait to be taken. The system allows fewer where it was told so.
 const BACKLOG: u32 = 1024;
-
-/// The mode of a folder that is made for the socket. The socket's own mode says who may use it.
-const FOLDER_MODE: u32 = 0o755;
 
 /// Whoever is at the other end, as the kernel noted it when they connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +52,8 @@ struct Place {
 }
 
 impl Listener {
-    /// Listens at `path`. Its folder is made where it is missing, and no folder above it. A socket that a process left behind when it died is
-    /// taken over; one that another process listens on is not.
+    /// Listens at `path`. Its folder is made where it is missing, and no folder above it; one that others may write to
+    /// is refused. A socket that a process left behind when it died is taken over; one that another process has is not.
     ///
     /// `mode` is the file's from the first moment on at which anybody could connect. To be called within a runtime;
     /// blocks shortly on the disk.
@@ -64,9 +61,9 @@ impl Listener {
         if path.as_os_str().as_bytes().len() > LONGEST_PATH {
             return Err(SocketError::TooLong(path.to_owned()));
         }
-        make_folder(path)?;
+        place::prepare_folder(path)?;
         let role = take_role(path)?;
-        clear(path)?;
+        place::clear(path)?;
         let failed = |source| SocketError::Io { path: path.to_owned(), source };
         let socket = UnixSocket::new_stream().map_err(failed)?;
         socket.bind(path).map_err(failed)?;
@@ -109,16 +106,14 @@ pub enum SocketError {
     /// No system can hold a path of that length.
     #[error("{} is longer than {LONGEST_PATH} bytes, which a socket's path must not be", .0.display())]
     TooLong(PathBuf),
-}
-
-fn make_folder(path: &Path) -> Result<(), SocketError> {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) else {
-        return Ok(());
-    };
-    let failed = |source| SocketError::Io { path: path.to_owned(), source };
-    DirBuilder::new().mode(FOLDER_MODE).create(folder).map_err(failed)?;
-    // The process's own mask took bits away.
-    fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE)).map_err(failed)
+    /// Others could put a socket of their own in its place.
+    #[error("the socket must not lie in {}: {why}", folder.display())]
+    Unsafe {
+        /// The folder, or one above it.
+        folder: PathBuf,
+        /// Who could.
+        why: String,
+    },
 }
 
 fn take_role(path: &Path) -> Result<RoleLock, SocketError> {
@@ -126,17 +121,4 @@ fn take_role(path: &Path) -> Result<RoleLock, SocketError> {
         StoreError::Busy(_) => SocketError::Busy(path.to_owned()),
         other => SocketError::Io { path: path.to_owned(), source: io::Error::other(other.to_string()) },
     })
-}
-
-/// Removes a socket that nobody listens on. Who has the role here is not the only one who may listen: another program
-/// may.
-fn clear(path: &Path) -> Result<(), SocketError> {
-    let failed = |source| SocketError::Io { path: path.to_owned(), source };
-    match fs::symlink_metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(failed(e)),
-        Ok(meta) if !meta.file_type().is_socket() => Err(SocketError::NotASocket(path.to_owned())),
-        Ok(_) if UnixStream::connect(path).is_ok() => Err(SocketError::Busy(path.to_owned())),
-        Ok(_) => fs::remove_file(path).map_err(failed),
-    }
 }

@@ -1,9 +1,10 @@
 //! How a service ends, and what the next one finds.
 
 use local_vault::protocol::json::Value;
+use rusqlite::Connection;
 use rustix::process::Signal;
 
-use super::client::event;
+use super::client::{Client, event};
 use super::service::Service;
 use super::support::{Sandbox, wait_until};
 use super::vault::{INSTALLATION, Vault, public_key};
@@ -104,4 +105,68 @@ fn after_a_kill_the_next_one_takes_the_socket_over_and_sends_what_was_in_flight(
     assert_eq!((again.status, again.object().get("known")), (200, Some(&Value::from(true))));
     running.end();
     vault.ok(&["audit", "verify"]);
+}
+
+/// A client whose request is under way for as long as it lives.
+fn holding(running: &Service) -> Client {
+    let mut client = running.client();
+    let head = "Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue";
+    client.send(format!("POST /v1/events HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n").as_bytes());
+    assert_eq!(client.read().unwrap().status, 100);
+    client
+}
+
+#[test]
+fn what_ended_it_is_its_code_although_a_client_holds_the_end_up() {
+    let (vault, _sandbox) = Vault::with_sandbox_that(&["revoke"]);
+    vault.configure("idle_sleep_seconds = 0.1\n[run]\ndrain_seconds = 0.5");
+    let running = Service::of(&vault);
+    running.until_state("ok");
+    assert_eq!(running.submit("r").status, 201);
+    running.until_state("revoked");
+    let client = holding(&running);
+    vault.ok(&["relay", "resume", "--installation-id", "ins_2"]);
+    let (status, said) = running.wait();
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(said.contains("run.drain_seconds are over"), "{said}");
+    assert!(said.contains("Error: the spool belongs to the installation ins_2, not to ins_1."), "{said}");
+    let log = vault.ok(&["audit", "show", "--kind", "CommandFailed"]);
+    assert!(log.contains("run") && log.contains("78"), "{log}");
+    drop(client);
+}
+
+/// A service whose store does not answer, with an event that waits for it.
+fn with_a_store_that_hangs(vault: &Vault) -> (Service, Connection, Client) {
+    let running = Service::of(vault);
+    running.until_state("ok");
+    let other = Connection::open(vault.path("spool.sqlite3")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (mut client, body) = (running.client(), event("s", "r", "{}"));
+    let head = format!("Content-Type: application/json\r\nContent-Length: {}", body.len());
+    client.send(format!("POST /v1/events HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n{body}").as_bytes());
+    (running, other, client)
+}
+
+#[test]
+fn a_store_that_hangs_does_not_keep_it_beyond_the_deadline() {
+    let (vault, _sandbox) = Vault::with_sandbox();
+    vault.configure("[run]\ndrain_seconds = 0.5");
+    let (running, other, mut client) = with_a_store_that_hangs(&vault);
+    let said = running.end();
+    assert!(said.contains("run.drain_seconds are over"), "{said}");
+    assert!(client.read().is_none(), "nobody is told of an event that was not spooled");
+    drop(other);
+    vault.ok(&["audit", "verify"]);
+    assert_eq!(vault.json(&["spool", "list", "--json"]).len(), 0);
+}
+
+#[test]
+fn a_store_that_hangs_does_not_keep_it_from_a_second_signal() {
+    let (vault, _sandbox) = Vault::with_sandbox();
+    vault.configure("[run]\ndrain_seconds = 3600\n[log]\nlevel = \"info\"");
+    let (running, _other, _client) = with_a_store_that_hangs(&vault);
+    running.signal(Signal::TERM);
+    running.until_said("the service ends");
+    let said = running.end();
+    assert!(said.contains("a second signal came"), "{said}");
 }

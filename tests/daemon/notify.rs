@@ -3,10 +3,11 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use local_vault::protocol::json::Value;
 use rusqlite::Connection;
 use rustix::process::Signal;
 
-use super::service::Service;
+use super::service::{Service, service};
 use super::vault::Vault;
 
 /// Only a service that is broken says nothing for so long.
@@ -74,6 +75,22 @@ fn systemd_is_told_in_order_of_the_start_a_reload_and_the_end() {
 }
 
 #[test]
+fn a_reload_before_the_start_is_over_tells_systemd_nothing() {
+    let (vault, _sandbox) = Vault::with_sandbox();
+    vault.enqueue("s", "r-1", "{}");
+    let systemd = Systemd::listen(&vault);
+    let other = Connection::open(vault.path("spool.sqlite3")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let running = start(&vault, None);
+    running.signal(Signal::HUP);
+    running
+        .until(|status| service(status, "reloaded_at") != &Value::Null && status.get_str("state") == Some("starting"));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(systemd.next()[0], "READY=1");
+    running.end();
+}
+
+#[test]
 fn the_watchdog_is_fed_and_no_longer_while_the_store_hangs() {
     let (vault, _sandbox) = Vault::with_sandbox();
     let systemd = Systemd::listen(&vault);
@@ -95,6 +112,38 @@ fn the_watchdog_is_fed_and_no_longer_while_the_store_hangs() {
     let status = systemd.until(|line| line.starts_with("STATUS=ok, 0 unsettled, last receipt "));
     assert!(status.len() > 1);
     running.end();
+}
+
+#[test]
+fn what_any_user_may_ask_systemd_for_has_no_reason() {
+    let (vault, _sandbox) = Vault::with_sandbox();
+    let systemd = Systemd::listen(&vault);
+    let running = start(&vault, Some("400000"));
+    systemd.until(|line| line == "READY=1");
+    vault.ok(&["maintenance", "on", "--reason", "the disk is being moved"]);
+    systemd.until(|line| line == "STATUS=maintenance, 0 unsettled");
+    assert_eq!(running.status().get_str("reason"), Some("the disk is being moved"));
+    running.end();
+}
+
+#[test]
+fn an_end_that_takes_long_is_called_that_and_feeds_the_watchdog() {
+    let (vault, _sandbox) = Vault::with_sandbox();
+    vault.configure("[run]\ndrain_seconds = 3600");
+    let systemd = Systemd::listen(&vault);
+    let running = start(&vault, Some("400000"));
+    systemd.until(|line| line == "WATCHDOG=1");
+    let other = Connection::open(vault.path("spool.sqlite3")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut client = running.client();
+    client.send(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n");
+    running.signal(Signal::TERM);
+    systemd.until(|line| line == "STOPPING=1");
+    let meanwhile = [systemd.until(|line| line == "WATCHDOG=1"), systemd.until(|line| line == "WATCHDOG=1")].concat();
+    let others = |line: &&String| line.starts_with("STATUS=") && *line != "STATUS=ends what is under way";
+    assert_eq!(meanwhile.iter().find(others), None);
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().0.code(), Some(0));
 }
 
 #[test]

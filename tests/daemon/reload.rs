@@ -79,6 +79,24 @@ fn what_needs_a_restart_is_named_and_the_rest_is_taken_over() {
 }
 
 #[test]
+fn a_right_that_is_taken_back_is_gone_although_something_else_needs_a_restart() {
+    let (vault, _sandbox) = with_logs(&producer("s"));
+    let running = Service::of(&vault);
+    running.until_state("ok");
+    vault.reconfigure("installation.stream_id = \"str_1\"", "installation.stream_id = \"str_2\"");
+    vault.reconfigure("streams = [\"s\"]", "streams = [\"s\", \"t\"]");
+    running.signal(Signal::HUP);
+    super::support::wait_until(|| (running.client().payload("t", "r-1", "{}").status == 201).then_some(()));
+    // As it was when the service began, and as nothing else is.
+    vault.reconfigure("streams = [\"s\", \"t\"]", "streams = [\"s\"]");
+    running.signal(Signal::HUP);
+    super::support::wait_until(|| (running.said().matches("needs a restart").count() == 2).then_some(()));
+    running.client().payload("t", "r-2", "{}").is(403, "not_allowed");
+    assert_eq!(running.submit("r-3").status, 201);
+    running.end();
+}
+
+#[test]
 fn a_config_file_that_is_wrong_is_refused_with_all_that_is_wrong_and_the_old_one_holds() {
     let (vault, _sandbox) = with_logs(&producer("s"));
     let running = Service::of(&vault);

@@ -107,6 +107,25 @@ fn keys_that_go_away_end_the_batch_at_a_line_from_which_it_goes_on() {
 }
 
 #[test]
+fn an_end_of_the_service_cuts_a_batch_whose_client_says_nothing_and_keeps_it_waiting_no_longer() {
+    let mut server = Server::start();
+    let mut client = server.client();
+    client.send(b"POST /v1/events:batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n");
+    client.send(b"Transfer-Encoding: chunked\r\n\r\n");
+    let line = event("s", "r1", "{}");
+    client.send(format!("{:x}\r\n{line}\n\r\n", line.len() + 1).as_bytes());
+    wait_until(|| server.client().get("/v1/events/s/r1").status == 200);
+    server.ask_to_stop();
+    server.go_away();
+    // Its body has no end yet, and gets none.
+    server.wait();
+    let answers = client.read().unwrap().lines();
+    let told: Vec<_> = answers.iter().map(|line| (number(line, "line"), number(line, "status"))).collect();
+    assert_eq!(told, [(1, 201), (2, 503)]);
+    assert_eq!(code(&answers[1]), "stopping");
+}
+
+#[test]
 fn a_batch_whose_next_line_never_comes_ends_with_what_came() {
     let server = Server::with(Rules::of_owner(own_uid(), None), IMPATIENT);
     let mut client = server.client();

@@ -75,7 +75,7 @@ impl Server {
         let (desk, desk_seen) = watch::channel(None);
         let (rules, rules_seen) = watch::channel(Arc::new(rules));
         let (stop, stopped) = watch::channel(false);
-        let api = Arc::new(Api::new(desk_seen, rules_seen, patience));
+        let api = Arc::new(Api::new(desk_seen, rules_seen, stopped.clone(), patience));
         let refused = Arc::new(AtomicUsize::new(0));
         let count = refused.clone();
         let handler = move |peer, request| {

@@ -1,10 +1,14 @@
-use std::fs;
+#![allow(clippy::print_stdout)] // says what is left out
+
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 
 use local_vault::ingest::Rules;
 use local_vault::ingest::socket::{LONGEST_PATH, Listener, SocketError};
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use super::client::{Client, event};
 use super::server::{IMPATIENT, Server, own_uid, wait_until};
@@ -46,6 +50,61 @@ fn a_socket_of_a_dead_process_is_taken_over_and_a_live_one_is_not() {
     let _other = UnixListener::bind(&path).unwrap();
     assert!(matches!(bind(&path, 0o600), Err(SocketError::Busy(_))));
     assert!(path.exists());
+}
+
+#[test]
+fn a_socket_of_another_kind_is_left_to_its_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.sock");
+    let other = UnixDatagram::bind(&path).unwrap();
+    assert!(matches!(bind(&path, 0o600), Err(SocketError::Busy(_))));
+    UnixDatagram::unbound().unwrap().send_to(b"still here", &path).unwrap();
+    drop(other);
+    bind(&path, 0o600).unwrap();
+}
+
+#[test]
+fn a_program_that_takes_no_more_connections_has_its_socket_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.sock");
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    // One may wait, and one does.
+    rustix::net::listen(&socket, 0).unwrap();
+    let _waits = UnixStream::connect(&path).unwrap();
+    assert!(matches!(bind(&path, 0o600), Err(SocketError::Busy(_))));
+    assert!(path.exists());
+}
+
+#[test]
+fn a_folder_that_others_may_write_to_is_refused_and_a_sticky_one_of_ours_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let listen = |mode| {
+        fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+        [folder.path().join("in.sock"), inner.join("in.sock")].map(|path| bind(&path, 0o600).map(drop))
+    };
+    for refused in listen(0o707) {
+        let error = refused.unwrap_err().to_string();
+        let folder = folder.path().canonicalize().unwrap();
+        assert_eq!(error, format!("the socket must not lie in {}: anybody may write to it", folder.display()));
+    }
+    assert!(listen(0o1707).iter().all(Result::is_ok));
+    assert!(listen(0o700).iter().all(Result::is_ok));
+}
+
+#[test]
+fn a_sticky_folder_of_somebody_else_is_refused() {
+    if own_uid() != 0 {
+        println!("not run: root alone gives a folder to somebody else");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(folder.path(), Some(12_345), None).unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
+    let error = bind(&folder.path().join("in.sock"), 0o600).unwrap_err().to_string();
+    assert!(error.ends_with("it belongs to uid 12345, not to root or uid 0"), "{error}");
 }
 
 #[test]

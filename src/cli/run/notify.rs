@@ -14,12 +14,17 @@ use crate::store::StoreError;
 /// Between two lines for `systemctl status`, where no watchdog asks for more.
 const EVERY: Duration = Duration::from_secs(5);
 
+/// The state of a service that ends, whatever the spool and the relay answer meanwhile.
+const ENDS: &str = "ends what is under way";
+
 /// Tells systemd that the service is ready, how it is, and that it lives (sd_notify(3)).
 pub(super) struct Pulse {
     pub(super) look: Arc<Look>,
     pub(super) spool: watch::Receiver<Option<Arc<Spool>>>,
     pub(super) relay: mpsc::Sender<Ping>,
     pub(super) known: watch::Receiver<bool>,
+    /// Becomes true when the service begins to end.
+    pub(super) ends: watch::Receiver<bool>,
 }
 
 impl Pulse {
@@ -31,18 +36,39 @@ impl Pulse {
         let watchdog = sd_notify::watchdog_enabled();
         // Four times within the time after which systemd gives the service up: a look takes as long again.
         let every = watchdog.map_or(EVERY, |limit| (limit / 4).min(EVERY));
-        // Its sender lives as long as the service.
+        let mut ends = self.ends.clone();
+        tokio::select! {
+            biased;
+            // Its sender lives as long as the service.
+            _ = ends.wait_for(|ends| *ends) => {}
+            () = self.beat(every, watchdog.is_some()) => {}
+        }
+        // How long that may take is systemd's to know by another time.
+        loop {
+            tell(&[NotifyState::Status(ENDS)]);
+            if watchdog.is_some() {
+                tell(&[NotifyState::Watchdog]);
+            }
+            sleep(every).await;
+        }
+    }
+
+    /// Tells how the service is, for as long as it lives.
+    async fn beat(&mut self, every: Duration, is_watched: bool) {
         let _ = self.known.wait_for(|known| *known).await;
         tell(&[NotifyState::Ready, NotifyState::Status(&self.status().await)]);
         loop {
             // A device that hangs is no reason to end the service: neither answer waits for one.
             if timeout(every, self.lives()).await.unwrap_or(false) {
-                if watchdog.is_some() {
+                if is_watched {
                     tell(&[NotifyState::Watchdog]);
                 }
                 if let Ok(status) = timeout(every, self.status()).await {
                     tell(&[NotifyState::Status(&status)]);
                 }
+            } else if self.relay.is_closed() {
+                // It has ended by itself, and the service is about to.
+                return;
             } else {
                 tracing::error!("the spool or the relay does not answer");
                 tell(&[NotifyState::Status("the spool or the relay does not answer")]);
@@ -81,7 +107,7 @@ pub(super) fn reloaded() {
 }
 
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("ends what is under way")]);
+    tell(&[NotifyState::Stopping, NotifyState::Status(ENDS)]);
 }
 
 fn tell(what: &[NotifyState<'_>]) {

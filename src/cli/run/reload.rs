@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use super::health::Health;
 use super::notify;
 use crate::cli::failure::Failure;
-use crate::cli::vault::{Vault, read_settings, rules};
+use crate::cli::vault::{Vault, read_settings_and_text, rules};
 use crate::config::{Bounds, Flags, changed};
-use crate::ingest::Rules;
+use crate::ingest::{Producer, Rules};
 
 /// What takes effect without a restart.
 const LIVE: [&str; 8] = [
@@ -30,8 +30,10 @@ pub(super) struct Reload {
     asked: Signal,
     flags: Flags,
     file: Option<PathBuf>,
-    /// What it said when it was read last and all of it was taken over.
+    /// What it said when it was read last and all of it was taken over: what differs from it is told.
     text: String,
+    /// Whose rules are in force. They are taken over whatever else needs a restart.
+    producers: Option<Vec<Producer>>,
     parallel: Arc<AtomicUsize>,
     rules: watch::Sender<Arc<Rules>>,
     bounds: watch::Sender<Bounds>,
@@ -47,6 +49,7 @@ impl Reload {
             flags: flags.clone(),
             text: file.as_ref().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default(),
             file,
+            producers: vault.settings.ingest.producers.clone(),
             parallel: Arc::new(AtomicUsize::new(vault.settings.relay.parallel)),
             rules: watch::Sender::new(Arc::new(rules(&vault.settings)?)),
             bounds: watch::Sender::new(vault.settings.bounds),
@@ -91,19 +94,21 @@ impl Reload {
 
     /// Takes over what may change. Where anything is wrong, nothing changes.
     fn read(&mut self, vault: &Vault) -> Result<(), Failure> {
-        let Some(file) = &self.file else {
+        if self.file.is_none() {
             tracing::warn!("there is no config file to read again");
             return Ok(());
-        };
-        let settings = read_settings(&self.flags)?;
+        }
+        let (mut settings, text) = read_settings_and_text(&self.flags)?;
+        // The stream of the heads changes with a restart alone: until then it is the old one that nobody else writes to.
+        settings.audit.stream_id.clone_from(&vault.settings.audit.stream_id);
         let rules = rules(&settings)?;
-        let text = fs::read_to_string(file).map_err(|e| Failure::io("cannot read the config file", &e))?;
         let changed = changed(&self.text, &text);
         vault.log.configure(settings.log.level);
         self.parallel.store(settings.relay.parallel, Ordering::Relaxed);
         self.bounds.send_replace(settings.bounds);
-        // With new rules quotas begin anew.
-        if changed.iter().any(|name| name == "ingest.producers") {
+        // With new rules quotas begin anew. A user may have become another uid while the file stayed as it was.
+        if settings.ingest.producers != self.producers {
+            self.producers = settings.ingest.producers;
             self.rules.send_replace(Arc::new(rules));
         }
         tracing::info!(changed = changed.len(), "the config file was read again");

@@ -12,9 +12,9 @@ pub(super) fn print(status: &Object) -> Result<(), Failure> {
     lines(status).into_iter().try_for_each(|(name, text)| output.line(&format!("{name:13} {}", printable(&text))))
 }
 
-/// One line, for systemd.
+/// One line, for systemd. Any user of the machine may ask for it: it has no reason, which may name files and devices.
 pub(in crate::cli) fn summary(status: &Object) -> String {
-    let mut parts = vec![state(status)];
+    let mut parts = vec![status.get_str("state").unwrap_or("-").to_owned()];
     if let Some(spool) = status.get_object("spool") {
         parts.push(format!("{} unsettled", number(spool, "unsettled").unwrap_or(0)));
         parts.extend(number(spool, "oldest_unsettled_seconds").map(|age| format!("the oldest for {}", span(age))));

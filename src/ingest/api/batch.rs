@@ -46,6 +46,8 @@ enum Came {
     End,
     /// Nothing for now, and lines wait.
     Nothing,
+    /// Nothing, and nothing more is taken.
+    Closed,
 }
 
 impl Batch {
@@ -65,7 +67,7 @@ impl Batch {
         match self.read().await {
             Ok(()) => {}
             Err(End::Gone) => return,
-            Err(End::Cut) => pass_over(&mut self.body, self.shared.patience).await,
+            Err(End::Cut) => pass_over(&mut self.body, &self.shared).await,
         }
         // Where nobody takes it any more, nobody misses it.
         let _ = self.answers.send(None).await;
@@ -84,6 +86,7 @@ impl Batch {
                 Ok(came) => match came? {
                     Came::Bytes(bytes) => self.lines.push(&bytes),
                     Came::Nothing => self.commit().await?,
+                    Came::Closed => return self.cut(Refusal::stopping()).await,
                     Came::End => {
                         self.take_last().await?;
                         return self.commit().await;
@@ -103,6 +106,7 @@ impl Batch {
             biased;
             frame = self.body.frame() => frame,
             () = std::future::ready(()), if !self.group.is_empty() => return Ok(Came::Nothing),
+            () = self.shared.closed() => return Ok(Came::Closed),
         };
         match came {
             None => Ok(Came::End),

@@ -6,8 +6,9 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use hyper::http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::Shared;
 use crate::ingest::LONGEST_LINE;
 use crate::ingest::refusal::{Code, Refusal};
 
@@ -72,17 +73,28 @@ pub(super) fn check_type(head: &Parts, expected: &'static str) -> Result<(), Ref
     Ok(())
 }
 
+/// How long a client that was answered may go on sending while the service ends.
+const LEAVE: Duration = Duration::from_secs(2);
+
 /// Reads what is left of a body and looks at nothing of it, for so long: a client that sends all of it before it reads
 /// would find a closed connection in place of its answer.
-pub(super) async fn pass_over(body: &mut Incoming, patience: Duration) {
+pub(super) async fn pass_over(body: &mut Incoming, shared: &Shared) {
     let read = async { while let Some(Ok(_)) = body.frame().await {} };
+    let ends = async {
+        shared.stopping().await;
+        sleep(LEAVE).await;
+    };
     // Whoever takes longer finds it closed.
-    let _ = timeout(patience, read).await;
+    tokio::select! {
+        () = read => {}
+        () = sleep(shared.patience) => {}
+        () = ends => {}
+    }
 }
 
 /// The same for a request that is refused. A client that waits to be asked for its body is not asked.
-pub(super) async fn refuse(head: &Parts, body: &mut Incoming, patience: Duration) {
+pub(super) async fn refuse(head: &Parts, body: &mut Incoming, shared: &Shared) {
     if !head.headers.contains_key(EXPECT) {
-        pass_over(body, patience).await;
+        pass_over(body, shared).await;
     }
 }
