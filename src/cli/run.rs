@@ -56,7 +56,7 @@ pub(super) async fn run(vault: Vault, flags: &Flags) -> Result<u8, Failure> {
         let routes = routes.clone();
         async move { routes.answer(peer, request).await }
     };
-    let mut serving = tokio::spawn(listener.serve(Patience::default(), handler, closed));
+    let mut serving = tokio::spawn(listener.serve(Patience::default(), reload.rules(), handler, closed));
     let (ping, pings) = mpsc::channel(1);
     let relaying = Relaying {
         vault: vault.clone(),

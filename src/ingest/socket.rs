@@ -3,6 +3,7 @@
 
 mod serve;
 mod timed;
+mod users;
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
