@@ -51,7 +51,7 @@ impl Server {
         let own_uid = rustix::process::geteuid().as_raw();
         let (rules, rules_seen) = watch::channel(Arc::new(Rules::of_owner(own_uid, None)));
         let (stop, stopped) = watch::channel(false);
-        let api = Arc::new(Api::new(desk_seen, rules_seen, stopped.clone(), Duration::from_secs(30)));
+        let api = Arc::new(Api::new(desk_seen, rules_seen.clone(), stopped.clone(), Duration::from_secs(30)));
         let handler = move |peer, request| {
             let api = api.clone();
             async move {
@@ -60,7 +60,7 @@ impl Server {
             }
         };
         let listener = Listener::bind(&socket, MODE).unwrap();
-        runtime.spawn(listener.serve(Patience::default(), handler, stopped));
+        runtime.spawn(listener.serve(Patience::default(), rules_seen, handler, stopped));
         Self { socket, _runtime: runtime, _desk: desk, _rules: rules, _stop: stop }
     }
 

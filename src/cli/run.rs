@@ -64,7 +64,7 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
         let routes = routes.clone();
         async move { routes.answer(peer, request).await }
     };
-    let mut serving = tokio::spawn(listener.serve(Patience::default(), handler, closed.clone()));
+    let mut serving = tokio::spawn(listener.serve(Patience::default(), reload.rules(), handler, closed.clone()));
     let (ping, pings) = mpsc::channel(1);
     let relaying = Relaying {
         vault: vault.clone(),

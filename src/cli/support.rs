@@ -85,7 +85,7 @@ async fn of_the_vault(vault: &Arc<Vault>, with_device: bool) -> Vec<Part> {
         Part::new("log.txt", "the last lines of the log, from info on", logs::last(&settings.ingest.socket).await),
         Part::new(
             "audit.jsonl",
-            "the last 200 entries of the audit log; names are hashed",
+            "the last 200 entries of the audit log; names are hashed by a key of this bundle alone",
             audit::last(&settings.audit.folder),
         ),
         Part::new("host.txt", "clock, disks and files", Ok(host::facts(vault))),

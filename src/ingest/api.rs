@@ -9,19 +9,20 @@ mod reply;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::spawn_blocking;
 
 use super::refusal::{Code, Refusal};
 use super::rules::Rules;
 use super::shares::{Share, Shares};
 use super::socket::{Body, Peer};
-use super::{Attestor, Ingest, Request as Wish, check_id};
+use super::{Attestor, Ingest, Request as Wish, Submission, check_id};
 use crate::spool::Enqueued;
 use batch::Batch;
-use body::{EVENT, NDJSON, Room};
+use body::{EVENT, NDJSON, Room, SMALL};
 use path::Route;
 use reply::Reply;
 
@@ -33,6 +34,9 @@ const BATCHES: usize = 16;
 
 /// Batches of one user at once. Further ones are refused for now.
 const BATCHES_OF_ONE: usize = BATCHES / 2;
+
+/// Long lines that are parsed at once. The text of one becomes many times its length in memory.
+const LONG: usize = 2;
 
 /// Where events are brought to. It may not be there yet, or be away for a while.
 #[derive(Debug)]
@@ -66,6 +70,8 @@ struct Shared {
     rules: watch::Receiver<Arc<Rules>>,
     stop: watch::Receiver<bool>,
     patience: Duration,
+    /// Turns of long lines that are parsed.
+    long: Arc<Semaphore>,
 }
 
 impl Api {
@@ -78,7 +84,8 @@ impl Api {
         stop: watch::Receiver<bool>,
         patience: Duration,
     ) -> Self {
-        let shared = Arc::new(Shared { desk, rules, stop, patience });
+        let shared = Shared { desk, rules, stop, patience, long: Arc::new(Semaphore::new(LONG)) };
+        let shared = Arc::new(shared);
         let (batches, shares) = (Arc::new(Semaphore::new(BATCHES)), Shares::new(BATCHES_OF_ONE));
         Self { shared, room: Room::new(patience), batches, shares }
     }
@@ -102,20 +109,31 @@ impl Api {
 
     async fn one(&self, peer: Peer, request: Request<Incoming>) -> Reply {
         let (head, mut body) = request.into_parts();
-        let submitted = match self.shared.check_peer(peer).and_then(|()| body::check_type(&head, EVENT)) {
-            Ok(()) => self.submit(peer, body).await,
+        let submitted = match self.begin(peer, &head, &body) {
+            Ok(_place) => self.submit(peer, body).await,
             Err(refusal) => {
-                body::refuse(&head, &mut body, &self.shared).await;
+                body::refuse(&head, &mut body).await;
                 Err(refusal)
             }
         };
         submitted.unwrap_or_else(|refusal| refused(peer, refusal))
     }
 
+    /// What is refused before anything of the body is read.
+    fn begin(&self, peer: Peer, head: &Parts, body: &Incoming) -> Result<body::Place, Refusal> {
+        self.shared.check_peer(peer)?;
+        body::check_type(head, EVENT)?;
+        self.room.take(peer.uid, body)
+    }
+
     async fn submit(&self, peer: Peer, body: Incoming) -> Result<Reply, Refusal> {
-        let (body, _place) = self.room.read(body).await?;
+        let body = self.room.read(body).await?;
         self.shared.rules().take(peer.uid).map_err(Refusal::quota)?;
-        let submission = self.shared.rules().admit(peer.uid, &body)?;
+        let submission = if body.len() > SMALL {
+            self.shared.admit_apart(peer, body).await?
+        } else {
+            self.shared.rules().admit(peer.uid, &body)?
+        };
         let (stream_id, source_ref) = (submission.stream_id.clone(), submission.source_ref.clone());
         let desk = self.shared.desk()?;
         let prepared = submission.prepare(&desk.ingest, desk.attestor.as_ref(), Some(peer.uid), Wish::new()).await?;
@@ -128,7 +146,7 @@ impl Api {
         match self.begin_batch(peer, &head).await {
             Ok(place) => Batch::start(self.shared.clone(), peer, body, place),
             Err(refusal) => {
-                body::refuse(&head, &mut body, &self.shared).await;
+                body::refuse(&head, &mut body).await;
                 refused(peer, refusal).into()
             }
         }
@@ -191,6 +209,19 @@ impl Shared {
     async fn closed(&self) {
         self.stopping().await;
         let _ = self.desk.clone().wait_for(Option::is_none).await;
+    }
+
+    /// What is submitted with a long body or line. It is parsed apart from the threads that serve everybody, in its turn.
+    async fn admit_apart(&self, peer: Peer, line: Bytes) -> Result<Submission, Refusal> {
+        // Nobody closes the semaphore.
+        let turn = self.long.clone().acquire_owned().await.ok();
+        let rules = self.rules();
+        let admitted = spawn_blocking(move || {
+            let _turn = turn;
+            rules.admit(peer.uid, &line)
+        });
+        let broken = |_| Err(Refusal::new(Code::Internal, "the event could not be read"));
+        admitted.await.unwrap_or_else(broken)
     }
 
     /// Refuses whoever may submit nothing at all, before anything of theirs is read.

@@ -8,7 +8,7 @@ pub struct Lines {
     bytes: Vec<u8>,
     /// Where the next line begins.
     at: usize,
-    /// Up to where no end of a line was found.
+    /// Where the end of that line is, or up to where there is none.
     seen: usize,
     /// Within a line that is too long.
     is_skipping: bool,
@@ -34,37 +34,62 @@ impl Lines {
 
     /// The next line that is whole. Lines without anything but white space are counted and passed over.
     pub fn next_line(&mut self) -> Option<Line<'_>> {
-        loop {
-            let Some(end) = self.bytes[self.seen..].iter().position(|&c| c == b'\n') else {
-                self.seen = self.bytes.len();
-                self.is_skipping |= self.seen - self.at > LONGEST_LINE;
-                if self.is_skipping {
-                    self.at = self.seen;
-                }
-                return None;
-            };
-            let range = self.at..self.seen + end;
-            (self.at, self.seen) = (range.end + 1, range.end + 1);
-            if let Some(found) = self.count(range) {
+        while self.has_line() {
+            if let Some(found) = self.step() {
                 return Some(self.line(found));
             }
         }
+        None
+    }
+
+    /// Whether a whole line waits, blank or not.
+    pub(super) fn has_line(&mut self) -> bool {
+        let end = self.bytes[self.seen..].iter().position(|&c| c == b'\n');
+        self.seen = end.map_or(self.bytes.len(), |end| self.seen + end);
+        if end.is_none() {
+            self.is_skipping |= self.seen - self.at > LONGEST_LINE;
+            if self.is_skipping {
+                self.at = self.seen;
+            }
+        }
+        end.is_some()
+    }
+
+    /// The line that waits; `None` where it is blank, or there is none. A blank one is counted.
+    pub(super) fn next_unless_blank(&mut self) -> Option<Line<'_>> {
+        if !self.has_line() {
+            return None;
+        }
+        let found = self.step()?;
+        Some(self.line(found))
     }
 
     /// What is left at the end, where the last line has no end of its own.
     pub fn last_line(&mut self) -> Option<Line<'_>> {
-        let range = self.at..self.bytes.len();
-        (self.at, self.seen) = (range.end, range.end);
-        if range.is_empty() && !self.is_skipping {
+        if !self.has_rest() {
             return None;
         }
+        let range = self.at..self.bytes.len();
+        (self.at, self.seen) = (range.end, range.end);
         let found = self.count(range)?;
         Some(self.line(found))
+    }
+
+    /// Whether there is something at the end that has no end of its own.
+    pub(super) const fn has_rest(&self) -> bool {
+        self.at < self.bytes.len() || self.is_skipping
     }
 
     /// Lines so far.
     pub const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Takes the line whose end was found.
+    fn step(&mut self) -> Option<Option<Range<usize>>> {
+        let range = self.at..self.seen;
+        (self.at, self.seen) = (range.end + 1, range.end + 1);
+        self.count(range)
     }
 
     /// Counts a line, and says where it is unless it is blank; `None` within where it is too long.
@@ -110,6 +135,21 @@ mod tests {
         }
         assert_eq!(lines(b"one\n", 2), [(1, Some(b"one".to_vec()))]);
         assert_eq!(lines(b"", 1), []);
+    }
+
+    #[test]
+    fn a_blank_line_is_a_step_of_its_own_where_that_is_asked() {
+        let mut lines = Lines::default();
+        lines.push(b"\n \none\ntw");
+        let mut told = Vec::new();
+        while lines.has_line() {
+            let bytes = lines.next_unless_blank().and_then(|line| line.bytes).map(<[u8]>::to_vec);
+            told.push((lines.number(), bytes));
+        }
+        assert_eq!(told, [(1, None), (2, None), (3, Some(b"one".to_vec()))]);
+        assert_eq!(lines.next_unless_blank(), None);
+        lines.push(b"o\n");
+        assert_eq!(lines.next_unless_blank(), Some(Line { number: 4, bytes: Some(b"two") }));
     }
 
     #[test]

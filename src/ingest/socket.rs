@@ -4,6 +4,7 @@
 mod place;
 mod serve;
 mod timed;
+mod users;
 
 use std::fs::{self, Permissions};
 use std::io;

@@ -128,15 +128,29 @@ fn without_a_service_and_with_a_config_that_is_refused_there_is_a_bundle_all_the
 
     vault.configure(&format!(
         "[relay]\nendpoint = \"https://receiver.example/events\"\nproxy = \"http://user:{PROXY_PASSWORD}@proxy.example:3128\"\n\
-         surprise = \"{PROXY_PASSWORD}\""
+         surprise = \"{PROXY_PASSWORD}\"\n[[ingest.producers]]\nuid = 1001\nstreams = [\"a\"]\npassword = \"{PROXY_PASSWORD}\""
     ));
     vault.ok(&["support-bundle", "refused.tar"]);
     let path = vault.path("refused.tar");
     let bundle = unpack(&path);
     assert!(file(&bundle, "refused.txt").contains("unknown key relay.surprise"), "{}", file(&bundle, "refused.txt"));
-    assert!(file(&bundle, "config.txt").contains("relay.proxy = \"http://proxy.example:3128\"\n"));
-    assert!(file(&bundle, "config.txt").contains("relay.surprise = (unknown key, left out)\n"));
+    let config = file(&bundle, "config.txt");
+    assert!(config.contains("relay.endpoint = \"https://receiver.example/events\"\n"), "{config}");
+    assert!(config.contains("relay.proxy = (left out)\n"), "{config}");
+    assert!(config.contains("relay.surprise = (unknown key, left out)\n"), "{config}");
+    assert!(config.contains("ingest.producers[0].uid = 1001\n"), "{config}");
+    assert!(config.contains("ingest.producers[0].password = (unknown key, left out)\n"), "{config}");
     holds_none_of(&path, &[("the proxy's password", PROXY_PASSWORD.as_bytes().to_vec())]);
+
+    // Forms that are no URL, and that end early as one.
+    for (name, before, after) in
+        [("no-scheme.tar", "http://user:", "user:"), ("hash.tar", "\"user:", "\"http://user:hunt#er2")]
+    {
+        vault.reconfigure(before, after);
+        vault.ok(&["support-bundle", name]);
+        let password = ("the proxy's password", PROXY_PASSWORD.as_bytes().to_vec());
+        holds_none_of(&vault.path(name), &[password, ("what is before the hash", b"hunt".to_vec())]);
+    }
 }
 
 #[test]
@@ -164,6 +178,11 @@ fn a_bundle_over_a_token_has_neither_its_pin_nor_asks_it_anything() {
 
     let (place, _sandbox) = Place::with_sandbox("wrapping");
     place.attest("a");
+    place.write(
+        "events",
+        format!("{{\"stream_id\":\"s\",\"source_ref\":\"r\",\"payload\":{{\"text\":\"{MARKER}\"}}}}\n"),
+    );
+    place.ok(&["enqueue", "--ndjson", "events"]);
     place.softhsm.take_away();
     place.ok(&["support-bundle", "bundle.tar"]);
     let bundle = unpack(&place.path("bundle.tar"));
@@ -178,8 +197,12 @@ fn a_bundle_over_a_token_has_neither_its_pin_nor_asks_it_anything() {
     assert_eq!(place.calls("C_Login"), logins);
     place.ok(&["support-bundle", "asked.tar", "--with-device"]);
     assert!(file(&unpack(&place.path("asked.tar")), "custody.json").contains("\"device\": "));
-    let secrets = [place.softhsm.pin(), place.softhsm.so_pin()].map(|pin| ("a PIN", pin.as_bytes().to_vec()));
-    for name in ["bundle.tar", "again.tar", "asked.tar"] {
+    let pins = [place.softhsm.pin(), place.softhsm.so_pin()].map(|pin| ("a PIN", pin.as_bytes().to_vec()));
+    let others = [("a payload", MARKER.as_bytes().to_vec()), ("the proxy", PROXY_PASSWORD.as_bytes().to_vec())];
+    let secrets = [pins, others].concat();
+    place.reconfigure("[relay]\n", &format!("[relay]\nproxy = \"http://user:{PROXY_PASSWORD}@proxy.example:3128\"\n"));
+    place.ok(&["support-bundle", "proxy.tar"]);
+    for name in ["bundle.tar", "again.tar", "asked.tar", "proxy.tar"] {
         holds_none_of(&place.path(name), &secrets);
     }
 }

@@ -140,6 +140,29 @@ fn a_batch_whose_next_line_never_comes_ends_with_what_came() {
 }
 
 #[test]
+fn blank_lines_keep_no_batch_open() {
+    let server = Server::with(Rules::of_owner(own_uid(), None), IMPATIENT);
+    let mut client = server.client();
+    client.send(b"POST /v1/events:batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n");
+    client.send(b"Transfer-Encoding: chunked\r\n\r\n");
+    wait_until(|| client.try_send(b"1\r\n\n\r\n").is_err());
+    let answers = client.read().unwrap().lines();
+    assert_eq!(answers.iter().map(|line| number(line, "status")).collect::<Vec<_>>(), [408]);
+    assert!(number(&answers[0], "line") > 1);
+}
+
+#[test]
+fn long_lines_and_short_ones_are_answered_in_order() {
+    let server = Server::start();
+    let long = |n: u32| event("s", &format!("long{n}"), &format!(r#"{{"text":"{}"}}"#, "x".repeat(200_000)));
+    let lines = [long(1), event("s", "short", "{}"), "x".repeat(200_000), long(2), event("s", "last", "{}")].join("\n");
+    let answers = server.client().batch(&lines).lines();
+    let told: Vec<_> = answers.iter().map(|line| (number(line, "line"), number(line, "status"))).collect();
+    assert_eq!(told, [(1, 201), (2, 201), (3, 400), (4, 201), (5, 201)]);
+    assert_eq!(server.client().payload("s", "one", &format!(r#"{{"text":"{}"}}"#, "x".repeat(200_000))).status, 201);
+}
+
+#[test]
 fn a_client_that_reads_nothing_is_let_go_and_what_it_sent_stays() {
     let server = Server::with(Rules::of_owner(own_uid(), None), IMPATIENT);
     let mut client = server.client();

@@ -75,7 +75,7 @@ impl Server {
         let (desk, desk_seen) = watch::channel(None);
         let (rules, rules_seen) = watch::channel(Arc::new(rules));
         let (stop, stopped) = watch::channel(false);
-        let api = Arc::new(Api::new(desk_seen, rules_seen, stopped.clone(), patience));
+        let api = Arc::new(Api::new(desk_seen, rules_seen.clone(), stopped.clone(), patience));
         let refused = Arc::new(AtomicUsize::new(0));
         let count = refused.clone();
         let handler = move |peer, request| {
@@ -90,7 +90,7 @@ impl Server {
             let _inside = runtime.enter();
             let listener = Listener::bind(&socket(folder.path()), 0o666).unwrap();
             let patience = Patience { head: patience, answer: patience };
-            runtime.spawn(listener.serve(patience, handler, stopped))
+            runtime.spawn(listener.serve(patience, rules_seen, handler, stopped))
         };
         let server = Self { folder, runtime, desk, rules, stop, serving: Some(serving), refused };
         server.come_back();

@@ -2,45 +2,77 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that are kept at most, and their bytes together.
+/// Lines of a ring at most, and their bytes together.
 const LINES: usize = 1000;
 const BYTES: usize = 512 * 1024;
 
-/// The last lines of the log, for whoever asks the service for them.
+/// The last lines of the log, for whoever asks the service for them. Warnings and errors have a ring of their own: a
+/// batch of events says more than that in a moment, and does not push them out.
 #[derive(Debug, Clone, Default)]
-pub(in crate::cli) struct Kept(Arc<Mutex<Lines>>);
+pub(in crate::cli) struct Kept(Arc<Mutex<Rings>>);
 
 #[derive(Debug, Default)]
+struct Rings {
+    grave: Lines,
+    usual: Lines,
+    /// Lines so far.
+    number: u64,
+}
+
+/// Lines by their number.
+#[derive(Debug, Default)]
 struct Lines {
-    lines: VecDeque<Vec<u8>>,
+    lines: VecDeque<(u64, Vec<u8>)>,
     bytes: usize,
+}
+
+/// Takes a line of one weight.
+#[derive(Debug)]
+pub(in crate::cli) struct Keeper {
+    kept: Kept,
+    is_grave: bool,
 }
 
 impl Kept {
     /// All of them, oldest first.
     pub(in crate::cli) fn text(&self) -> Vec<u8> {
-        self.lines().lines.iter().flatten().copied().collect()
+        let rings = self.rings();
+        let mut lines: Vec<&(u64, Vec<u8>)> = rings.grave.lines.iter().chain(&rings.usual.lines).collect();
+        lines.sort_unstable_by_key(|(number, _)| *number);
+        lines.into_iter().flat_map(|(_, line)| line).copied().collect()
     }
 
-    fn lines(&self) -> MutexGuard<'_, Lines> {
+    fn keeper(&self, is_grave: bool) -> Keeper {
+        Keeper { kept: self.clone(), is_grave }
+    }
+
+    fn rings(&self) -> MutexGuard<'_, Rings> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<'a> MakeWriter<'a> for Kept {
-    type Writer = Self;
+    type Writer = Keeper;
 
-    fn make_writer(&'a self) -> Self {
-        self.clone()
+    fn make_writer(&'a self) -> Keeper {
+        self.keeper(false)
+    }
+
+    fn make_writer_for(&'a self, line: &Metadata<'_>) -> Keeper {
+        self.keeper(*line.level() <= Level::WARN)
     }
 }
 
-impl Write for Kept {
+impl Write for Keeper {
     /// Takes a line: the log writes each in one piece.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.lines().keep(line);
+        let rings = &mut *self.kept.rings();
+        rings.number += 1;
+        let ring = if self.is_grave { &mut rings.grave } else { &mut rings.usual };
+        ring.keep(rings.number, line);
         Ok(line.len())
     }
 
@@ -50,11 +82,11 @@ impl Write for Kept {
 }
 
 impl Lines {
-    fn keep(&mut self, line: &[u8]) {
+    fn keep(&mut self, number: u64, line: &[u8]) {
         self.bytes += line.len();
-        self.lines.push_back(line.to_vec());
+        self.lines.push_back((number, line.to_vec()));
         while self.lines.len() > LINES || self.bytes > BYTES {
-            let Some(oldest) = self.lines.pop_front() else { return };
+            let Some((_, oldest)) = self.lines.pop_front() else { return };
             self.bytes -= oldest.len();
         }
     }
@@ -64,14 +96,14 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn keep(kept: &mut Kept, line: &str) {
-        kept.write_all(line.as_bytes()).unwrap();
+    fn keep(kept: &Kept, line: &str) {
+        kept.make_writer().write_all(line.as_bytes()).unwrap();
     }
 
     #[test]
     fn the_last_lines_are_kept_in_order() {
-        let mut kept = Kept::default();
-        (0..LINES + 2).for_each(|n| keep(&mut kept, &format!("{n}\n")));
+        let kept = Kept::default();
+        (0..LINES + 2).for_each(|n| keep(&kept, &format!("{n}\n")));
         let text = String::from_utf8(kept.text()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!((lines.len(), lines[0], *lines.last().unwrap()), (LINES, "2", "1001"));
@@ -79,15 +111,36 @@ mod tests {
 
     #[test]
     fn long_lines_push_out_more_and_one_that_is_too_long_is_not_kept() {
-        let mut kept = Kept::default();
-        keep(&mut kept, "first\n");
-        keep(&mut kept, &"x".repeat(BYTES - 6));
+        let kept = Kept::default();
+        keep(&kept, "first\n");
+        keep(&kept, &"x".repeat(BYTES - 6));
         assert_eq!(kept.text().len(), BYTES);
-        keep(&mut kept, "y");
+        keep(&kept, "y");
         assert!(kept.text().starts_with(b"x") && kept.text().ends_with(b"xy"));
-        keep(&mut kept, &"z".repeat(BYTES + 1));
+        keep(&kept, &"z".repeat(BYTES + 1));
         assert_eq!(kept.text(), b"");
-        keep(&mut kept, "last\n");
+        keep(&kept, "last\n");
         assert_eq!(kept.text(), b"last\n");
+    }
+
+    #[test]
+    fn a_warning_outlasts_any_number_of_other_lines_and_stands_where_it_was_written() {
+        use tracing_subscriber::layer::SubscriberExt as _;
+
+        let kept = Kept::default();
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(kept.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!("before");
+            tracing::warn!("it matters");
+            tracing::info!("between");
+            tracing::error!("it matters more");
+            (0..LINES - 1).for_each(|n| tracing::info!(n, "usual"));
+        });
+        let text = String::from_utf8(kept.text()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), LINES + 2);
+        let at = |word: &str| lines.iter().position(|line| line.ends_with(word));
+        assert_eq!((at("before"), at("it matters"), at("between")), (None, Some(0), Some(1)));
+        assert_eq!(at("it matters more"), Some(2));
     }
 }

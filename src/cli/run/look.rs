@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -18,20 +18,33 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Look {
     vault: Arc<Vault>,
     health: Arc<Health>,
-    /// One at a time.
-    turn: Mutex<()>,
+    /// Looks that have begun.
+    begun: AtomicU64,
+    /// One at a time: the last one by its number, and what was seen.
+    last: Mutex<(u64, Object)>,
     /// Whether an earlier look has not come back.
     hangs: Arc<AtomicBool>,
 }
 
 impl Look {
     pub(super) fn new(vault: Arc<Vault>, health: Arc<Health>) -> Self {
-        Self { vault, health, turn: Mutex::default(), hangs: Arc::default() }
+        Self { vault, health, begun: AtomicU64::new(0), last: Mutex::new((0, Object::new())), hangs: Arc::default() }
     }
 
     /// The whole status. A disk that does not answer leaves out what only it knows, and that is said.
+    /// Whoever asks while another look is under way shares the next one with all who do, so that many who ask are no
+    /// more work than one.
     pub(super) async fn status(&self) -> Object {
-        let _turn = self.turn.lock().await;
+        let begun = self.begun.load(Ordering::Acquire);
+        let mut last = self.last.lock().await;
+        if last.0 <= begun {
+            let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
+            *last = (number, self.look().await);
+        }
+        last.1.clone()
+    }
+
+    async fn look(&self) -> Object {
         let live = self.health.live();
         // There is one thread at most that waits for the disk.
         if self.hangs.swap(true, Ordering::AcqRel) {

@@ -1,9 +1,11 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
 use crate::audit::{Reader, files};
 use crate::cli::failure::Failure;
-use crate::facts::Digest;
 use crate::protocol::json::{Object, Value};
 
 /// Entries that are told of.
@@ -36,6 +38,9 @@ const PLAIN: [&str; 23] = [
     "why",
 ];
 
+/// Stands for names in one bundle. Its key is kept nowhere, so that nobody finds a name by hashing what it may be.
+struct Hidden([u8; 32]);
+
 /// The last entries of the log, a line each. Names are hashed, so that the same one can be told from others.
 pub(super) fn last(folder: &Path) -> Result<String, Failure> {
     // A file holds more than that; where the last one has just begun, the one before it is read as well.
@@ -50,21 +55,31 @@ pub(super) fn last(folder: &Path) -> Result<String, Failure> {
         }
         last.push_back(entry.object);
     }
-    Ok(last.iter().map(|entry| without_names(entry).to_python_line() + "\n").collect())
+    let mut hidden = Hidden([0; 32]);
+    getrandom::fill(&mut hidden.0)
+        .map_err(|e| Failure::unavailable(format!("the kernel has no randomness: {e}"), ""))?;
+    Ok(last.iter().map(|entry| hidden.without_names(entry).to_python_line() + "\n").collect())
 }
 
-fn without_names(entry: &Object) -> Object {
-    entry.iter().fold(Object::new(), |told, (name, value)| told.with(name, plain(name, value)))
-}
+impl Hidden {
+    fn without_names(&self, entry: &Object) -> Object {
+        entry.iter().fold(Object::new(), |told, (name, value)| told.with(name, self.plain(name, value)))
+    }
 
-fn plain(name: &str, value: &Value) -> Value {
-    match value {
-        Value::String(text) if !PLAIN.contains(&name) => {
-            Value::from(format!("sha256:{}", &Digest::of(text.as_bytes()).to_string()[..16]))
+    fn plain(&self, name: &str, value: &Value) -> Value {
+        match value {
+            Value::String(text) if !PLAIN.contains(&name) => self.tag(text).into(),
+            Value::Object(inner) => self.without_names(inner).into(),
+            Value::Array(items) => items.iter().map(|item| self.plain(name, item)).collect::<Vec<_>>().into(),
+            other => other.clone(),
         }
-        Value::Object(inner) => without_names(inner).into(),
-        Value::Array(items) => items.iter().map(|item| plain(name, item)).collect::<Vec<_>>().into(),
-        other => other.clone(),
+    }
+
+    fn tag(&self, name: &str) -> String {
+        // HMAC takes a key of any length.
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of 32 bytes");
+        mac.update(name.as_bytes());
+        format!("hmac:{}", hex::encode(&mac.finalize().into_bytes()[..8]))
     }
 }
 
@@ -75,12 +90,17 @@ mod tests {
     #[test]
     fn names_are_hashed_and_all_else_is_told() {
         let entry = Object::new().with("kind", "Checkpoint").with("seq", 7_u32).with("stream_id", "invoices");
-        let told = without_names(&entry.with("inner", Object::new().with("tenant_id", "acme")));
+        let hidden = Hidden([1; 32]);
+        let told = hidden.without_names(&entry.with("inner", Object::new().with("tenant_id", "acme")));
         assert_eq!((told.get_str("kind"), told.get("seq").and_then(Value::as_i64)), (Some("Checkpoint"), Some(7)));
         let text = told.to_python_line();
         assert!(
-            text.contains("\"stream_id\": \"sha256:") && !text.contains("invoices") && !text.contains("acme"),
+            text.contains("\"stream_id\": \"hmac:") && !text.contains("invoices") && !text.contains("acme"),
             "{text}"
         );
+        // The same name is the same within a bundle, and nothing that anybody else can compute.
+        assert_eq!(hidden.tag("acme"), hidden.tag("acme"));
+        assert_ne!(hidden.tag("acme"), hidden.tag("invoices"));
+        assert_ne!(hidden.tag("acme"), Hidden([2; 32]).tag("acme"));
     }
 }

@@ -10,7 +10,7 @@ use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::body::{NDJSON, pass_over};
+use super::body::{NDJSON, SMALL, pass_over};
 use super::reply::Reply;
 use super::{Place, Shared, refused};
 use crate::ingest::group::Group;
@@ -77,9 +77,8 @@ impl Batch {
     async fn read(&mut self) -> Result<(), End> {
         let mut deadline = Instant::now() + self.shared.patience;
         loop {
-            let number = self.lines.number();
-            self.take_lines().await?;
-            if self.lines.number() > number {
+            // Blank lines are nothing that was waited for.
+            if self.take_lines().await? {
                 deadline = Instant::now() + self.shared.patience;
             }
             match timeout_at(deadline, self.next()).await {
@@ -115,24 +114,34 @@ impl Batch {
         }
     }
 
-    /// Takes every whole line there is.
-    async fn take_lines(&mut self) -> Result<(), End> {
-        while let Some(line) = self.lines.next_line() {
-            let line = read(&self.shared, self.peer, &line);
+    /// Takes every whole line there is, each after its part of the quota and before it is parsed. Whether there was one
+    /// that is not blank.
+    async fn take_lines(&mut self) -> Result<bool, End> {
+        let mut is_any = false;
+        while self.lines.has_line() {
+            self.wait_for_quota().await?;
+            if let Some(line) = self.lines.next_unless_blank() {
+                let line = read(&self.shared, self.peer, line).await;
+                self.take(line).await?;
+                is_any = true;
+            }
+        }
+        Ok(is_any)
+    }
+
+    async fn take_last(&mut self) -> Result<(), End> {
+        if !self.lines.has_rest() {
+            return Ok(());
+        }
+        self.wait_for_quota().await?;
+        if let Some(line) = self.lines.last_line() {
+            let line = read(&self.shared, self.peer, line).await;
             self.take(line).await?;
         }
         Ok(())
     }
 
-    async fn take_last(&mut self) -> Result<(), End> {
-        match self.lines.last_line().map(|line| read(&self.shared, self.peer, &line)) {
-            Some(line) => self.take(line).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn take(&mut self, (number, bytes, line): (u64, usize, Result<Submission, Refusal>)) -> Result<(), End> {
-        self.wait_for_quota().await?;
+    async fn take(&mut self, (number, bytes, line): Taken) -> Result<(), End> {
         self.group.push(number, bytes, line);
         if self.group.is_full() { self.commit().await } else { Ok(()) }
     }
@@ -185,8 +194,14 @@ impl Batch {
 }
 
 /// A line with its number and length, and what was submitted on it.
-fn read(shared: &Shared, peer: Peer, line: &Line<'_>) -> (u64, usize, Result<Submission, Refusal>) {
-    let submission = line.bytes.ok_or_else(Refusal::too_large).and_then(|bytes| shared.rules().admit(peer.uid, bytes));
+type Taken = (u64, usize, Result<Submission, Refusal>);
+
+async fn read(shared: &Shared, peer: Peer, line: Line<'_>) -> Taken {
+    let submission = match line.bytes {
+        None => Err(Refusal::too_large()),
+        Some(bytes) if bytes.len() > SMALL => shared.admit_apart(peer, Bytes::copy_from_slice(bytes)).await,
+        Some(bytes) => shared.rules().admit(peer.uid, bytes),
+    };
     (line.number, line.bytes.map_or(0, <[u8]>::len), submission)
 }
 

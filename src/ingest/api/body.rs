@@ -11,52 +11,65 @@ use tokio::time::{sleep, timeout};
 use super::Shared;
 use crate::ingest::LONGEST_LINE;
 use crate::ingest::refusal::{Code, Refusal};
+use crate::ingest::shares::{Share, Shares};
 
 /// The type of one event.
 pub(super) const EVENT: &str = "application/json";
 /// The type of many.
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
-/// A body that needs no more memory than its connection has in any case.
-const SMALL: usize = 64 * 1024;
+/// A body, or a line, that needs no more memory than its connection has in any case.
+pub(super) const SMALL: usize = 64 * 1024;
 
 /// Longer bodies of single events that are in memory at once, in KiB.
 const ROOM: usize = 48 * 1024;
+
+/// Of one user: the longest event there is.
+const ROOM_OF_ONE: usize = LONGEST_LINE / 1024;
+
+/// How long a refused body is read on.
+const REFUSED: Duration = Duration::from_secs(2);
 
 /// The memory for the longer bodies of single events. Each takes its part before it is read; the usual event waits for
 /// nobody.
 #[derive(Debug)]
 pub(super) struct Room {
     places: Arc<Semaphore>,
+    shares: Arc<Shares>,
     patience: Duration,
 }
 
+/// A body's place in memory, until it is dropped; none for a short one.
+pub(super) type Place = Option<(OwnedSemaphorePermit, Share)>;
+
 impl Room {
     pub(super) fn new(patience: Duration) -> Self {
-        Self { places: Arc::new(Semaphore::new(ROOM)), patience }
+        Self { places: Arc::new(Semaphore::new(ROOM)), shares: Shares::new(ROOM_OF_ONE), patience }
     }
 
-    /// The whole body, of a length that was said before, and its place in memory.
-    pub(super) async fn read(&self, body: Incoming) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refusal> {
+    /// A place for a body of a length that was said before. Where there is no room now, it is refused for now.
+    pub(super) fn take(&self, uid: u32, body: &Incoming) -> Result<Place, Refusal> {
         let unknown = || Refusal::new(Code::LengthRequired, "the request does not say how long its body is");
         let length = body.size_hint().exact().ok_or_else(unknown)?;
         let length = usize::try_from(length).ok().filter(|length| *length <= LONGEST_LINE);
-        let place = self.take(length.ok_or_else(Refusal::too_large)?).await?;
-        let late = || Refusal::new(Code::BodyTimeout, "the body did not come in time");
-        // A client that goes away in the middle is told nothing any more.
-        let body = timeout(self.patience, body.collect()).await.ok().and_then(Result::ok).ok_or_else(late)?;
-        Ok((body.to_bytes(), place))
-    }
-
-    async fn take(&self, length: usize) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        let length = length.ok_or_else(Refusal::too_large)?;
         if length <= SMALL {
             return Ok(None);
         }
-        let kibibytes = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
-        let place = timeout(self.patience, self.places.clone().acquire_many_owned(kibibytes)).await;
         let busy = || Refusal::new(Code::Busy, "too many long events at once; nothing was spooled");
-        // Nobody closes the semaphore.
-        place.ok().and_then(Result::ok).ok_or_else(busy).map(Some)
+        let kibibytes = length.div_ceil(1024);
+        let share = self.shares.take_many(uid, kibibytes).ok_or_else(busy)?;
+        let kibibytes = u32::try_from(kibibytes).unwrap_or(u32::MAX);
+        let place = self.places.clone().try_acquire_many_owned(kibibytes).map_err(|_| busy())?;
+        Ok(Some((place, share)))
+    }
+
+    /// The whole body.
+    pub(super) async fn read(&self, body: Incoming) -> Result<Bytes, Refusal> {
+        let late = || Refusal::new(Code::BodyTimeout, "the body did not come in time");
+        // A client that goes away in the middle is told nothing any more.
+        let body = timeout(self.patience, body.collect()).await.ok().and_then(Result::ok).ok_or_else(late)?;
+        Ok(body.to_bytes())
     }
 }
 
@@ -92,9 +105,22 @@ pub(super) async fn pass_over(body: &mut Incoming, shared: &Shared) {
     }
 }
 
-/// The same for a request that is refused. A client that waits to be asked for its body is not asked.
-pub(super) async fn refuse(head: &Parts, body: &mut Incoming, shared: &Shared) {
-    if !head.headers.contains_key(EXPECT) {
-        pass_over(body, shared).await;
+/// The same for a request that is refused, for a moment and no more bytes than an event has: whoever may do nothing gets
+/// no more work done than that. A client that waits to be asked for its body is not asked.
+pub(super) async fn refuse(head: &Parts, body: &mut Incoming) {
+    if head.headers.contains_key(EXPECT) {
+        return;
     }
+    let read = async {
+        let mut left = LONGEST_LINE;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            left = match left.checked_sub(length) {
+                Some(left) => left,
+                None => return,
+            };
+        }
+    };
+    // Whoever takes longer finds it closed.
+    let _ = timeout(REFUSED, read).await;
 }

@@ -8,20 +8,19 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::geteuid;
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::timed::Timed;
+use super::users::Users;
 use super::{Body, Listener, Peer};
-use crate::ingest::shares::Shares;
+use crate::ingest::rules::Rules;
 
 /// Connections at once. Others wait until the system lets them in.
-const CONNECTIONS: usize = 256;
-
-/// Connections of one user at once. Further ones are closed.
-const CONNECTIONS_OF_ONE: usize = CONNECTIONS / 2;
+pub(super) const CONNECTIONS: usize = 256;
 
 /// The longest head of a request, in bytes, and as much of a body as is read at once.
 const BUFFER: usize = 64 * 1024;
@@ -42,18 +41,23 @@ impl Default for Patience {
 }
 
 impl Listener {
-    /// Answers requests by `handler` until `stop` holds true, or its sender is gone. Then nobody is let in any more,
+    /// Answers requests by `handler`, of few who stand in no `rules`, until `stop` holds true, or its sender is gone. Then nobody is let in any more,
     /// connections that wait for a next request are closed, and it returns once what is under way is answered.
     ///
     /// Every connection is a task of its own; those that are left end when this is dropped.
-    pub async fn serve<H, F>(self, patience: Patience, handler: H, mut stop: watch::Receiver<bool>)
-    where
+    pub async fn serve<H, F>(
+        self,
+        patience: Patience,
+        rules: watch::Receiver<Arc<Rules>>,
+        handler: H,
+        mut stop: watch::Receiver<bool>,
+    ) where
         H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send,
     {
         let Self { listener, place } = self;
         let room = Arc::new(Semaphore::new(CONNECTIONS));
-        let shares = Shares::new(CONNECTIONS_OF_ONE);
+        let users = Users::new(rules, geteuid().as_raw());
         let mut connections = JoinSet::new();
         let stopped = stop.clone();
         let mut asked = pin!(async move {
@@ -77,10 +81,10 @@ impl Listener {
                     // The kernel knows whose it is, or it is nobody's.
                     let Ok(credentials) = stream.peer_cred() else { continue };
                     let peer = Peer { uid: credentials.uid() };
-                    let Some(share) = shares.take(peer.uid) else { continue };
+                    let Some(let_in) = users.let_in(peer.uid) else { continue };
                     let (handler, stopped) = (handler.clone(), stopped.clone());
                     connections.spawn(async move {
-                        let _held = (place, share);
+                        let _held = (place, let_in);
                         converse(stream, peer, patience, handler, stopped).await;
                     });
                 }
