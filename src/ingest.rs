@@ -209,9 +209,7 @@ impl Ingest {
 
     /// The event that holds a reference.
     pub async fn find(&self, stream_id: &str, source_ref: &str) -> Result<Option<Enqueued>, IngestError> {
-        // Whatever its content is.
-        let content = ContentId::payload(Digest::of(b""));
-        Ok(self.spool.find(stream_id, source_ref, content).await?.map(|(known, _)| known))
+        Ok(self.spool.look_up(stream_id, source_ref).await?)
     }
 
     /// Says what became of a request, once it is on the disk.

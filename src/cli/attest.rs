@@ -10,7 +10,6 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::failure::Failure;
 use super::output::{Output, progress};
 use super::vault::{Vault, required};
-use crate::custody::Purpose;
 use crate::facts::Digest;
 use crate::ingest::{Attestor, Ingest, IngestError, Prepared, Request, Subject, check_id, hash_file};
 use crate::protocol::json::Object;
@@ -57,11 +56,7 @@ pub(super) async fn run(vault: Vault, args: AttestArgs) -> Result<u8, Failure> {
     vault.check_stream(&stream_id)?;
     check_id("installation_id", vault.installation_id()?)?;
     let Found { files, skipped } = Found::at(&args.paths)?;
-    let attestor = Arc::new(Attestor {
-        installation_id: vault.installation_id()?.to_owned(),
-        signer: vault.signer(Purpose::Source)?,
-        clock: vault.clock.clone(),
-    });
+    let attestor = Arc::new(vault.attestor()?);
     let ingest = Ingest::new(vault.spool().await?, vault.audit()?);
 
     let bar = progress(files.len() as u64, "attesting");

@@ -10,8 +10,7 @@ use super::failure::Failure;
 use super::output::progress;
 use super::stop::Stop;
 use super::vault::Vault;
-use crate::custody::Purpose;
-use crate::ingest::{Attestor, Desk, Group, Ingest, Refusal, Rules};
+use crate::ingest::{Desk, Group, Ingest, Refusal, Rules};
 use count::Count;
 use lines::Source;
 
@@ -88,15 +87,7 @@ async fn commit(group: &mut Group, desk: &Arc<Desk>, count: &mut Count) -> Resul
 
 /// The same desk with the key for attestations, where one is configured. Payloads alone need none.
 fn with_attestor(vault: &Vault, desk: &Desk) -> Result<Arc<Desk>, Failure> {
-    let attestor = match vault.settings.custody.source {
-        None => None,
-        Some(_) => Some(Attestor {
-            installation_id: vault.installation_id()?.to_owned(),
-            signer: vault.signer(Purpose::Source)?,
-            clock: vault.clock.clone(),
-        }),
-    };
-    Ok(Arc::new(Desk { ingest: desk.ingest.clone(), attestor }))
+    Ok(Arc::new(Desk { ingest: desk.ingest.clone(), attestor: vault.configured_attestor()? }))
 }
 
 fn stopped() -> Failure {

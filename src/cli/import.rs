@@ -16,17 +16,6 @@ pub(super) fn check_spool(ours: &Path, source: &Path, root: Arc<RootKey>) -> Res
     Ok(check_published(source, ours, &open)?)
 }
 
-/// Imports the published spool at `source` into ours, and tells of it where anything was new.
-pub(super) async fn spool(
-    spool: &Spool,
-    ours: &Path,
-    source: &Path,
-    root: Arc<RootKey>,
-    audit: &Audit,
-) -> Result<(), Failure> {
-    Ok(import_spool(spool, ours, source, root, audit).await?)
-}
-
 /// The same while a spool is opened, for whatever it is opened for: where the door is closed, what lies there waits, and
 /// what waits in ours can be sent and purged all the same.
 pub(super) async fn spool_on_opening(
@@ -46,7 +35,8 @@ pub(super) async fn spool_on_opening(
     }
 }
 
-async fn import_spool(
+/// Imports the published spool at `source` into ours, and tells of it where anything was new.
+pub(super) async fn import_spool(
     spool: &Spool,
     ours: &Path,
     source: &Path,

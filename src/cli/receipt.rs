@@ -87,16 +87,7 @@ pub(super) async fn bundle(event: &Event, answer: Answer, spool: Option<&Spool>)
     };
     let payload = payload.map(|payload| json::parse(&payload)).transpose();
     let payload = payload.map_err(|e| Failure::data(e.to_string(), "The payload is not shown."))?;
-    let sent = answer.sent;
-    Ok(Bundle {
-        envelope: event.envelope(&sent.installation_id, sent.attempt, sent.signed_at),
-        signature: sent.signature,
-        public_key: sent.public_key,
-        status: answer.status,
-        answer: answer.body,
-        received_at: answer.received_at,
-        payload,
-    })
+    Ok(answer.bundle(event, payload))
 }
 
 fn row(bundle: &Bundle) -> Vec<String> {

@@ -100,7 +100,7 @@ impl Vault {
             import::check_spool(&path, source, root.clone())?;
         }
         let spool = self.spool().await?;
-        import::spool(&spool, &path, source, root, &*self.audit()?).await
+        Ok(import::import_spool(&spool, &path, source, root, &*self.audit()?).await?)
     }
 
     /// A spool at a path of its own, with the configured keys.

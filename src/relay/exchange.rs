@@ -83,7 +83,7 @@ impl Exchange {
             stream_id: leased.event.stream_id,
             source_ref: leased.event.source_ref,
         };
-        let sent = Sent { told: Told::of(&settlement), outcome, span: Span::current(), cause, note };
+        let sent = Sent { request, told: Told::of(&settlement), outcome, span: Span::current(), cause, note };
         Ended { seq: leased.event.seq, settlement, sent }
     }
 

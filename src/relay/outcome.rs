@@ -45,6 +45,8 @@ pub(super) struct Ended {
 /// What is told of a send once it is settled.
 #[derive(Debug)]
 pub(super) struct Sent {
+    /// What names it in the log.
+    pub(super) request: String,
     pub(super) outcome: Outcome,
     pub(super) told: Told,
     /// What belongs to it in the log.
@@ -62,9 +64,8 @@ impl Sent {
         if state == self.outcome.state {
             return self;
         }
-        let request = format!("{}.{}", self.outcome.event_id, self.outcome.attempt);
         let error = if state == State::Queued { CONTRADICTION } else { SETTLED_BEFORE };
-        let note = audit::Event::refused(&request, state.name(), error, self.outcome.status);
+        let note = audit::Event::refused(&self.request, state.name(), error, self.outcome.status);
         let outcome = Outcome { state, error: Some(error.to_owned()), ..self.outcome };
         Self { outcome, told: Told::Refused, note, ..self }
     }

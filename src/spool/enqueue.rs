@@ -88,6 +88,18 @@ impl Spool {
             })
             .await
     }
+
+    /// The event that holds a reference, whatever its content is.
+    pub async fn look_up(&self, stream_id: &str, source_ref: &str) -> Result<Option<Enqueued>, SpoolError> {
+        let inner = self.inner.clone();
+        let (stream_id, source_ref) = (stream_id.to_owned(), source_ref.to_owned());
+        self.writer
+            .run(move |db| {
+                let found = inner.index.find(db, &stream_id, &source_ref)?;
+                found.map(|t| known(db, t.event_id)).transpose()
+            })
+            .await
+    }
 }
 
 fn enqueue(db: &Connection, inner: &Inner, new: &NewEvent, door: &mut Door) -> Result<Enqueued, SpoolError> {

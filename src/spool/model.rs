@@ -1,7 +1,9 @@
 use super::Limit;
 use crate::epochs::EpochError;
 use crate::facts::{Digest, EventId, Framed, Timestamp};
+use crate::protocol::bundle::Bundle;
 use crate::protocol::envelope::Envelope;
+use crate::protocol::json::Object;
 use crate::protocol::source::PayloadHashOf;
 use crate::protocol::{PublicKey, Signature};
 use crate::store::StoreError;
@@ -159,6 +161,22 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// When it came.
     pub received_at: Timestamp,
+}
+
+impl Answer {
+    /// The event that was answered with its evidence, as it verifies far from the spool.
+    pub fn bundle(self, event: &Event, payload: Option<Object>) -> Bundle {
+        let sent = self.sent;
+        Bundle {
+            envelope: event.envelope(&sent.installation_id, sent.attempt, sent.signed_at),
+            signature: sent.signature,
+            public_key: sent.public_key,
+            status: self.status,
+            answer: self.body,
+            received_at: self.received_at,
+            payload,
+        }
+    }
 }
 
 /// How many events, and how many payload bytes, are in a state.

@@ -170,18 +170,6 @@ impl Spool {
             })
             .await
     }
-
-    /// The event that a reference in a stream names.
-    pub async fn look_up(&self, stream_id: &str, source_ref: &str) -> Result<Option<Event>, SpoolError> {
-        let inner = self.inner.clone();
-        let (stream_id, source_ref) = (stream_id.to_owned(), source_ref.to_owned());
-        self.writer
-            .run(move |db| match inner.index.find(db, &stream_id, &source_ref)? {
-                Some(tombstone) => event(db, tombstone.event_id),
-                None => Ok(None),
-            })
-            .await
-    }
 }
 
 fn event(db: &Connection, id: EventId) -> Result<Option<Event>, SpoolError> {

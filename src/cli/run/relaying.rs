@@ -13,9 +13,8 @@ use crate::cli::failure::Failure;
 use crate::cli::stop::Stop;
 use crate::cli::vault::Vault;
 use crate::config::Bounds;
-use crate::custody::Purpose;
 use crate::facts::Timestamp;
-use crate::ingest::{Attestor, Desk, Ingest};
+use crate::ingest::{Desk, Ingest};
 use crate::relay::{Drain, Step};
 use crate::spool::Spool;
 
@@ -104,7 +103,7 @@ impl Relaying {
         let vault = self.vault.clone();
         let opening = apart("open", move |runtime| {
             let opened = runtime.block_on(vault.spool_and_path())?;
-            Ok((opened, attestor(&vault)?))
+            Ok((opened, vault.configured_attestor()?))
         });
         let ((spool, path), attestor) = self.patiently(opening).await?;
         tokio::spawn(bound(spool.clone(), self.bounds.clone()));
@@ -166,13 +165,4 @@ async fn bound(spool: Arc<Spool>, mut bounds: watch::Receiver<Bounds>) {
             return;
         }
     }
-}
-
-/// Signs what is attested, where a key for that is configured.
-fn attestor(vault: &Vault) -> Result<Option<Attestor>, Failure> {
-    if vault.settings.custody.source.is_none() {
-        return Ok(None);
-    }
-    let installation_id = vault.installation_id()?.to_owned();
-    Ok(Some(Attestor { installation_id, signer: vault.signer(Purpose::Source)?, clock: vault.clock.clone() }))
 }

@@ -9,6 +9,7 @@ use crate::custody::file::{Encryption, RootKey, load_signing_key};
 use crate::custody::{
     ErrorKind, Protection, Purpose, PurposeKey, Signer, SignerConfig, SigningKey as _, WrappingKey, one_key_one_purpose,
 };
+use crate::ingest::Attestor;
 
 /// A signing key as it was loaded.
 #[derive(Debug, Clone)]
@@ -101,6 +102,17 @@ impl Vault {
             _ => SignerConfig::default(),
         };
         Ok(Signer::spawn(loaded.key, config))
+    }
+
+    /// Signs source attestations.
+    pub(in crate::cli) fn attestor(&self) -> Result<Attestor, Failure> {
+        let installation_id = self.installation_id()?.to_owned();
+        Ok(Attestor { installation_id, signer: self.signer(Purpose::Source)?, clock: self.clock.clone() })
+    }
+
+    /// The same, where a key for that is configured.
+    pub(in crate::cli) fn configured_attestor(&self) -> Result<Option<Attestor>, Failure> {
+        self.settings.custody.source.is_some().then(|| self.attestor()).transpose()
     }
 
     fn load_key(&self, purpose: Purpose, setting: &KeySetting) -> Result<LoadedKey, Failure> {
