@@ -3,6 +3,7 @@
 //! A service is handed a [`Signer`], a [`WrappingKey`] or a [`DataKey`] and cannot tell which device stands behind
 //! it. A backend's own types stay in its folder.
 
+mod anchor;
 mod attestation;
 pub mod conformance;
 mod data_key;
@@ -22,6 +23,7 @@ pub mod pkcs11;
 #[cfg(feature = "tpm")]
 pub mod tpm;
 
+pub use anchor::{Anchor, AnchorKind, Floor};
 pub use attestation::{Quoter, attest, quote};
 pub use data_key::{DataKey, ReleasedDataKey, Residence, Sealed};
 pub use error::{CustodyError, ErrorKind};
