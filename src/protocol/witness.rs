@@ -5,6 +5,8 @@ mod decide;
 mod fork;
 mod receipt;
 
+pub(super) use fork::ambiguous_history;
+
 pub use decide::{Decision, Head, decide};
 pub use fork::{ForkEvidence, fork_evidence_for_verifiers, sealed_fork_evidence, verify_fork_evidence};
 pub use receipt::{Statement, receipt, verify_receipt};

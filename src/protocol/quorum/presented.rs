@@ -1,0 +1,63 @@
+use crate::protocol::json::Object;
+
+/// What a witness gave, as it was found in one of its forms. Nothing of it is verified.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Presented {
+    /// Fork evidence in its sealed form.
+    Evidence(Object),
+    /// A receipt.
+    Statement(Object),
+}
+
+/// Members that hold what a witness gave: `witness-checkpoint` and the HTTP API have the first two, bundles of evidence
+/// the others.
+const HOLDERS: [&str; 4] = ["receipt", "forkEvidence", "fork_evidence", "evidence"];
+
+impl Presented {
+    /// A receipt, sealed fork evidence, or what an object around them holds, which may be both. Empty where it is none
+    /// of what a witness gives.
+    pub fn all_in(object: &Object) -> Vec<Self> {
+        if let Some(itself) = Self::itself(object) {
+            return vec![itself];
+        }
+        HOLDERS.iter().filter_map(|name| Self::itself(object.get_object(name)?)).collect()
+    }
+
+    fn itself(object: &Object) -> Option<Self> {
+        if object.get("witness_receipt_id").is_some() {
+            return Some(Self::Statement(object.clone()));
+        }
+        object.get("fork_evidence_id").is_some().then(|| Self::Evidence(object.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::json::Value;
+
+    #[test]
+    fn every_form_of_a_witness_is_found() {
+        let receipt = Object::new().with("witness_receipt_id", "lwr_1");
+        let sealed = Object::new().with("fork_evidence_id", "lwf_1").with("evidence", Object::new());
+        let (statement, evidence) = (Presented::Statement(receipt.clone()), Presented::Evidence(sealed.clone()));
+        let line = Object::new().with("accepted", true);
+        assert_eq!(Presented::all_in(&receipt), [statement.clone()]);
+        assert_eq!(Presented::all_in(&sealed), [evidence.clone()]);
+        let accepted = line.clone().with("receipt", receipt.clone()).with("forkEvidence", Value::Null);
+        assert_eq!(Presented::all_in(&accepted), [statement.clone()]);
+        for member in ["forkEvidence", "fork_evidence", "evidence"] {
+            assert_eq!(Presented::all_in(&line.clone().with(member, sealed.clone())), [evidence.clone()]);
+        }
+        let both = line.with("receipt", receipt).with("forkEvidence", sealed);
+        assert_eq!(Presented::all_in(&both), [statement, evidence]);
+    }
+
+    #[test]
+    fn what_no_witness_gives_is_nothing() {
+        let line = Object::new().with("accepted", false).with("receipt", Value::Null).with("forkEvidence", Value::Null);
+        for other in [Object::new(), line, Object::new().with("evidence", Object::new())] {
+            assert_eq!(Presented::all_in(&other), []);
+        }
+    }
+}
