@@ -46,13 +46,13 @@ proptest! {
             turned.reverse();
         }
         let forks: Vec<Object> = forks.into_iter().rev().collect();
-        prop_assert_eq!(whole(&before), whole(&judged(&turned, &forks)));
+        prop_assert_eq!(whole(before), whole(judged(&turned, &forks)));
     }
 
     #[test]
     fn duplicates_do_not_count(all in statements()) {
         let twice = [all.clone(), all.clone()].concat();
-        prop_assert_eq!(whole(&judged(&all, &[])), whole(&judged(&twice, &[])));
+        prop_assert_eq!(whole(judged(&all, &[])), whole(judged(&twice, &[])));
     }
 
     #[test]
@@ -88,9 +88,8 @@ fn judged(statements: &[Object], evidence: &[Object]) -> Report {
 }
 
 /// What of a report is about all of what was given, and not about one thing after another.
-fn whole(report: &Report) -> impl PartialEq + std::fmt::Debug {
-    let Report { verdict, checkpoint, counted, missing, splits, .. } = report.clone();
-    (verdict, checkpoint, counted, missing, splits)
+fn whole(report: Report) -> Report {
+    Report { statements: Vec::new(), evidence: Vec::new(), ..report }
 }
 
 fn statements() -> impl Strategy<Value = Vec<Object>> {
