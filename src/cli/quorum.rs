@@ -39,7 +39,7 @@ pub(super) struct VerifyArgs {
     /// What witnesses gave: JSON or JSON lines, as receipts or as `witness-checkpoint` prints them; - for standard input
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     statements: Vec<PathBuf>,
-    /// Fork evidence of witnesses, in the same forms; what a file holds counts, and not which of the two it was given as
+    /// Fork evidence of witnesses, in the same forms; either flag takes both
     #[arg(long, value_name = "FILE", num_args = 1..)]
     evidence: Vec<PathBuf>,
     /// A key of a witness of the policy, by name; several of one witness where its key changed

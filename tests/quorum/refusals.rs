@@ -134,8 +134,7 @@ fn one_hash_for_two_numbers_is_no_answer_to_which_checkpoint() {
 }
 
 #[test]
-fn a_forged_number_of_conflicting_checkpoints_is_not_in_the_sealed_form() {
-    // What verifiers show is unsigned: given as evidence, it is nothing.
+fn the_form_that_verifiers_show_is_unsigned_and_refuses_nothing() {
     let shown = Object::new().with("kind", "fork_evidence").with("conflicting_checkpoints", Value::Array(Vec::new()));
     assert!(with(shown).is_reached());
 }
