@@ -29,9 +29,9 @@ Examples:
   cat w*.jsonl | local-vault quorum verify --policy policy.json --statements - --evidence forks.jsonl --json
   local-vault quorum verify --policy policy.json --statements all.jsonl --checkpoint HEX --at 2026-01-31T12:00:00Z
 
-Ends with 0 where the quorum is reached. 65: it is not reached, the statements are about several checkpoints, or
-something cannot be read. 77: refused, since the stream's history is ambiguous (fork evidence, or two hashes for one
-number); more witnesses do not change that.")]
+Ends with 0 where the quorum is reached, and with 65 elsewhere: it is not reached; something cannot be read; or it is
+refused, since the stream's history is ambiguous (fork evidence, or two hashes for one number), which more witnesses
+do not change. The last line says which.")]
 pub(super) struct VerifyArgs {
     /// How many witnesses have to agree, and which ones count: JSON
     #[arg(long, value_name = "FILE")]

@@ -88,16 +88,18 @@ fn a_forked_history_is_refused_with_the_evidence() {
     let expected = format!("REFUSES      w1b.json  customer-local-vault: fork evidence for s number 5\n{shown}\n");
     assert!(refused.out.contains(&expected), "{}", refused.out);
     assert!(refused.out.ends_with("\nrefused: fork evidence\n"), "{}", refused.out);
-    refused.fails(
-        77,
-        &["Error: refused: fork evidence.", "Rely on nothing of this stream. Keep these files: they are the proof."],
-    );
+    let fork =
+        ["Error: refused: fork evidence.", "Rely on nothing of this stream. Keep these files: they are the proof."];
+    refused.fails(65, &fork);
 
     // What a file holds counts, and not what it was given as; a bundle is as good.
-    let bundle = Object::new().with("evidence", line.get("forkEvidence").unwrap().clone());
+    // In a bundle, the receipt is what the evidence is about, and no statement for the quorum.
+    let bundle = Object::new().with("receipt", Object::new().with("witness_receipt_id", "lwr_1"));
+    let bundle = bundle.with("fork_evidence", line.get("forkEvidence").unwrap().clone());
     three.verifier.write("bundle.json", bundle.to_python_pages());
     for file in ["w1b.json", "bundle.json"] {
-        assert_eq!(three.verify(&[&statements, [file].as_slice()].concat()).code, Some(77));
+        let done = three.verify(&[&statements, [file].as_slice()].concat());
+        done.fails(65, &fork);
     }
     assert_eq!(three.verify(&statements).code, Some(0));
 }
@@ -110,7 +112,7 @@ fn a_split_view_that_no_witness_saw_is_refused_with_the_evidence() {
     three.show(2, 'b');
     let asked = hash('a');
     let done = three.verify(&["--json", "--checkpoint", &asked, "--statements", "w0a.json", "w1a.json", "w2b.json"]);
-    assert_eq!(done.code, Some(77), "{done:?}");
+    assert_eq!(done.code, Some(65), "{done:?}");
     let lines = super::vault::objects(&done.out);
     let standings: Vec<_> = lines.iter().filter_map(|line| line.get_str("standing")).collect();
     assert_eq!(standings, ["counted", "counted", "not counted", "refuses"]);

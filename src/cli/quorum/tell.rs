@@ -35,7 +35,7 @@ pub(super) fn end(report: &Report) -> Result<u8, Failure> {
         Verdict::Reached => Ok(0),
         Verdict::NotReached => Err(Failure::data(message, "Each statement is named above with why it does not count.")),
         Verdict::Refused(_) if report.is_a_fork() => {
-            Err(Failure::refused(message, "Rely on nothing of this stream. Keep these files: they are the proof."))
+            Err(Failure::data(message, "Rely on nothing of this stream. Keep these files: they are the proof."))
         }
         Verdict::Refused(_) => Err(Failure::data(message, "Say which one with --checkpoint HASH.")),
     }

@@ -9,9 +9,12 @@ pub enum Presented {
     Statement(Object),
 }
 
-/// Members that hold what a witness gave: `witness-checkpoint` and the HTTP API have the first two, bundles of evidence
-/// the others.
-const HOLDERS: [&str; 4] = ["receipt", "forkEvidence", "fork_evidence", "evidence"];
+/// Members in which `witness-checkpoint` and the HTTP API answer.
+const ANSWERS: [&str; 2] = ["receipt", "forkEvidence"];
+
+/// Members in which a bundle has its evidence. What stands beside it is about the fork: a receipt there is of an earlier
+/// checkpoint, and no statement for a quorum.
+const BUNDLED: [&str; 2] = ["fork_evidence", "evidence"];
 
 impl Presented {
     /// A receipt, sealed fork evidence, or what an object around them holds, which may be both. Empty where it is none
@@ -20,7 +23,10 @@ impl Presented {
         if let Some(itself) = Self::itself(object) {
             return vec![itself];
         }
-        HOLDERS.iter().filter_map(|name| Self::itself(object.get_object(name)?)).collect()
+        let among = |names: [&str; 2]| -> Vec<Self> {
+            names.iter().filter_map(|name| Self::itself(object.get_object(name)?)).collect()
+        };
+        Some(among(BUNDLED)).filter(|bundled| !bundled.is_empty()).unwrap_or_else(|| among(ANSWERS))
     }
 
     fn itself(object: &Object) -> Option<Self> {
@@ -50,8 +56,10 @@ mod tests {
         for member in ["forkEvidence", "fork_evidence", "evidence"] {
             assert_eq!(Presented::all_in(&line.clone().with(member, sealed.clone())), evidence);
         }
-        let both = line.with("receipt", receipt).with("forkEvidence", sealed);
-        assert_eq!(Presented::all_in(&both), [statement, evidence].concat());
+        let both = line.with("receipt", receipt).with("forkEvidence", sealed.clone());
+        assert_eq!(Presented::all_in(&both), [statement, evidence.clone()].concat());
+        let bundle = both.with("fork_evidence", sealed);
+        assert_eq!(Presented::all_in(&bundle), evidence);
     }
 
     #[test]
