@@ -24,6 +24,7 @@ mod spool;
 mod token;
 #[cfg(feature = "tpm")]
 mod tpm;
+mod witness;
 
 pub use attestation::{AkAlgorithm, AttestationSettings, QuoteSettings};
 pub use audit::AuditSettings;
@@ -39,3 +40,4 @@ pub use spool::Bounds;
 pub use token::{TokenSettings, Wrapping};
 #[cfg(feature = "tpm")]
 pub use tpm::TpmSettings;
+pub use witness::{AnchorSetting, ListenSettings, OPERATOR, PeerSettings, Submitter, WitnessSettings};

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 
+#[path = "support/witness.rs"]
+mod support;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,7 +18,8 @@ use local_vault::protocol::envelope::{Envelope, upstream_event_id};
 use local_vault::protocol::json::{self, JsonError, Object, Value};
 use local_vault::protocol::witness::{self, Submission};
 use local_vault::protocol::{Preimage, PublicKey, Signature};
-use local_vault::witness::{Verdict, Witness, WitnessError};
+use local_vault::witness::{Counts, Desk, Request, Setup, Witness, WitnessError, WitnessReader};
+use support::{Told, setup};
 
 #[test]
 fn canonical_json_is_what_the_package_writes() {
@@ -106,7 +110,7 @@ fn checkpoints_are_witnessed_as_the_package_does() {
             ours = without_random_ids(&ours);
             assert_eq!(ours, expected, "row {at} step {step_at}");
         }
-        let (ours, counts) = (witness.witness.counts().unwrap(), object(row, "counts"));
+        let (ours, counts) = (witness.counts(), object(row, "counts"));
         assert_eq!(ours.receipts.cast_signed(), integer(counts, "receipts"), "row {at}");
         assert_eq!(ours.forks.cast_signed(), integer(counts, "forks"), "row {at}");
     }
@@ -116,9 +120,11 @@ fn checkpoints_are_witnessed_as_the_package_does() {
 /// The witness as it ships: its own store on the disk, and a signer of its own.
 struct OnDisk {
     runtime: tokio::runtime::Runtime,
-    witness: Witness,
+    desk: Desk,
+    /// Beneath the guard on time stamps: those of the vectors go back.
+    times: Arc<Told>,
     signer: Signer,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl OnDisk {
@@ -127,25 +133,27 @@ impl OnDisk {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (key, _) = key_pair(row);
         let key = PurposeKey::bind(Purpose::Witness, text(row, "key_id"), Arc::new(FileKey::from_seed(key.to_bytes())));
-        Self {
-            runtime,
-            witness: Witness::open(&folder.path().join("witness.sqlite3")).unwrap(),
-            signer: Signer::spawn(key.unwrap(), SignerConfig::default()),
-            _folder: folder,
-        }
+        let signer = Signer::spawn(key.unwrap(), SignerConfig::default());
+        let times = Told::at(Timestamp::from_millis(0));
+        let setup = Setup { times: times.clone(), ..setup(signer.clone()) };
+        let witness = Witness::open(&folder.path().join("witness.sqlite3"), setup).unwrap();
+        let desk = runtime.block_on(async { Desk::start(witness).unwrap().0 });
+        Self { runtime, desk, times, signer, folder }
     }
 
     /// The answer as the published command prints it; `None` where the input is refused.
     fn witness(&mut self, submit: &Object, now: Timestamp) -> Option<Object> {
-        let submission = submission(submit)?;
-        let accepted = self.witness.accept(&submission, &self.signer, now);
-        match self.runtime.block_on(accepted) {
-            Ok(Verdict::Accepted(receipt)) => Some(answer(true, false, Some(receipt), None)),
-            Ok(Verdict::Replayed(receipt)) => Some(answer(true, true, Some(receipt), None)),
-            Ok(Verdict::Forked(evidence)) => Some(answer(false, false, None, Some(evidence))),
+        self.times.set(now);
+        let submitted = self.desk.submit(Request::new(submission(submit)?, "operator"));
+        match self.runtime.block_on(submitted) {
+            Ok(verdict) => Some(verdict.to_object()),
             Err(WitnessError::Submission(_)) => None,
             Err(error) => panic!("{error}"),
         }
+    }
+
+    fn counts(&self) -> Counts {
+        WitnessReader::open(&self.folder.path().join("witness.sqlite3")).unwrap().counts().unwrap()
     }
 }
 
@@ -161,14 +169,6 @@ fn submission(submit: &Object) -> Option<Submission> {
         checkpoint_hash: text("checkpoint_hash")?,
         previous_checkpoint_hash: text("previous_checkpoint_hash"),
     })
-}
-
-fn answer(accepted: bool, replayed: bool, receipt: Option<Object>, fork_evidence: Option<Object>) -> Object {
-    Object::new()
-        .with("accepted", accepted)
-        .with("replayed", replayed)
-        .with("receipt", receipt)
-        .with("forkEvidence", fork_evidence)
 }
 
 /// What the package signed must verify with ours.

@@ -7,6 +7,7 @@ use crate::custody::{CustodyError, ErrorKind, SignError};
 use crate::epochs::EpochError;
 use crate::ingest::IngestError;
 use crate::ingest::socket::SocketError;
+use crate::protocol::witness::Refusal;
 use crate::relay::{ClientError, EndpointError};
 use crate::spool::import::ImportError;
 use crate::spool::{Limit, SpoolError};
@@ -360,6 +361,7 @@ impl From<witness::ImportError> for Failure {
                 Self::data(message, "Nothing was imported, and the file was not touched.")
             }
             witness::ImportError::Store(e) => e.into(),
+            witness::ImportError::Witness(e) => e.into(),
         }
     }
 }
@@ -368,11 +370,42 @@ impl From<WitnessError> for Failure {
     fn from(error: WitnessError) -> Self {
         let message = error.to_string();
         match error {
-            WitnessError::Damaged => Self::data(message, "Nothing was signed. Keep the file."),
+            WitnessError::Change(_) => Self::data(message, "Nothing was changed."),
+            WitnessError::Custody(e) => e.into(),
+            WitnessError::Damaged(_) => Self::data(message, "Nothing was signed. Keep the file."),
+            WitnessError::Incident(_) | WitnessError::Stopped(_) => {
+                Self::refused(message, "Nothing was signed. docs/witness.md says what to do about it.")
+            }
+            WitnessError::NoRandomness => Self::unavailable(message, "Start again once the system is up."),
+            WitnessError::NoWrappingKey => {
+                Self::config(message, "Configure the key that it was made with; nothing was signed.")
+            }
             WitnessError::OtherKey(_) => Self::config(message, "Configure that key, and submit the checkpoint again."),
+            WitnessError::Raced => Self::temporary(message, "Nothing was signed. Try again."),
+            WitnessError::Refused(refusal) => refused_checkpoint(refusal, message),
             WitnessError::Sign(e) => e.into(),
             WitnessError::Store(e) => e.into(),
             WitnessError::Submission(_) => Self::data(message, "Nothing was changed."),
+            WitnessError::Unauthenticated => Self::config(
+                message,
+                "Nothing was signed. Take the key out of the configuration, or move the file away: docs/witness.md.",
+            ),
+        }
+    }
+}
+
+fn refused_checkpoint(refusal: Refusal, message: String) -> Failure {
+    let nothing = "Nothing was changed, and nothing was signed.";
+    match refusal {
+        Refusal::BelowFloor => Failure::data(message, nothing),
+        Refusal::ClockBehind => Failure::temporary(message, "Nothing was signed. Set the clock."),
+        Refusal::Jump => Failure::data(
+            message,
+            format!("{nothing} Where it is right, `local-vault witness stream reoriginate` begins the stream anew."),
+        ),
+        Refusal::NotSigned | Refusal::NotTheSubmitter => Failure::refused(message, nothing),
+        Refusal::UnknownStream => {
+            Failure::refused(message, format!("{nothing} `local-vault witness stream add` lets it in."))
         }
     }
 }

@@ -7,6 +7,7 @@ mod quoter;
 mod token;
 #[cfg(feature = "tpm")]
 mod tpm;
+mod witness;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -29,7 +30,7 @@ use crate::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Proxy, TI
 use crate::spool::import::is_published_spool;
 use crate::spool::{self, Spool, SpoolControl, SpoolKeys, SpoolReader};
 use crate::store::{FileKind, Schema, StoreError, file_kind};
-use crate::witness::{self, Witness, is_published_witness};
+use crate::witness::{self as witnessing, is_published_witness};
 pub(super) use attestation::Attested;
 pub(super) use keys::{Kept, LoadedKey};
 
@@ -159,22 +160,6 @@ impl Vault {
         resolve(&self.settings.spool, &spool::SCHEMA, is_published_spool)
     }
 
-    /// The witness's state. A published one at its path is imported first.
-    pub(super) fn witness(&self) -> Result<Witness, Failure> {
-        let resolved = self.resolve_witness()?;
-        self.make_folder(&resolved.path)?;
-        let mut witness = Witness::open(&resolved.path)?;
-        if let Some(published) = resolved.published {
-            import::witness(&mut witness, &resolved.path, &published, &*self.audit()?)?;
-        }
-        Ok(witness)
-    }
-
-    /// Imports the published witness database at `source` into the open one.
-    pub(super) fn import_witness(&self, witness: &mut Witness, source: &Path) -> Result<(), Failure> {
-        import::witness(witness, &self.witness_path()?, source, &*self.audit()?)
-    }
-
     /// Whether a published witness database lies at the configured path.
     pub(super) fn takes_over_a_witness(&self) -> Result<bool, Failure> {
         Ok(self.resolve_witness()?.published.is_some())
@@ -191,7 +176,7 @@ impl Vault {
     }
 
     fn resolve_witness(&self) -> Result<Resolved, Failure> {
-        resolve(&self.settings.witness, &witness::SCHEMA, is_published_witness)
+        resolve(&self.settings.witness.path, &witnessing::SCHEMA, is_published_witness)
     }
 
     /// Makes the folder of a store, as the published package does. Where there is a config file, a folder that is

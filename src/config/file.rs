@@ -14,6 +14,7 @@ use super::spool::{self, FileSpool};
 use super::token::{self, TokenSettings};
 #[cfg(feature = "tpm")]
 use super::tpm::{self, TpmSettings};
+use super::witness::{self, FileWitness};
 use crate::custody::Protection;
 use crate::custody::file::KeySource;
 use crate::facts::Digest;
@@ -30,7 +31,7 @@ pub(super) struct FileConfig {
     pub(super) installation_id: Option<String>,
     pub(super) stream_id: Option<String>,
     pub(super) spool: FileSpool,
-    pub(super) witness: Option<PathBuf>,
+    pub(super) witness: FileWitness,
     pub(super) endpoint: Option<String>,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) spki_pins: Option<Vec<Digest>>,
@@ -59,6 +60,7 @@ pub(super) struct FileCustody {
     pub(super) relay: Option<KeySetting>,
     pub(super) source: Option<KeySetting>,
     pub(super) witness: Option<KeySetting>,
+    pub(super) witness_next: Option<KeySetting>,
     pub(super) record: Option<KeySetting>,
 }
 
@@ -72,10 +74,6 @@ impl FileConfig {
         config.installation_id = installation.text("id");
         config.stream_id = installation.text("stream_id");
         installation.end();
-
-        let mut witness = whole.section("witness");
-        config.witness = witness.path("path", folder);
-        witness.end();
 
         let mut relay = whole.section("relay");
         config.endpoint = relay.text("endpoint");
@@ -93,6 +91,7 @@ impl FileConfig {
         config.log = log::read(whole.section("log"));
         config.metrics = metrics::read(whole.section("metrics"), folder);
         config.run = run::read(whole.section("run"));
+        config.witness = witness::read(whole.section("witness"), folder);
         config.spool = spool::read(whole.section("spool"), folder);
         whole.end();
         config
@@ -113,6 +112,7 @@ fn custody(mut section: Section<'_>, folder: &Path) -> FileCustody {
     let mut keys = section.section("keys");
     let mut key = |name| key(keys.section(name), backend, folder);
     let (relay, source, witness, record) = (key("relay"), key("source"), key("witness"), key("record"));
+    let witness_next = key("witness_next");
     keys.end();
     section.end();
     FileCustody {
@@ -126,6 +126,7 @@ fn custody(mut section: Section<'_>, folder: &Path) -> FileCustody {
         relay,
         source,
         witness,
+        witness_next,
         record,
     }
 }

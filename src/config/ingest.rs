@@ -60,10 +60,7 @@ fn producer(mut section: Section<'_>) -> Option<Producer> {
     if !section.has("streams") {
         section.problem("needs streams");
     }
-    let user = section.parsed("user", "a user of /etc/passwd; others are named by uid", |name| {
-        fs::read_to_string(USERS).ok().and_then(|users| uid_of(name, &users))
-    });
-    let number = section.number("uid", 0..=u64::from(u32::MAX) - 1).and_then(|uid| u32::try_from(uid).ok());
+    let uid = user(&mut section);
     let streams = section.list("streams", "a list of names, each with a * at its end or none", |name| {
         let is_name = !name.is_empty() && name.len() <= LONGEST_ID;
         (is_name && !name.trim_end_matches('*').contains('*') && !name.ends_with("**")).then(|| name.to_owned())
@@ -75,13 +72,22 @@ fn producer(mut section: Section<'_>) -> Option<Producer> {
     let (may_claim, shared) = (section.flag("may_claim").is_some(), section.flag("shared").is_some());
     section.end();
     Some(Producer {
-        uid: user.or(number)?,
+        uid: uid?,
         streams: streams.unwrap_or_default(),
         source_refs: source_refs.unwrap_or_default(),
         events_per_second: per_second.and_then(|number| u32::try_from(number).ok()),
         may_claim,
         shared,
     })
+}
+
+/// A local user, by name or number.
+pub(super) fn user(section: &mut Section<'_>) -> Option<u32> {
+    let user = section.parsed("user", "a user of /etc/passwd; others are named by uid", |name| {
+        fs::read_to_string(USERS).ok().and_then(|users| uid_of(name, &users))
+    });
+    let number = section.number("uid", 0..=u64::from(u32::MAX) - 1).and_then(|uid| u32::try_from(uid).ok());
+    user.or(number)
 }
 
 fn mode(text: &str) -> Option<u32> {

@@ -45,8 +45,13 @@ impl CustodySettings {
     }
 
     fn security(&self) -> io::Result<Object> {
-        let keys =
-            [("relay", &self.relay), ("source", &self.source), ("witness", &self.witness), ("record", &self.record)];
+        let keys = [
+            ("relay", &self.relay),
+            ("source", &self.source),
+            ("witness", &self.witness),
+            ("witness-next", &self.witness_next),
+            ("record", &self.record),
+        ];
         let keys = keys.into_iter().filter_map(|(purpose, key)| Some(key_object(purpose, key.as_ref()?)));
         Ok(Object::new()
             .with("backend", self.backend())

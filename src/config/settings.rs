@@ -16,6 +16,7 @@ use super::spool::Bounds;
 use super::token::TokenSettings;
 #[cfg(feature = "tpm")]
 use super::tpm::TpmSettings;
+use super::witness::WitnessSettings;
 use crate::custody::Protection;
 use crate::custody::file::KeySource;
 #[cfg(feature = "pkcs11")]
@@ -39,8 +40,8 @@ pub struct Settings {
     pub spool: PathBuf,
     /// How much the spool takes and keeps.
     pub bounds: Bounds,
-    /// The witness's database.
-    pub witness: PathBuf,
+    /// How checkpoints are witnessed.
+    pub witness: WitnessSettings,
     /// Where to and how.
     pub relay: RelaySettings,
     /// Which keys.
@@ -95,6 +96,8 @@ pub struct CustodySettings {
     pub source: Option<KeySetting>,
     /// Signs witness statements.
     pub witness: Option<KeySetting>,
+    /// Signs them after the next rotation.
+    pub witness_next: Option<KeySetting>,
     /// Signs our own records; derived from the root key where it is not named.
     pub record: Option<KeySetting>,
     /// Whether relay and witness share one key, as the published settings have it.
@@ -175,7 +178,6 @@ pub struct ConfigError(pub Vec<String>);
 
 /// The published package's defaults.
 const SPOOL: &str = "local-vault-spool.sqlite3";
-const WITNESS: &str = "local-vault-witness.sqlite3";
 const PARALLEL: usize = 8;
 const IDLE_SLEEP: f64 = 5.0;
 
@@ -234,7 +236,7 @@ impl Sources<'_> {
             self.agreed("INSTALLATION_ID", "installation.id", &given.installation_id, file.installation_id);
         let witness_id = self.agreed("WITNESS_ID", "installation.id", &given.witness_id, witness_id);
         let spool = self.agreed("SPOOL_DB", "spool.path", &given.spool_db, file.spool.path);
-        let witness = self.agreed("WITNESS_DB", "witness.path", &given.witness_db, file.witness);
+        let witness = self.agreed("WITNESS_DB", "witness.path", &given.witness_db, file.witness.path.clone());
         Settings {
             installation_id,
             witness_id,
@@ -243,7 +245,7 @@ impl Sources<'_> {
             ingest: file.ingest.settle(spool.as_deref().unwrap_or(Path::new(SPOOL))),
             bounds: file.spool.bounds,
             spool: spool.unwrap_or_else(|| SPOOL.into()),
-            witness: witness.unwrap_or_else(|| WITNESS.into()),
+            witness: file.witness.settle(witness, config_file.is_some()),
             relay: RelaySettings {
                 endpoint: self.agreed("RELAY_URL", "relay.endpoint", &given.endpoint_url, file.endpoint),
                 ca_file: self.agreed("CA_FILE", "relay.ca_file", &None, file.ca_file),
@@ -271,7 +273,7 @@ impl Sources<'_> {
         let (token, in_token) = self.token(&file, has_file);
         #[cfg(not(feature = "pkcs11"))]
         let (in_token, _) = (None, has_file);
-        let FileCustody { backend, minimum, encryption_key, relay, source, witness, record, .. } = file;
+        let FileCustody { backend, minimum, encryption_key, relay, source, witness, witness_next, record, .. } = file;
         let root = self.secret("ATTESTO_LOCAL_VAULT_ENCRYPTION_KEY", encryption_key.is_some());
         let named = relay.is_some() || witness.is_some() || in_token.is_some();
         let signing = self.secret("ATTESTO_LOCAL_VAULT_SIGNING_KEY", named);
@@ -306,6 +308,7 @@ impl Sources<'_> {
             published_signing_key: published.is_some(),
             relay: relay.or_else(|| published.clone()),
             witness: witness.or(published),
+            witness_next,
             source,
             record,
         }

@@ -13,7 +13,7 @@ pub enum Purpose {
     Relay,
     /// Source attestations.
     Source,
-    /// Witness statements and fork evidence.
+    /// Witness statements, fork evidence, and what the witness says of itself.
     Witness,
 }
 
@@ -34,7 +34,7 @@ impl Purpose {
             (Self::Record, Domain::Audit | Domain::Epoch | Domain::Incident)
                 | (Self::Relay, Domain::Relay | Domain::Attestation)
                 | (Self::Source, Domain::Source)
-                | (Self::Witness, Domain::Witness | Domain::Fork)
+                | (Self::Witness, Domain::Witness | Domain::Fork | Domain::WitnessState)
                 | (_, Domain::SelfTest)
         )
     }

@@ -24,6 +24,10 @@ pub enum Domain {
     Incident,
     /// What a key signs to show that it works, ours. Says nothing.
     SelfTest,
+    /// A checkpoint, by whoever submits it, ours. No key of ours signs it.
+    Checkpoint,
+    /// What a witness says of itself: who it is, how far its records go, which key follows, what went wrong; ours.
+    WitnessState,
 }
 
 impl Domain {
@@ -39,6 +43,8 @@ impl Domain {
             Self::Epoch => "local-vault.epoch.v1",
             Self::Incident => "local-vault.incident.v1",
             Self::SelfTest => "local-vault.self-test.v1",
+            Self::Checkpoint => "local-vault.checkpoint.v1",
+            Self::WitnessState => "local-vault.witness.v1",
         }
     }
 

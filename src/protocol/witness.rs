@@ -1,17 +1,23 @@
 //! The checkpoint witness as pure functions (section 6): what is decided about a checkpoint, what is signed, and how
 //! a third party verifies it.
 
+mod admit;
 mod decide;
+mod document;
 mod fork;
 mod receipt;
+mod signed;
 
 pub(super) use fork::ambiguous_history;
 
+pub use admit::{Admission, Known, Refusal, Rules, admit};
 pub use decide::{Decision, Head, decide};
+pub use document::{document_preimage, signed_document, verify_document};
 pub use fork::{ForkEvidence, fork_evidence_for_verifiers, sealed_fork_evidence, verify_fork_evidence};
 pub use receipt::{Statement, receipt, verify_receipt};
+pub use signed::SubmitterSignature;
 
-use super::json::Object;
+use super::json::{Object, Value};
 use super::member::{self, MemberError};
 use super::{InvalidSignature, PublicKey, Signature};
 use crate::facts::Digest;
@@ -40,6 +46,41 @@ pub struct Submission {
 }
 
 impl Submission {
+    /// The wire form.
+    pub fn to_object(&self) -> Object {
+        Object::new()
+            .with("witness_id", self.witness_id.as_str())
+            .with("tenant_id", self.tenant_id.as_str())
+            .with("stream_id", self.stream_id.as_str())
+            .with("checkpoint_id", self.checkpoint_id.as_str())
+            .with("checkpoint_seq_no", self.checkpoint_seq_no)
+            .with("checkpoint_hash", self.checkpoint_hash.as_str())
+            .with("previous_checkpoint_hash", self.previous_checkpoint_hash.clone())
+    }
+
+    /// Reads the wire form strictly, but for two members that may be left out: who witnesses, which is then
+    /// `witness_id`, and the hash of a predecessor where there is none. What [`check`](Self::check) refuses is read.
+    pub fn from_object(object: &Object, witness_id: &str) -> Result<Self, MemberError> {
+        let mut object = object.clone();
+        if object.get("witness_id").is_none() {
+            object = object.with("witness_id", witness_id);
+        }
+        if object.get("previous_checkpoint_hash").is_none() {
+            object = object.with("previous_checkpoint_hash", Value::Null);
+        }
+        let submission = Self {
+            witness_id: member::text(&object, "witness_id")?,
+            tenant_id: member::text(&object, "tenant_id")?,
+            stream_id: member::text(&object, "stream_id")?,
+            checkpoint_id: member::text(&object, "checkpoint_id")?,
+            checkpoint_seq_no: member::number(&object, "checkpoint_seq_no")?,
+            checkpoint_hash: member::text(&object, "checkpoint_hash")?,
+            previous_checkpoint_hash: member::nullable_text(&object, "previous_checkpoint_hash")?,
+        };
+        member::same(&submission.to_object(), &object)?;
+        Ok(submission)
+    }
+
     /// Refuses a number below 1 and hashes that are not 64 lower-case hex digits. To be called before anything is
     /// decided: such input changes nothing.
     pub fn check(&self) -> Result<(), SubmissionError> {

@@ -41,7 +41,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether the store goes on: the transaction did not happen, and nothing else is in doubt.
-    pub(super) const fn is_clean(&self) -> bool {
+    pub const fn is_clean(&self) -> bool {
         matches!(self, Self::Busy(_) | Self::Full)
     }
 

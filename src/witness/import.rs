@@ -2,11 +2,16 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
-use super::accept::Witness;
-use crate::facts::Digest;
-use crate::protocol::PublicKey;
-use crate::protocol::json::{self, Object};
-use crate::protocol::witness::{named_key, verify_fork_evidence, verify_receipt};
+use super::open::Witness;
+use super::record::Kind;
+use super::secret::Secret;
+use super::state::State;
+use super::stream::{Stream, StreamName};
+use super::turn::{Signed, insert_receipt, keep_signature, read_receipt};
+use super::{Counts, WitnessError};
+use crate::protocol::json::{self, Object, Value};
+use crate::protocol::witness::{Head, Submission, named_key, verify_fork_evidence, verify_receipt};
+use crate::protocol::{PublicKey, Signature};
 use crate::store::{Snapshot, StoreError};
 
 /// What an import brought.
@@ -45,6 +50,9 @@ pub enum ImportError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Our own state is not as it should be, or its anchor did not follow.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
 }
 
 impl From<rusqlite::Error> for ImportError {
@@ -58,21 +66,42 @@ pub fn is_published_witness(path: &Path, scratch: &Path) -> Result<bool, StoreEr
     Ok(Snapshot::open(path, scratch)?.has_table("witness_stream_state"))
 }
 
+/// How much a witness database of the published package holds. `scratch` is where its copy may lie for the moment.
+pub fn published_counts(path: &Path, scratch: &Path) -> Result<Counts, ImportError> {
+    let snapshot = published(path, scratch)?;
+    let count = |table| snapshot.db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+    Ok(Counts { forks: count("witness_fork_evidence")?, receipts: count("witness_receipts")? })
+}
+
 impl Witness {
     /// Imports a witness database of the published package, all of it or nothing: heads, receipts and evidence, each
     /// verified under the key it names. The source is only read; again brings what is new there. Blocks.
     pub fn import(&mut self, source: &Path, scratch: &Path) -> Result<Imported, ImportError> {
         let snapshot = published(source, scratch)?;
+        let before = self.state.floor.count;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut into = Into { db: &tx, secret: &self.secret, state: self.state.clone() };
         let imported = Imported {
-            receipts: receipts(&snapshot.db, &tx)?,
-            forks: forks(&snapshot.db, &tx)?,
-            heads: heads(&snapshot.db, &tx)?,
+            receipts: into.receipts(&snapshot.db)?,
+            forks: into.forks(&snapshot.db)?,
+            heads: into.heads(&snapshot.db)?,
         };
+        if imported == Imported::default() {
+            return Ok(imported);
+        }
+        let Imported { heads, receipts, forks } = imported;
+        let body = Object::new().with("heads", heads).with("receipts", receipts).with("forks", forks);
+        into.state.append(&tx, &self.secret, Kind::Imported, &body)?;
+        let state = into.state;
+        state.keep(&tx, &self.secret, before)?;
         if !snapshot.is_current(source)? {
             return Err(StoreError::Busy(source.to_owned()).into());
         }
         tx.commit()?;
+        self.state = state;
+        if let Some(anchor) = &self.setup.anchor {
+            anchor.advance(&self.state.floor).map_err(WitnessError::from)?;
+        }
         Ok(imported)
     }
 }
@@ -96,121 +125,136 @@ fn published(source: &Path, scratch: &Path) -> Result<Snapshot, ImportError> {
     Ok(snapshot)
 }
 
-fn receipts(from: &Connection, to: &Connection) -> Result<u64, ImportError> {
-    let mut statement = from.prepare(RECEIPTS)?;
-    let mut rows = statement.query([])?;
-    let mut new = 0;
-    while let Some(row) = rows.next()? {
-        let (id, json) = id_and_json(row).map_err(|e| unreadable("witness_receipts", &e))?;
-        let refused = |why: String| ImportError::Row { row: id.clone(), why };
-        let (receipt, key) = signed(&json).map_err(refused)?;
-        let statement = verify_receipt(&receipt, &key).map_err(|e| refused(e.to_string()))?;
-        let known: Option<Vec<u8>> = to
-            .query_row("SELECT receipt FROM receipts WHERE receipt_id = ?1", [&id], |row| row.get(0))
-            .optional()?
-            .flatten();
-        if let Some(known) = known {
-            if known != receipt.to_canonical() {
-                return Err(refused("our database holds another receipt of that id".into()));
+/// What is imported into.
+struct Into<'a> {
+    db: &'a Connection,
+    secret: &'a Secret,
+    state: State,
+}
+
+impl Into<'_> {
+    fn receipts(&mut self, from: &Connection) -> Result<u64, ImportError> {
+        let mut statement = from.prepare(RECEIPTS)?;
+        let mut rows = statement.query([])?;
+        let mut new = 0;
+        while let Some(row) = rows.next()? {
+            let (id, json) = id_and_json(row).map_err(|e| unreadable("witness_receipts", &e))?;
+            let refused = |why: String| ImportError::Row { row: id.clone(), why };
+            let (receipt, public_key) = signed(&json).map_err(refused)?;
+            let statement = verify_receipt(&receipt, &public_key).map_err(|e| refused(e.to_string()))?;
+            let stream = self.stream(&statement.submission)?;
+            let known = find(self.db, &stream, statement.submission.checkpoint_seq_no)?;
+            if let Some(n) = known {
+                let known = read_receipt(self.db, self.secret, n)?;
+                if known.id == id && known.content != statement {
+                    return Err(refused("our database holds another receipt of that id".into()));
+                }
+                if known.id != id {
+                    return Err(refused("our database holds another receipt for that number".into()));
+                }
+                continue;
             }
-            continue;
+            let body = Object::new().with("receipt_id", id.as_str()).with("statement", statement.to_object());
+            let body = body.with("by", "import").with("submitter_signature", Value::Null);
+            let n = self.state.append(self.db, self.secret, Kind::Accepted, &body)?;
+            insert_receipt(self.db, n, &stream, &statement.submission)?;
+            self.keep_signature(n, false, &receipt, public_key)?;
+            self.state.last_time = self.state.last_time.max(statement.accepted_at);
+            new += 1;
         }
-        let s = &statement.submission;
-        let inserted = to.execute(
-            "INSERT OR IGNORE INTO receipts (receipt_id, witness_id, tenant_id, stream_id, seq_no, checkpoint_hash,
-                                             statement, receipt)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                id,
-                s.witness_id,
-                s.tenant_id,
-                s.stream_id,
-                s.checkpoint_seq_no,
-                s.checkpoint_hash,
-                statement.to_object().to_canonical(),
-                receipt.to_canonical()
-            ],
-        )?;
-        if inserted == 0 {
-            return Err(refused("our database holds another receipt for that number".into()));
-        }
-        new += 1;
+        Ok(new)
     }
-    Ok(new)
+
+    fn forks(&mut self, from: &Connection) -> Result<u64, ImportError> {
+        let mut statement = from.prepare(FORKS)?;
+        let mut rows = statement.query([])?;
+        let mut new = 0;
+        while let Some(row) = rows.next()? {
+            let (id, json) = id_and_json(row).map_err(|e| unreadable("witness_fork_evidence", &e))?;
+            let refused = |why: String| ImportError::Row { row: id.clone(), why };
+            let (sealed, public_key) = signed(&json).map_err(refused)?;
+            let evidence = verify_fork_evidence(&sealed, &public_key).map_err(|e| refused(e.to_string()))?;
+            let hash = evidence.preimage().hash();
+            let sql = "SELECT EXISTS (SELECT 1 FROM forks WHERE evidence_hash = ?1)";
+            if self.db.query_row(sql, [hash.as_bytes()], |row| row.get(0))? {
+                continue;
+            }
+            let stream = self.stream(&evidence.submission)?;
+            let body = Object::new().with("evidence_id", id.as_str()).with("evidence", evidence.to_object());
+            let body = body.with("by", "import").with("against", Value::Null).with("submitter_signature", Value::Null);
+            let n = self.state.append(self.db, self.secret, Kind::Forked, &body)?;
+            let sql = "INSERT INTO forks (n, stream, evidence_hash) VALUES (?1, ?2, ?3)";
+            self.db.execute(sql, params![n, stream.row, hash.as_bytes()])?;
+            self.keep_signature(n, true, &sealed, public_key)?;
+            new += 1;
+        }
+        Ok(new)
+    }
+
+    /// The heads, which are not signed: each must be the checkpoint of a receipt that is.
+    fn heads(&mut self, from: &Connection) -> Result<u64, ImportError> {
+        let mut statement = from.prepare(HEADS)?;
+        let mut rows = statement.query([])?;
+        let mut new = 0;
+        while let Some(row) = rows.next()? {
+            let (name, head) = head(row).map_err(|e| unreadable("witness_stream_state", &e))?;
+            let refused = |why: &str| ImportError::Row {
+                row: format!("the head of stream {:?}", name.stream_id),
+                why: why.into(),
+            };
+            let missing = || refused("there is no receipt for it");
+            let mut stream = Stream::find(self.db, &name)?.ok_or_else(missing)?;
+            let n = find(self.db, &stream, head.checkpoint_seq_no)?.ok_or_else(missing)?;
+            let receipted = read_receipt(self.db, self.secret, n)?.content.submission;
+            if receipted.checkpoint_hash != head.checkpoint_hash {
+                return Err(missing());
+            }
+            if receipted.checkpoint_id != head.checkpoint_id {
+                return Err(refused("its receipt names another checkpoint_id"));
+            }
+            // A head of ours that is further on stays: a head never goes back.
+            if stream.head.as_ref().is_none_or(|ours| ours.checkpoint_seq_no < head.checkpoint_seq_no) {
+                let origin = stream.origin;
+                stream.advance(self.db, self.secret, &mut self.state, head, false, origin)?;
+                new += 1;
+            }
+        }
+        Ok(new)
+    }
+
+    fn stream(&mut self, submission: &Submission) -> Result<Stream, ImportError> {
+        let name = StreamName::from(submission);
+        if let Some(stream) = Stream::find(self.db, &name)? {
+            return Ok(stream);
+        }
+        let mut stream = Stream::new(name);
+        stream.insert(self.db, self.secret, &mut self.state)?;
+        Ok(stream)
+    }
+
+    fn keep_signature(&self, n: u64, is_fork: bool, object: &Object, public_key: PublicKey) -> Result<(), ImportError> {
+        // What verified has both.
+        let signature = object.get_object("signature").and_then(|signature| {
+            let kid = signature.get_str("kid")?.to_owned();
+            let signature = Signature::from_hex(signature.get_str("signature_hex")?).ok()?;
+            Some(Signed { kid, public_key, signature })
+        });
+        let signed = signature.ok_or(WitnessError::Damaged("a signature vanished"))?;
+        Ok(keep_signature(self.db, n, is_fork, &signed)?)
+    }
 }
 
-fn forks(from: &Connection, to: &Connection) -> Result<u64, ImportError> {
-    let mut statement = from.prepare(FORKS)?;
-    let mut rows = statement.query([])?;
-    let mut new = 0;
-    while let Some(row) = rows.next()? {
-        let (id, json) = id_and_json(row).map_err(|e| unreadable("witness_fork_evidence", &e))?;
-        let refused = |why: String| ImportError::Row { row: id.clone(), why };
-        let (sealed, key) = signed(&json).map_err(refused)?;
-        let evidence = verify_fork_evidence(&sealed, &key).map_err(|e| refused(e.to_string()))?;
-        let hash: Digest = evidence.preimage().hash();
-        new += to.execute(
-            "INSERT OR IGNORE INTO forks (evidence_id, evidence_hash, evidence, sealed) VALUES (?1, ?2, ?3, ?4)",
-            params![id, hash.as_bytes(), evidence.to_object().to_canonical(), sealed.to_canonical()],
-        )? as u64;
-    }
-    Ok(new)
-}
-
-/// The heads, which are not signed: each must be the checkpoint of a receipt that is.
-fn heads(from: &Connection, to: &Connection) -> Result<u64, ImportError> {
-    let mut statement = from.prepare(HEADS)?;
-    let mut rows = statement.query([])?;
-    let mut new = 0;
-    while let Some(row) = rows.next()? {
-        let Head { witness, tenant, stream, checkpoint, number, hash } =
-            Head::read(row).map_err(|e| unreadable("witness_stream_state", &e))?;
-        let refused = |why: &str| ImportError::Row { row: format!("the head of stream {stream:?}"), why: why.into() };
-        let statement: Option<Vec<u8>> = to
-            .query_row(
-                "SELECT statement FROM receipts WHERE witness_id = ?1 AND tenant_id = ?2 AND stream_id = ?3
-                 AND seq_no = ?4 AND checkpoint_hash = ?5",
-                params![witness, tenant, stream, number, hash],
-                |row| row.get(0),
-            )
-            .optional()?;
-        let statement = statement.ok_or_else(|| refused("there is no receipt for it"))?;
-        let receipted = json::parse(&statement).ok();
-        if receipted.as_ref().and_then(|s| s.get_str("checkpoint_id")) != Some(&checkpoint) {
-            return Err(refused("its receipt names another checkpoint_id"));
-        }
-        // A head of ours that is further on stays: a head never goes back.
-        new += to.execute(
-            "INSERT INTO heads (witness_id, tenant_id, stream_id, checkpoint_id, seq_no, checkpoint_hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT DO UPDATE SET checkpoint_id = ?4, seq_no = ?5, checkpoint_hash = ?6 WHERE seq_no < ?5",
-            params![witness, tenant, stream, checkpoint, number, hash],
-        )? as u64;
-    }
-    Ok(new)
+/// The record of what was receipted for a number.
+fn find(db: &Connection, stream: &Stream, number: i64) -> Result<Option<u64>, ImportError> {
+    let sql = "SELECT n FROM receipts WHERE stream = ?1 AND origin = ?2 AND seq_no = ?3";
+    Ok(db.query_row(sql, params![stream.row, stream.origin, number], |row| row.get(0)).optional()?)
 }
 
 /// A head as the published package wrote it.
-struct Head {
-    witness: String,
-    tenant: String,
-    stream: String,
-    checkpoint: String,
-    number: i64,
-    hash: String,
-}
-
-impl Head {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            witness: row.get(0)?,
-            tenant: row.get(1)?,
-            stream: row.get(2)?,
-            checkpoint: row.get(3)?,
-            number: row.get(4)?,
-            hash: row.get(5)?,
-        })
-    }
+fn head(row: &Row<'_>) -> rusqlite::Result<(StreamName, Head)> {
+    let name = StreamName { witness_id: row.get(0)?, tenant_id: row.get(1)?, stream_id: row.get(2)? };
+    let head = Head { checkpoint_id: row.get(3)?, checkpoint_seq_no: row.get(4)?, checkpoint_hash: row.get(5)? };
+    Ok((name, head))
 }
 
 fn id_and_json(row: &Row<'_>) -> rusqlite::Result<(String, String)> {

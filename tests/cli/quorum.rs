@@ -9,7 +9,7 @@ const NAMES: [&str; 3] = ["attesto-managed", "customer-local-vault", "assurance-
 const POLICY: &str = r#"{"policy_id": "p", "required": 2,
     "witnesses": ["attesto-managed", "customer-local-vault", "assurance-witness"]}"#;
 
-/// Three witnesses, each with a key and a database of its own, and a verifier who has nothing but files.
+/// Three witnesses with the published settings, each with a key and a database of its own, and a verifier who has nothing but files.
 struct Three {
     witnesses: [Vault; 3],
     verifier: Vault,
@@ -19,11 +19,7 @@ impl Three {
     fn new() -> Self {
         let verifier = Vault::new();
         verifier.write("policy.json", POLICY);
-        let witnesses = NAMES.map(|name| {
-            let vault = Vault::new();
-            vault.secret("witness.key", &seed(name).to_string());
-            vault
-        });
+        let witnesses = NAMES.map(|_| Vault::new());
         Self { witnesses, verifier }
     }
 
@@ -32,7 +28,10 @@ impl Three {
         let hash = hash(letter);
         let words = ["witness-checkpoint", "--tenant-id", "t", "--stream-id", "s", "--checkpoint-id", "cp5"];
         let words = [&words, ["--checkpoint-seq-no", "5", "--checkpoint-hash", &hash].as_slice()].concat();
-        let line = self.witnesses[witness].ok(&words);
+        let mut command = self.witnesses[witness].without_config(&words);
+        command.env("ATTESTO_LOCAL_VAULT_SIGNING_KEY", seed(NAMES[witness]).to_string());
+        command.env("ATTESTO_LOCAL_VAULT_KEY_ID", "k").env("ATTESTO_LOCAL_VAULT_WITNESS_ID", "ins_1");
+        let line = Done::of(&mut command).ok();
         self.verifier.write(format!("w{witness}{letter}.json"), &line);
         super::vault::objects(&line).remove(0)
     }

@@ -4,11 +4,11 @@ use super::integer::integer;
 use crate::audit::Event;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
-use crate::cli::vault::{Vault, required};
-use crate::custody::Purpose;
-use crate::protocol::json::{Object, Value};
+use crate::cli::vault::Vault;
+use crate::config::OPERATOR;
+use crate::protocol::json::Object;
 use crate::protocol::witness::Submission;
-use crate::witness::Verdict;
+use crate::witness::{Desk, Request, Verdict, WitnessError};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckpointArgs {
@@ -44,9 +44,8 @@ fn number(text: &str) -> Result<i64, String> {
 }
 
 pub(in crate::cli) async fn checkpoint(vault: Vault, args: CheckpointArgs) -> Result<u8, Failure> {
-    let witness_id = required(vault.settings.witness_id.as_deref(), "witness id", "WITNESS_ID", "installation.id")?;
     let submission = Submission {
-        witness_id: witness_id.to_owned(),
+        witness_id: vault.witness_id()?.to_owned(),
         tenant_id: args.tenant_id,
         stream_id: args.stream_id,
         checkpoint_id: args.checkpoint_id,
@@ -54,37 +53,40 @@ pub(in crate::cli) async fn checkpoint(vault: Vault, args: CheckpointArgs) -> Re
         checkpoint_hash: args.checkpoint_hash,
         previous_checkpoint_hash: args.previous_checkpoint_hash,
     };
-    let signer = vault.signer(Purpose::Witness)?;
+    // Before anything is opened: such input changes nothing.
+    submission.check().map_err(WitnessError::from)?;
     if vault.settings.custody.published_signing_key {
         tracing::warn!("one key signs for relay and witness; a config file can name a key for each");
     }
-    let verdict = vault.witness()?.accept(&submission, &signer, vault.clock.now()).await?;
+    if vault.settings.witness.first_use {
+        tracing::warn!("a stream that nobody added is trusted on first use");
+    }
+    let verdict = submit(&vault, Request::new(submission, OPERATOR)).await?;
+    Output::new().json(&verdict.to_object())?;
+    Ok(0)
+}
+
+/// Submits one checkpoint to the state at hand.
+pub(in crate::cli) async fn submit(vault: &Vault, request: Request) -> Result<Verdict, Failure> {
+    let submission = request.submission.clone();
+    let (desk, closing) = Desk::start(vault.witness().await?)?;
+    let verdict = desk.submit(request).await;
+    closing.close(desk).await;
+    let verdict = match verdict {
+        Err(WitnessError::Incident(incident)) => return Err(vault.tell_incident(&incident, None).await),
+        verdict => verdict?,
+    };
     vault.audit()?.note(Event::checkpoint(
-        match &verdict {
-            Verdict::Accepted(_) => "accepted",
-            Verdict::Replayed(_) => "replayed",
-            Verdict::Forked(_) => "forked",
-        },
+        verdict.name(),
         &submission.tenant_id,
         &submission.stream_id,
         submission.checkpoint_seq_no,
     ));
-    let (accepted, replayed) = (!matches!(verdict, Verdict::Forked(_)), matches!(verdict, Verdict::Replayed(_)));
-    let (receipt, evidence) = match verdict {
-        Verdict::Accepted(receipt) | Verdict::Replayed(receipt) => (receipt.into(), Value::Null),
-        Verdict::Forked(evidence) => (Value::Null, evidence.into()),
-    };
-    let line = Object::new()
-        .with("accepted", accepted)
-        .with("replayed", replayed)
-        .with("receipt", receipt)
-        .with("forkEvidence", evidence);
-    Output::new().json(&line)?;
-    Ok(0)
+    Ok(verdict)
 }
 
 pub(in crate::cli) fn counts(vault: &Vault) -> Result<u8, Failure> {
-    let counts = vault.witness()?.counts()?;
+    let counts = vault.witness_counts()?;
     Output::new().json(&Object::new().with("forks", counts.forks).with("receipts", counts.receipts))?;
     Ok(0)
 }

@@ -25,7 +25,7 @@ pub(super) async fn run(vault: &Vault, source: Option<PathBuf>) -> Result<u8, Fa
         Output::new().line(&format!("the spool is {}", printable(&vault.spool_path()?.to_string_lossy())))?;
     }
     if witness {
-        let mut opened = vault.witness()?;
+        let mut opened = vault.witness().await?;
         if let Some(source) = &source {
             vault.import_witness(&mut opened, source)?;
         }

@@ -40,7 +40,8 @@ pub(super) fn facts(vault: &Vault) -> String {
     folders.into_iter().for_each(|folder| disk(&mut told, folder));
     let beside = ["", "-wal", "-shm"].map(|suffix| with_suffix(&spool, suffix));
     let module = module(vault);
-    let named = [settings.config_file.clone(), Some(settings.ingest.socket.clone()), Some(settings.witness.clone())];
+    let named =
+        [settings.config_file.clone(), Some(settings.ingest.socket.clone()), Some(settings.witness.path.clone())];
     beside.into_iter().chain(named.into_iter().flatten()).for_each(|path| stat(&mut told, &path));
     module.into_iter().for_each(|path| file(&mut told, &path));
     told

@@ -113,20 +113,28 @@ impl Vault {
 
     /// The key that was configured for this purpose, which has a name. What it signs is written down first.
     pub(super) fn key_for(&self, purpose: Purpose) -> Result<LoadedKey, Failure> {
-        let loaded = self.signing_keys()?.into_iter().find(|loaded| loaded.key.purpose() == purpose);
-        let loaded = loaded.ok_or_else(|| {
-            let name = purpose.name();
+        // There is at least one.
+        Ok(self.keys_for(purpose)?.swap_remove(0))
+    }
+
+    /// Every key for a purpose, at least one: a witness has a second one that follows. Their uses are written down.
+    pub(in crate::cli) fn keys_for(&self, purpose: Purpose) -> Result<Vec<LoadedKey>, Failure> {
+        let name = purpose.name();
+        let loaded: Vec<_> =
+            self.signing_keys()?.into_iter().filter(|loaded| loaded.key.purpose() == purpose).collect();
+        if loaded.is_empty() {
             let published = matches!(purpose, Purpose::Relay | Purpose::Witness);
             let or = if published { ", or set ATTESTO_LOCAL_VAULT_SIGNING_KEY" } else { "" };
-            Failure::config(
+            return Err(Failure::config(
                 format!("no {name} key is configured"),
                 format!("Name one under [custody.keys.{name}] in the config file{or}."),
-            )
-        })?;
-        if loaded.key.kid().is_empty() {
-            return Err(missing("key id", "KEY_ID", &format!("custody.keys.{}.kid", purpose.name())));
+            ));
         }
-        Ok(LoadedKey { key: loaded.key.recorded(self.audit()?), ..loaded })
+        if loaded.iter().any(|loaded| loaded.key.kid().is_empty()) {
+            return Err(missing("key id", "KEY_ID", &format!("custody.keys.{name}.kid")));
+        }
+        let audit = self.audit()?;
+        Ok(loaded.into_iter().map(|loaded| LoadedKey { key: loaded.key.recorded(audit.clone()), ..loaded }).collect())
     }
 }
 

@@ -58,11 +58,12 @@ impl Vault {
 
     /// Every key that was configured, or why it does not load.
     pub(in crate::cli) fn load_keys(&self) -> Vec<Result<LoadedKey, Failure>> {
-        let CustodySettings { relay, source, witness, record, .. } = &self.settings.custody;
+        let CustodySettings { relay, source, witness, witness_next, record, .. } = &self.settings.custody;
         let all = [
             (Purpose::Relay, relay),
             (Purpose::Source, source),
             (Purpose::Witness, witness),
+            (Purpose::Witness, witness_next),
             (Purpose::Record, record),
         ];
         let named: Vec<_> = all.iter().filter_map(|(purpose, key)| Some((*purpose, key.as_ref()?))).collect();
@@ -91,9 +92,13 @@ impl Vault {
     /// where the device is there; where it is away, the signer says so at each signature until it is back. A relay key
     /// of which less can be shown than is asked for signs nothing.
     pub(in crate::cli) fn signer(&self, purpose: Purpose) -> Result<Signer, Failure> {
-        let loaded = self.key_for(purpose)?;
+        self.signer_of(self.key_for(purpose)?)
+    }
+
+    /// The same for a key that is loaded already.
+    pub(in crate::cli) fn signer_of(&self, loaded: LoadedKey) -> Result<Signer, Failure> {
         check_unless_away(&loaded.key)?;
-        if purpose == Purpose::Relay {
+        if loaded.key.purpose() == Purpose::Relay {
             self.check_assurance(&loaded)?;
         }
         let config = match loaded.kept {

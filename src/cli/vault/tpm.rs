@@ -39,6 +39,7 @@ impl Vault {
             ("relay", &custody.relay),
             ("source", &custody.source),
             ("witness", &custody.witness),
+            ("witness", &custody.witness_next),
             ("record", &custody.record),
         ];
         let resident = keys.into_iter().filter_map(|(purpose, key)| match &key.as_ref()?.place {

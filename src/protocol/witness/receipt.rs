@@ -18,7 +18,8 @@ pub struct Statement {
 impl Statement {
     /// The wire form.
     pub fn to_object(&self) -> Object {
-        with_checkpoint(Object::new(), &self.submission)
+        self.submission
+            .to_object()
             .with("protocol", PROTOCOL)
             .with("protocol_version", PROTOCOL_VERSION)
             .with("key_epoch", self.key_epoch.as_str())
@@ -54,7 +55,9 @@ impl Statement {
 /// without taking it apart.
 pub fn receipt(receipt_id: &str, statement: &Statement, key: &PublicKey, signature: &Signature) -> Object {
     let preimage = statement.preimage();
-    let receipt = with_checkpoint(Object::new(), &statement.submission)
+    let receipt = statement
+        .submission
+        .to_object()
         .with("witness_receipt_id", receipt_id)
         .with("statement", statement.to_object())
         .with("statement_hash", preimage.hash().to_string())
@@ -71,17 +74,6 @@ pub fn verify_receipt(object: &Object, key: &PublicKey) -> Result<Statement, Wit
     member::same(&receipt(&receipt_id, &statement, key, &signature), object)?;
     key.verify(&statement.preimage(), &signature)?;
     Ok(statement)
-}
-
-fn with_checkpoint(object: Object, submission: &Submission) -> Object {
-    object
-        .with("witness_id", submission.witness_id.as_str())
-        .with("tenant_id", submission.tenant_id.as_str())
-        .with("stream_id", submission.stream_id.as_str())
-        .with("checkpoint_id", submission.checkpoint_id.as_str())
-        .with("checkpoint_seq_no", submission.checkpoint_seq_no)
-        .with("checkpoint_hash", submission.checkpoint_hash.as_str())
-        .with("previous_checkpoint_hash", submission.previous_checkpoint_hash.clone())
 }
 
 #[cfg(test)]

@@ -1,0 +1,202 @@
+use super::WitnessError;
+use super::incident::What;
+use super::record::Kind;
+use super::state::OwnKey;
+use super::stream::{Stream, StreamName};
+use super::turn::Turn;
+use crate::protocol::PublicKey;
+use crate::protocol::json::Object;
+use crate::protocol::witness::{Head, Statement};
+
+/// What an operator changes. Each is a record of its own, which says who allowed it.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Adds a stream, so that it may be submitted.
+    AddStream {
+        /// Which.
+        stream: StreamName,
+        /// Who alone may submit it.
+        submitter: Option<String>,
+        /// The key that each of its checkpoints is signed with.
+        submitter_key: Option<PublicKey>,
+        /// Where the tenant's consent is found.
+        consent: String,
+    },
+    /// Allows it to go on after an incident. Heads that peers hold become floors.
+    Accept {
+        /// The incident, by name: no other one is allowed by it.
+        what: What,
+        /// Who allowed it.
+        allowed_by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Begins a stream anew behind a checkpoint, whatever was accepted of it: numbers may be used again.
+    Reoriginate {
+        /// Which.
+        stream: StreamName,
+        /// The checkpoint that the next one names as its predecessor.
+        head: Head,
+        /// Who allowed it.
+        allowed_by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Takes over what peers have witnessed, where that is further on.
+    Raise {
+        /// Statements of peers, each verified, with who the peer is.
+        heads: Vec<(String, Statement)>,
+        /// Who witnesses here, where streams that are not known are to be made of them: after the state was lost.
+        unknown_as: Option<String>,
+    },
+    /// From now on another key signs.
+    Rotate {
+        /// Which.
+        kid: String,
+        /// Its public half.
+        public_key: PublicKey,
+        /// The statement of the old key and of the new one, signed by both.
+        rollover: Object,
+    },
+}
+
+impl Change {
+    /// Makes it within a turn.
+    pub(super) fn make(&self, turn: &mut Turn<'_>) -> Result<(), WitnessError> {
+        match self {
+            Self::AddStream { stream, submitter, submitter_key, consent } => {
+                add_stream(turn, stream, submitter.as_ref(), submitter_key.as_ref(), consent)
+            }
+            Self::Accept { what, allowed_by, reason } => go_on(turn, *what, allowed_by, reason),
+            Self::Reoriginate { stream, head, allowed_by, reason } => {
+                reoriginate(turn, stream, head, allowed_by, reason)
+            }
+            Self::Raise { heads, unknown_as } => {
+                heads.iter().try_for_each(|(peer, statement)| raise(turn, peer, statement, unknown_as.as_deref()))
+            }
+            Self::Rotate { kid, public_key, rollover } => rotate(turn, kid, public_key, rollover),
+        }
+    }
+}
+
+fn add_stream(
+    turn: &mut Turn<'_>,
+    name: &StreamName,
+    submitter: Option<&String>,
+    submitter_key: Option<&PublicKey>,
+    consent: &str,
+) -> Result<(), WitnessError> {
+    if Stream::find(turn.db, name)?.is_some() {
+        return Err(WitnessError::Change("the stream is known already".into()));
+    }
+    let body = named(name, turn)?
+        .with("submitter", submitter.cloned())
+        .with("submitter_key_hex", submitter_key.map(PublicKey::to_hex))
+        .with("consent", consent);
+    let (submitter, submitter_key) = (submitter.cloned(), submitter_key.cloned());
+    let mut stream = Stream { submitter, submitter_key, ..Stream::new(name.clone()) };
+    stream.insert(turn.db, turn.secret, &mut turn.state)?;
+    turn.state.append(turn.db, turn.secret, Kind::StreamAdded, &body)?;
+    Ok(())
+}
+
+fn go_on(turn: &mut Turn<'_>, what: What, allowed_by: &str, reason: &str) -> Result<(), WitnessError> {
+    match &turn.state.stopped {
+        Some(stopped) if stopped == what.name() => {}
+        Some(stopped) => return Err(WitnessError::Change(format!("the witness was stopped by {stopped}"))),
+        None => return Err(WitnessError::Change("the witness is not stopped".into())),
+    }
+    let at = turn.stamp()?;
+    let body = reconciled(what, allowed_by, reason).with("at", at.to_string());
+    turn.state.append(turn.db, turn.secret, Kind::Reconciled, &body)?;
+    turn.state.stopped = None;
+    Ok(())
+}
+
+/// What is written down of whoever allowed it to go on.
+pub(super) fn reconciled(what: What, allowed_by: &str, reason: &str) -> Object {
+    Object::new().with("what", what.name()).with("allowed_by", allowed_by).with("reason", reason)
+}
+
+fn reoriginate(
+    turn: &mut Turn<'_>,
+    name: &StreamName,
+    head: &Head,
+    allowed_by: &str,
+    reason: &str,
+) -> Result<(), WitnessError> {
+    let stream = Stream::find(turn.db, name)?;
+    let mut stream = stream.ok_or_else(|| WitnessError::Change("the witness does not know the stream".into()))?;
+    let body = named(name, turn)?
+        .with("head", head_object(Some(head)))
+        .with("before", head_object(stream.head.as_ref()))
+        .with("origin", stream.origin + 1)
+        .with("allowed_by", allowed_by)
+        .with("reason", reason);
+    turn.state.append(turn.db, turn.secret, Kind::Reoriginated, &body)?;
+    let origin = stream.origin + 1;
+    stream.advance(turn.db, turn.secret, &mut turn.state, head.clone(), true, origin)
+}
+
+fn raise(turn: &mut Turn<'_>, peer: &str, statement: &Statement, unknown_as: Option<&str>) -> Result<(), WitnessError> {
+    let submission = &statement.submission;
+    let head = Head {
+        checkpoint_id: submission.checkpoint_id.clone(),
+        checkpoint_seq_no: submission.checkpoint_seq_no,
+        checkpoint_hash: submission.checkpoint_hash.clone(),
+    };
+    // The peer names itself as who witnesses.
+    let mut own = Stream::find_elsewhere(turn.db, &submission.tenant_id, &submission.stream_id)?;
+    if let (true, Some(witness_id)) = (own.is_empty(), unknown_as) {
+        let mut stream = Stream::new(StreamName { witness_id: witness_id.to_owned(), ..StreamName::from(submission) });
+        stream.insert(turn.db, turn.secret, &mut turn.state)?;
+        own.push(stream);
+    }
+    // A stream that is not known is none of ours, whoever else witnesses it.
+    for mut stream in own {
+        if stream.head.as_ref().is_some_and(|own| own.checkpoint_seq_no >= head.checkpoint_seq_no) {
+            continue;
+        }
+        let name = stream.name.clone();
+        let body = named(&name, turn)?.with("head", head_object(Some(&head))).with("peer", peer);
+        turn.state.append(turn.db, turn.secret, Kind::Raised, &body)?;
+        let origin = stream.origin;
+        stream.advance(turn.db, turn.secret, &mut turn.state, head.clone(), true, origin)?;
+    }
+    Ok(())
+}
+
+fn rotate(turn: &mut Turn<'_>, kid: &str, public_key: &PublicKey, rollover: &Object) -> Result<(), WitnessError> {
+    if turn.state.is_ours(public_key) {
+        return Err(WitnessError::Change("the key signed for this witness before".into()));
+    }
+    let unsigned: bool = turn.db.query_row(
+        "SELECT EXISTS (SELECT 1 FROM receipts WHERE signature IS NULL) OR EXISTS (SELECT 1 FROM forks WHERE signature IS NULL)",
+        [],
+        |row| row.get(0),
+    )?;
+    if unsigned {
+        return Err(WitnessError::Change("something that was decided has no signature yet".into()));
+    }
+    let n = turn.state.append(turn.db, turn.secret, Kind::Rotated, rollover)?;
+    turn.state.keys.push(OwnKey { kid: kid.to_owned(), public_key: public_key.clone(), since: n });
+    Ok(())
+}
+
+fn named(name: &StreamName, turn: &mut Turn<'_>) -> Result<Object, WitnessError> {
+    let at = turn.stamp()?;
+    Ok(Object::new()
+        .with("witness_id", name.witness_id.as_str())
+        .with("tenant_id", name.tenant_id.as_str())
+        .with("stream_id", name.stream_id.as_str())
+        .with("at", at.to_string()))
+}
+
+fn head_object(head: Option<&Head>) -> Option<Object> {
+    head.map(|head| {
+        Object::new()
+            .with("checkpoint_id", head.checkpoint_id.as_str())
+            .with("checkpoint_seq_no", head.checkpoint_seq_no)
+            .with("checkpoint_hash", head.checkpoint_hash.as_str())
+    })
+}

@@ -1,0 +1,213 @@
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::schema::SCHEMA;
+use super::stream::Stream;
+use super::{Counts, WitnessError};
+use crate::protocol::json::{self, Object};
+use crate::protocol::witness::{
+    ForkEvidence, Statement, SubmitterSignature, fork_evidence_for_verifiers, receipt, sealed_fork_evidence,
+    verify_fork_evidence, verify_receipt,
+};
+use crate::protocol::{PublicKey, Signature};
+use crate::store::{self, Access};
+
+/// The witness's database for looking only: needs no key, and believes what verifies. Its calls block on the disk.
+#[derive(Debug)]
+pub struct WitnessReader {
+    db: Connection,
+}
+
+/// Fork evidence, with all that it takes to judge it.
+#[derive(Debug, Clone)]
+pub struct Fork {
+    /// The number of its record: what a page goes on behind.
+    pub n: u64,
+    /// What it shows.
+    pub class: Class,
+    /// The evidence as it was signed.
+    pub sealed: Object,
+    /// The receipt that it contradicts, where the number was receipted before.
+    pub receipt: Option<Object>,
+    /// The submitter's signature over the checkpoint that was receipted.
+    pub receipted_signature: Option<SubmitterSignature>,
+    /// The submitter's signature over the one that contradicts it.
+    pub submitted_signature: Option<SubmitterSignature>,
+}
+
+/// What fork evidence shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// What the witness says that it saw. It may be answered by whoever submitted it.
+    Claim,
+    /// Two heads of one number, signed by one key: whoever has that key has shown two histories.
+    Proof,
+}
+
+impl Class {
+    /// The name, as evidence carries it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::Proof => "proof",
+        }
+    }
+}
+
+impl Fork {
+    /// Everything in one object, which `verify --evidence` reads, the documented verifier form beside it.
+    pub fn to_object(&self) -> Result<Object, WitnessError> {
+        let evidence = self.sealed.get_object("evidence").and_then(|evidence| ForkEvidence::from_object(evidence).ok());
+        let evidence = evidence.ok_or(UNREADABLE)?;
+        let signature = |signature: &Option<SubmitterSignature>| signature.as_ref().map(SubmitterSignature::to_object);
+        Ok(Object::new()
+            .with("n", self.n)
+            .with("class", self.class.name())
+            .with("fork_evidence", self.sealed.clone())
+            .with("receipt", self.receipt.clone())
+            .with("receipted_signature", signature(&self.receipted_signature))
+            .with("submitted_signature", signature(&self.submitted_signature))
+            .with("verifier", fork_evidence_for_verifiers(&evidence)))
+    }
+}
+
+impl WitnessReader {
+    /// Opens the database at `path`.
+    pub fn open(path: &Path) -> Result<Self, WitnessError> {
+        Ok(Self { db: store::open(path, &SCHEMA, Access::Read)? })
+    }
+
+    /// How much the witness has signed.
+    pub fn counts(&self) -> Result<Counts, WitnessError> {
+        let count = |table| self.db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+        Ok(Counts { forks: count("forks")?, receipts: count("receipts")? })
+    }
+
+    /// The signed receipts of a checkpoint: one for each stream of the tenant that has one of that name. Without a tenant,
+    /// of all tenants.
+    pub fn checkpoint(&self, tenant: Option<&str>, checkpoint_id: &str) -> Result<Vec<Object>, WitnessError> {
+        let sql = "SELECT r.body, receipts.public_key, receipts.signature FROM receipts
+                   JOIN records r USING (n) JOIN streams USING (stream)
+                   WHERE checkpoint_id_of = ?1 AND (?2 IS NULL OR tenant_id = ?2) AND signature IS NOT NULL ORDER BY n";
+        let sql = sql.replace("checkpoint_id_of", "receipts.checkpoint_id");
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![checkpoint_id, tenant], signed_row)?;
+        rows.map(|row| receipt_of(row?)).collect()
+    }
+
+    /// The last receipt of each stream of a tenant, from the stream behind `after` on; with the place to go on behind.
+    pub fn heads(&self, tenant: Option<&str>, after: i64, limit: usize) -> Result<(Vec<Object>, i64), WitnessError> {
+        let sql = "SELECT r.body, receipts.public_key, receipts.signature, streams.stream FROM streams
+                   JOIN receipts ON receipts.stream = streams.stream AND receipts.origin = streams.origin
+                                AND receipts.seq_no = streams.seq_no
+                   JOIN records r ON r.n = receipts.n
+                   WHERE (?1 IS NULL OR tenant_id = ?1) AND streams.stream > ?2 AND signature IS NOT NULL
+                   ORDER BY streams.stream LIMIT ?3";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut rows = statement.query(params![tenant, after, limit])?;
+        let (mut heads, mut next) = (Vec::new(), after);
+        while let Some(row) = rows.next()? {
+            heads.push(receipt_of(signed_row(row)?)?);
+            next = row.get(3)?;
+        }
+        Ok((heads, next))
+    }
+
+    /// Fork evidence of a tenant, behind the record `after`.
+    pub fn forks(&self, tenant: Option<&str>, after: u64, limit: usize) -> Result<Vec<Fork>, WitnessError> {
+        let sql = "SELECT n FROM forks JOIN streams USING (stream)
+                   WHERE (?1 IS NULL OR tenant_id = ?1) AND n > ?2 AND signature IS NOT NULL ORDER BY n LIMIT ?3";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let rows = statement.query_map(params![tenant, after, limit], |row| row.get(0))?;
+        rows.map(|n| self.fork(n?)).collect()
+    }
+
+    /// Every receipt and every piece of evidence that is signed, in their order, behind the record `after`.
+    pub fn export(&self, mut see: impl FnMut(Object) -> Result<(), WitnessError>) -> Result<(), WitnessError> {
+        let sql = "SELECT r.body, receipts.public_key, receipts.signature FROM receipts JOIN records r USING (n)
+                   WHERE signature IS NOT NULL ORDER BY n";
+        let mut statement = self.db.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            see(receipt_of(signed_row(row)?)?)?;
+        }
+        for fork in self.forks(None, 0, i64::MAX as usize)? {
+            see(fork.to_object()?)?;
+        }
+        Ok(())
+    }
+
+    /// Every stream.
+    pub fn streams(&self, see: impl FnMut(Stream)) -> Result<(), WitnessError> {
+        Stream::each(&self.db, see)
+    }
+
+    fn fork(&self, n: u64) -> Result<Fork, WitnessError> {
+        let sql = "SELECT r.body, public_key, signature, kid FROM forks JOIN records r USING (n) WHERE n = ?1";
+        let row = |row: &Row<'_>| Ok((signed_row(row)?, row.get::<_, String>(3)?));
+        let ((body, key, signature), kid) = self.db.prepare_cached(sql)?.query_row([n], row)?;
+        let body = json::parse(&body).map_err(|_| UNREADABLE)?;
+        let key = key_of(&key)?;
+        let read = || {
+            let evidence = ForkEvidence::from_object(body.get_object("evidence")?).ok()?;
+            Some((body.get_str("evidence_id")?.to_owned(), evidence))
+        };
+        let (id, evidence) = read().ok_or(UNREADABLE)?;
+        let sealed = sealed_fork_evidence(&id, &evidence, &kid, &key, &Signature::from_bytes(signature));
+        verify_fork_evidence(&sealed, &key).map_err(|_| UNREADABLE)?;
+        let submitted_signature = signature_of(&body);
+        let (receipt, receipted_signature) = match body.get("against").and_then(json::Value::as_i64) {
+            Some(n) => self.receipted(n)?,
+            None => (None, None),
+        };
+        let class = class(&submitted_signature, &receipted_signature);
+        Ok(Fork { n, class, sealed, receipt, receipted_signature, submitted_signature })
+    }
+
+    fn receipted(&self, n: i64) -> Result<(Option<Object>, Option<SubmitterSignature>), WitnessError> {
+        let sql = "SELECT r.body, public_key, signature FROM receipts JOIN records r USING (n)
+                   WHERE n = ?1 AND signature IS NOT NULL";
+        let Some(row) = self.db.prepare_cached(sql)?.query_row([n], signed_row).optional()? else {
+            return Ok((None, None));
+        };
+        let signature = json::parse(&row.0).ok().and_then(|body| signature_of(&body));
+        Ok((Some(receipt_of(row)?), signature))
+    }
+}
+
+/// Two heads of one number by one key are proof, which they are here because the number was receipted with another hash.
+fn class(submitted: &Option<SubmitterSignature>, receipted: &Option<SubmitterSignature>) -> Class {
+    match (submitted, receipted) {
+        (Some(submitted), Some(receipted)) if submitted.public_key == receipted.public_key => Class::Proof,
+        _ => Class::Claim,
+    }
+}
+
+/// A record's body, the key, the signature.
+type SignedRow = (Vec<u8>, Vec<u8>, [u8; 64]);
+
+fn signed_row(row: &Row<'_>) -> rusqlite::Result<SignedRow> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+fn receipt_of((body, key, signature): SignedRow) -> Result<Object, WitnessError> {
+    let body = json::parse(&body).map_err(|_| UNREADABLE)?;
+    let read =
+        || Some((body.get_str("receipt_id")?.to_owned(), Statement::from_object(body.get_object("statement")?).ok()?));
+    let (id, statement) = read().ok_or(UNREADABLE)?;
+    let key = key_of(&key)?;
+    let receipt = receipt(&id, &statement, &key, &Signature::from_bytes(signature));
+    verify_receipt(&receipt, &key).map_err(|_| UNREADABLE)?;
+    Ok(receipt)
+}
+
+fn signature_of(body: &Object) -> Option<SubmitterSignature> {
+    SubmitterSignature::from_object(body.get_object("submitter_signature")?).ok()
+}
+
+fn key_of(bytes: &[u8]) -> Result<PublicKey, WitnessError> {
+    <&[u8; 32]>::try_from(bytes).ok().and_then(|key| PublicKey::ed25519(key).ok()).ok_or(UNREADABLE)
+}
+
+const UNREADABLE: WitnessError = WitnessError::Damaged("a record does not verify");

@@ -1,0 +1,187 @@
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::WitnessError;
+use super::secret::{Secret, Tag};
+use super::state::State;
+use super::sum::Sum;
+use crate::facts::Framed;
+use crate::protocol::PublicKey;
+use crate::protocol::witness::{Head, Submission};
+
+/// Which stream.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamName {
+    /// Who witnesses it.
+    pub witness_id: String,
+    /// Whose it is.
+    pub tenant_id: String,
+    /// What they call it.
+    pub stream_id: String,
+}
+
+impl From<&Submission> for StreamName {
+    fn from(submission: &Submission) -> Self {
+        Self {
+            witness_id: submission.witness_id.clone(),
+            tenant_id: submission.tenant_id.clone(),
+            stream_id: submission.stream_id.clone(),
+        }
+    }
+}
+
+/// A stream as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    pub(super) row: i64,
+    /// Which.
+    pub name: StreamName,
+    /// Who alone may submit it; `None`: whoever may speak for the tenant.
+    pub submitter: Option<String>,
+    /// The key that each of its checkpoints is signed with.
+    pub submitter_key: Option<PublicKey>,
+    /// How often it was begun anew.
+    pub origin: i64,
+    /// The last checkpoint.
+    pub head: Option<Head>,
+    /// Whether the head was not receipted here.
+    pub is_floor: bool,
+}
+
+const COLUMNS: &str =
+    "stream, witness_id, tenant_id, stream_id, submitter, submitter_key, origin, checkpoint_id, seq_no,
+                       checkpoint_hash, is_floor";
+
+impl Stream {
+    /// A stream without a checkpoint.
+    pub(super) const fn new(name: StreamName) -> Self {
+        Self { row: 0, name, submitter: None, submitter_key: None, origin: 0, head: None, is_floor: false }
+    }
+
+    pub(super) fn find(db: &Connection, name: &StreamName) -> Result<Option<Self>, WitnessError> {
+        let sql = format!("SELECT {COLUMNS} FROM streams WHERE witness_id = ?1 AND tenant_id = ?2 AND stream_id = ?3");
+        let StreamName { witness_id, tenant_id, stream_id } = name;
+        let mut statement = db.prepare_cached(&sql)?;
+        statement.query_row(params![witness_id, tenant_id, stream_id], Self::read).optional()?.transpose()
+    }
+
+    /// Every stream of that name, whoever witnesses it.
+    pub(super) fn find_elsewhere(db: &Connection, tenant_id: &str, stream_id: &str) -> Result<Vec<Self>, WitnessError> {
+        let sql = format!("SELECT {COLUMNS} FROM streams WHERE tenant_id = ?1 AND stream_id = ?2");
+        let mut statement = db.prepare_cached(&sql)?;
+        statement.query_map([tenant_id, stream_id], Self::read)?.map(|row| row?).collect()
+    }
+
+    /// Every stream, in no order.
+    pub(super) fn each(db: &Connection, mut see: impl FnMut(Self)) -> Result<(), WitnessError> {
+        let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM streams"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            see(Self::read(row)??);
+        }
+        Ok(())
+    }
+
+    /// The sum over all streams in the file.
+    pub(super) fn sum(db: &Connection, secret: &Secret) -> Result<Sum, WitnessError> {
+        let mut sum = Sum::default();
+        Self::each(db, |stream| sum.add(&stream.tag(secret)))?;
+        Ok(sum)
+    }
+
+    /// Puts a new stream there, and into the state's sum.
+    pub(super) fn insert(&mut self, db: &Connection, secret: &Secret, state: &mut State) -> Result<(), WitnessError> {
+        let sql =
+            "INSERT INTO streams (witness_id, tenant_id, stream_id, submitter, submitter_key, origin, checkpoint_id,
+                                        seq_no, checkpoint_hash, is_floor)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        let StreamName { witness_id, tenant_id, stream_id } = &self.name;
+        let (id, number, hash) = columns(self.head.as_ref());
+        db.prepare_cached(sql)?.execute(params![
+            witness_id,
+            tenant_id,
+            stream_id,
+            self.submitter,
+            self.submitter_key.as_ref().map(PublicKey::to_hex),
+            self.origin,
+            id,
+            number,
+            hash,
+            self.is_floor
+        ])?;
+        self.row = db.last_insert_rowid();
+        state.sum.add(&self.tag(secret));
+        Ok(())
+    }
+
+    /// Moves the head, where the file still has the one that was decided upon: a head that is not that one is never
+    /// replaced, whatever reads it may become.
+    pub(super) fn advance(
+        &mut self,
+        db: &Connection,
+        secret: &Secret,
+        state: &mut State,
+        head: Head,
+        is_floor: bool,
+        origin: i64,
+    ) -> Result<(), WitnessError> {
+        let sql = "UPDATE streams SET checkpoint_id = ?2, seq_no = ?3, checkpoint_hash = ?4, is_floor = ?5, origin = ?6
+                   WHERE stream = ?1 AND seq_no IS ?7 AND checkpoint_hash IS ?8 AND origin = ?9";
+        let (_, number, hash) = columns(self.head.as_ref());
+        let moved = db.prepare_cached(sql)?.execute(params![
+            self.row,
+            head.checkpoint_id,
+            head.checkpoint_seq_no,
+            head.checkpoint_hash,
+            is_floor,
+            origin,
+            number,
+            hash,
+            self.origin
+        ])?;
+        if moved != 1 {
+            return Err(WitnessError::Raced);
+        }
+        state.sum.take(&self.tag(secret));
+        (self.head, self.is_floor, self.origin) = (Some(head), is_floor, origin);
+        state.sum.add(&self.tag(secret));
+        Ok(())
+    }
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Result<Self, WitnessError>> {
+        let name = StreamName { witness_id: row.get(1)?, tenant_id: row.get(2)?, stream_id: row.get(3)? };
+        let key: Option<String> = row.get(5)?;
+        let head = match (row.get(7)?, row.get(8)?, row.get(9)?) {
+            (Some(checkpoint_id), Some(checkpoint_seq_no), Some(checkpoint_hash)) => {
+                Some(Head { checkpoint_id, checkpoint_seq_no, checkpoint_hash })
+            }
+            _ => None,
+        };
+        let Ok(submitter_key) = key.map(|key| PublicKey::from_hex(&key)).transpose() else {
+            return Ok(Err(WitnessError::Damaged("a stream's key does not read")));
+        };
+        let (row, submitter, origin, is_floor) = (row.get(0)?, row.get(4)?, row.get(6)?, row.get(10)?);
+        Ok(Ok(Self { row, name, submitter, submitter_key, origin, head, is_floor }))
+    }
+
+    fn tag(&self, secret: &Secret) -> Tag {
+        let optional = |framed: Framed, text: Option<&str>| match text {
+            Some(text) => framed.number(1).bytes(text.as_bytes()),
+            None => framed.number(0),
+        };
+        let StreamName { witness_id, tenant_id, stream_id } = &self.name;
+        let framed = Framed::new("stream").number(self.row.unsigned_abs());
+        let framed = framed.bytes(witness_id.as_bytes()).bytes(tenant_id.as_bytes()).bytes(stream_id.as_bytes());
+        let framed = optional(framed, self.submitter.as_deref());
+        let framed = optional(framed, self.submitter_key.as_ref().map(PublicKey::to_hex).as_deref());
+        let (id, number, hash) = columns(self.head.as_ref());
+        let framed = optional(optional(framed, id), hash).number(number.unwrap_or(0).unsigned_abs());
+        secret.mac(&framed.number(self.origin.unsigned_abs()).number(u64::from(self.is_floor)))
+    }
+}
+
+fn columns(head: Option<&Head>) -> (Option<&str>, Option<i64>, Option<&str>) {
+    match head {
+        Some(head) => (Some(&head.checkpoint_id), Some(head.checkpoint_seq_no), Some(&head.checkpoint_hash)),
+        None => (None, None, None),
+    }
+}

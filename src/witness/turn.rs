@@ -1,0 +1,306 @@
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::WitnessError;
+use super::change::Change;
+use super::incident::{Incident, What};
+use super::record::{self, Kind};
+use super::request::{Checked, Times};
+use super::secret::Secret;
+use super::state::State;
+use super::stream::{Stream, StreamName};
+use crate::facts::random_id;
+use crate::protocol::json::Object;
+use crate::protocol::witness::{
+    Admission, Decision, ForkEvidence, Head, Known, Refusal, Rules, Statement, Submission, SubmitterSignature, admit,
+};
+use crate::protocol::{PublicKey, Signature};
+
+/// One transaction: decides about what was submitted, in its order, and writes all of it down.
+pub(super) struct Turn<'a> {
+    pub(super) db: &'a Connection,
+    pub(super) secret: &'a Secret,
+    pub(super) rules: Rules,
+    pub(super) times: &'a dyn Times,
+    pub(super) state: State,
+}
+
+/// What there is to decide about.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    Change(Change),
+    Submit(Checked),
+}
+
+/// What was decided and is written down.
+#[derive(Debug, Clone)]
+pub(super) enum Decided {
+    Changed,
+    Forked(Committed<ForkEvidence>),
+    Receipted { committed: Committed<Statement>, is_replay: bool },
+    Refused(WitnessError),
+}
+
+/// What is on the disk, and waits for its signature where there is none yet.
+#[derive(Debug, Clone)]
+pub(super) struct Committed<T> {
+    pub(super) n: u64,
+    pub(super) id: String,
+    pub(super) content: T,
+    pub(super) signed: Option<Signed>,
+}
+
+/// A signature that was made before.
+#[derive(Debug, Clone)]
+pub(super) struct Signed {
+    pub(super) kid: String,
+    pub(super) public_key: PublicKey,
+    pub(super) signature: Signature,
+}
+
+impl Turn<'_> {
+    /// Decides about all of it and gives what the state is now. Where it fails, nothing of it happened.
+    pub(super) fn run(mut self, work: &[Work]) -> Result<(State, Vec<Decided>), WitnessError> {
+        let before = self.state.clone();
+        let decided = work.iter().map(|work| self.one(work)).collect::<Result<_, _>>()?;
+        if self.state != before {
+            self.state.keep(self.db, self.secret, before.floor.count)?;
+        }
+        Ok((self.state, decided))
+    }
+
+    fn one(&mut self, work: &Work) -> Result<Decided, WitnessError> {
+        let done = match work {
+            Work::Change(change) => change.make(self).map(|()| Decided::Changed),
+            Work::Submit(checked) => self.submit(checked),
+        };
+        match done {
+            // These concern one alone; behind every other one the whole is undone.
+            Err(e @ (WitnessError::Change(_) | WitnessError::Refused(_) | WitnessError::Stopped(_))) => {
+                Ok(Decided::Refused(e))
+            }
+            done => done,
+        }
+    }
+
+    fn submit(&mut self, checked: &Checked) -> Result<Decided, WitnessError> {
+        if let Some(why) = &self.state.stopped {
+            return Err(WitnessError::Stopped(why.clone()));
+        }
+        if let Some(incident) = self.look_back(checked)? {
+            return Ok(Decided::Refused(WitnessError::Incident(Box::new(incident))));
+        }
+        let submission = &checked.submission;
+        let stream = Stream::find(self.db, &StreamName::from(submission))?;
+        let receipted = match &stream {
+            Some(stream) => self.receipted(stream, submission.checkpoint_seq_no)?,
+            None => None,
+        };
+        let known = known(stream.as_ref(), receipted.as_ref());
+        let signed_by = checked.signature.as_ref().map(|signature| &signature.public_key);
+        match (admit(submission, &checked.caller, signed_by, &known, self.rules), receipted) {
+            (Admission::Refused(refusal), _) => Err(WitnessError::Refused(refusal)),
+            (Admission::Decided(Decision::Replay), Some(committed)) => {
+                Ok(Decided::Receipted { committed, is_replay: true })
+            }
+            (Admission::Decided(Decision::Fork), receipted) => self.fork(checked, stream, receipted.as_ref()),
+            (Admission::Decided(Decision::Accept | Decision::Replay), _) => self.accept(checked, stream),
+        }
+    }
+
+    /// Looks whether the submitter holds a statement of ours that is not among the records. Then the state was rolled
+    /// back, or somebody signs with a copy of the key: nothing more is signed, and both are kept.
+    fn look_back(&mut self, checked: &Checked) -> Result<Option<Incident>, WitnessError> {
+        for known in &checked.known {
+            if !self.state.is_ours(&known.key) || self.has(&known.statement)? {
+                continue;
+            }
+            let what = What::OwnSignatureAhead;
+            let head = Stream::find(self.db, &StreamName::from(&known.statement.submission))?.and_then(|s| s.head);
+            let body = Object::new()
+                .with("what", what.name())
+                .with("receipt", known.receipt.clone())
+                .with("head_seq_no", head.as_ref().map(|head| head.checkpoint_seq_no))
+                .with("head_hash", head.map(|head| head.checkpoint_hash));
+            self.state.append(self.db, self.secret, Kind::Incident, &body)?;
+            self.state.stopped = Some(what.name().to_owned());
+            return Ok(Some(Incident::new(what, Some(self.state.floor), None)));
+        }
+        Ok(None)
+    }
+
+    /// Whether a statement is among the records, in any origin of its stream.
+    fn has(&self, statement: &Statement) -> Result<bool, WitnessError> {
+        let Some(stream) = Stream::find(self.db, &StreamName::from(&statement.submission))? else { return Ok(false) };
+        let sql = "SELECT n FROM receipts WHERE stream = ?1 AND seq_no = ?2";
+        let mut rows = self.db.prepare_cached(sql)?;
+        let rows = rows.query_map(params![stream.row, statement.submission.checkpoint_seq_no], |row| row.get(0))?;
+        for n in rows {
+            if read_receipt(self.db, self.secret, n?)?.content == *statement {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What was receipted for a number, in the stream's present origin.
+    fn receipted(&self, stream: &Stream, number: i64) -> Result<Option<Committed<Statement>>, WitnessError> {
+        let sql = "SELECT n FROM receipts WHERE stream = ?1 AND origin = ?2 AND seq_no = ?3";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let n = statement.query_row(params![stream.row, stream.origin, number], |row| row.get(0)).optional()?;
+        let Some(n) = n else { return Ok(None) };
+        let committed = read_receipt(self.db, self.secret, n)?;
+        let s = &committed.content.submission;
+        if StreamName::from(s) != stream.name || s.checkpoint_seq_no != number {
+            return Err(WitnessError::Damaged("a receipt stands where another one belongs"));
+        }
+        Ok(Some(committed))
+    }
+
+    fn accept(&mut self, checked: &Checked, stream: Option<Stream>) -> Result<Decided, WitnessError> {
+        let submission = &checked.submission;
+        let accepted_at = self.stamp()?;
+        let kid = self.state.key()?.kid.clone();
+        let statement = Statement { submission: submission.clone(), key_epoch: kid, accepted_at };
+        let head = Head {
+            checkpoint_id: submission.checkpoint_id.clone(),
+            checkpoint_seq_no: submission.checkpoint_seq_no,
+            checkpoint_hash: submission.checkpoint_hash.clone(),
+        };
+        let stream = match stream {
+            Some(mut stream) => {
+                let origin = stream.origin;
+                stream.advance(self.db, self.secret, &mut self.state, head, false, origin)?;
+                stream
+            }
+            None => {
+                let mut stream = Stream { head: Some(head), ..Stream::new(StreamName::from(submission)) };
+                stream.insert(self.db, self.secret, &mut self.state)?;
+                stream
+            }
+        };
+        let id = random_id("lwr_");
+        let body = Object::new()
+            .with("receipt_id", id.as_str())
+            .with("statement", statement.to_object())
+            .with("by", checked.caller.as_str())
+            .with("submitter_signature", checked.signature.as_ref().map(SubmitterSignature::to_object));
+        let n = self.state.append(self.db, self.secret, Kind::Accepted, &body)?;
+        insert_receipt(self.db, n, &stream, submission)?;
+        let committed = Committed { n, id, content: statement, signed: None };
+        Ok(Decided::Receipted { committed, is_replay: false })
+    }
+
+    fn fork(
+        &mut self,
+        checked: &Checked,
+        stream: Option<Stream>,
+        receipted: Option<&Committed<Statement>>,
+    ) -> Result<Decided, WitnessError> {
+        let stream = stream.ok_or(WitnessError::Damaged("a stream without a row contradicts itself"))?;
+        let created_at = self.stamp()?;
+        let evidence = ForkEvidence { head: stream.head.clone(), submission: checked.submission.clone(), created_at };
+        let hash = evidence.preimage().hash();
+        let sql = "SELECT n FROM forks WHERE evidence_hash = ?1";
+        let known = self.db.prepare_cached(sql)?.query_row([hash.as_bytes()], |row| row.get(0)).optional()?;
+        if let Some(n) = known {
+            return Ok(Decided::Forked(read_fork(self.db, self.secret, n)?));
+        }
+        let id = random_id("lwf_");
+        let body = Object::new()
+            .with("evidence_id", id.as_str())
+            .with("evidence", evidence.to_object())
+            .with("by", checked.caller.as_str())
+            .with("against", receipted.map(|committed| committed.n))
+            .with("submitter_signature", checked.signature.as_ref().map(SubmitterSignature::to_object));
+        let n = self.state.append(self.db, self.secret, Kind::Forked, &body)?;
+        let sql = "INSERT INTO forks (n, stream, evidence_hash) VALUES (?1, ?2, ?3)";
+        self.db.prepare_cached(sql)?.execute(params![n, stream.row, hash.as_bytes()])?;
+        Ok(Decided::Forked(Committed { n, id, content: evidence, signed: None }))
+    }
+
+    /// The time of what is decided now.
+    pub(super) fn stamp(&mut self) -> Result<crate::facts::Timestamp, WitnessError> {
+        let stamp = self.times.stamp(self.state.last_time).map_err(WitnessError::Refused)?;
+        self.state.last_time = stamp;
+        Ok(stamp)
+    }
+}
+
+fn known(stream: Option<&Stream>, receipted: Option<&Committed<Statement>>) -> Known {
+    let Some(stream) = stream else { return Known::default() };
+    Known {
+        is_known: true,
+        submitter: stream.submitter.clone(),
+        submitter_key: stream.submitter_key.clone(),
+        head: stream.head.clone(),
+        is_floor: stream.is_floor,
+        receipted: receipted.map(|committed| committed.content.submission.checkpoint_hash.clone()),
+    }
+}
+
+pub(super) fn insert_receipt(
+    db: &Connection,
+    n: u64,
+    stream: &Stream,
+    submission: &Submission,
+) -> Result<(), WitnessError> {
+    let sql = "INSERT INTO receipts (n, stream, origin, seq_no, checkpoint_id) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let Submission { checkpoint_seq_no, checkpoint_id, .. } = submission;
+    db.prepare_cached(sql)?.execute(params![n, stream.row, stream.origin, checkpoint_seq_no, checkpoint_id])?;
+    Ok(())
+}
+
+/// The statement of a record, and its signature where that was made.
+pub(super) fn read_receipt(db: &Connection, secret: &Secret, n: u64) -> Result<Committed<Statement>, WitnessError> {
+    let body = record::read(db, secret, n, Kind::Accepted)?;
+    let read =
+        || Some((body.get_str("receipt_id")?.to_owned(), Statement::from_object(body.get_object("statement")?).ok()?));
+    let (id, content) = read().ok_or(UNREADABLE)?;
+    let sql = "SELECT public_key, signature FROM receipts WHERE n = ?1 AND signature IS NOT NULL";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, [u8; 64]>(1)?));
+    let signed = db.prepare_cached(sql)?.query_row([n], row).optional()?;
+    let signed = signed.map(|(key, signature)| signed_with(&content.key_epoch, &key, signature)).transpose()?;
+    Ok(Committed { n, id, content, signed })
+}
+
+/// The evidence of a record, and its signature where that was made.
+pub(super) fn read_fork(db: &Connection, secret: &Secret, n: u64) -> Result<Committed<ForkEvidence>, WitnessError> {
+    let body = record::read(db, secret, n, Kind::Forked)?;
+    let read = || {
+        Some((body.get_str("evidence_id")?.to_owned(), ForkEvidence::from_object(body.get_object("evidence")?).ok()?))
+    };
+    let (id, content) = read().ok_or(UNREADABLE)?;
+    let sql = "SELECT kid, public_key, signature FROM forks WHERE n = ?1 AND signature IS NOT NULL";
+    let row =
+        |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, [u8; 64]>(2)?));
+    let signed = db.prepare_cached(sql)?.query_row([n], row).optional()?;
+    let signed = signed.map(|(kid, key, signature)| signed_with(&kid, &key, signature)).transpose()?;
+    Ok(Committed { n, id, content, signed })
+}
+
+fn signed_with(kid: &str, key: &[u8], signature: [u8; 64]) -> Result<Signed, WitnessError> {
+    let public_key = <&[u8; 32]>::try_from(key).ok().and_then(|key| PublicKey::ed25519(key).ok());
+    let public_key = public_key.ok_or(UNREADABLE)?;
+    Ok(Signed { kid: kid.to_owned(), public_key, signature: Signature::from_bytes(signature) })
+}
+
+/// Writes down a signature, so that it need not be made again.
+pub(super) fn keep_signature(db: &Connection, n: u64, is_fork: bool, signed: &Signed) -> Result<(), WitnessError> {
+    let Signed { kid, public_key, signature } = signed;
+    if is_fork {
+        let sql = "UPDATE forks SET kid = ?2, public_key = ?3, signature = ?4 WHERE n = ?1 AND signature IS NULL";
+        db.prepare_cached(sql)?.execute(params![n, kid, public_key.to_bytes(), signature.as_bytes()])?;
+    } else {
+        let sql = "UPDATE receipts SET public_key = ?2, signature = ?3 WHERE n = ?1 AND signature IS NULL";
+        db.prepare_cached(sql)?.execute(params![n, public_key.to_bytes(), signature.as_bytes()])?;
+    }
+    Ok(())
+}
+
+const UNREADABLE: WitnessError = WitnessError::Damaged("a record does not read as what it is");
+
+impl From<Refusal> for WitnessError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
