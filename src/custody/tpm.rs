@@ -25,6 +25,7 @@ mod measure;
 mod memory;
 mod mismatch;
 mod nv;
+mod nv_index;
 mod object_policy;
 mod parent;
 mod pcr;
