@@ -121,9 +121,9 @@ impl Tpm {
         })?;
         let _lock = durable::lock_folder(&self.config().folder)?;
         let references = self.references()?;
-        if self.sealed()?.iter().any(|sealed| sealed.nv_index == index) {
-            let message = format!("0x{index:08x} is the half of a key");
-            let advice = "Nothing was destroyed. A key goes by its label.";
+        if self.sealed()?.iter().any(|sealed| sealed.has(index)) {
+            let message = format!("0x{index:08x} is the half of a key, or of an anchor");
+            let advice = "Nothing was destroyed. A key or an anchor goes by its label.";
             return Err(error(ErrorKind::Refused, operation, message, advice));
         }
         self.run(move |link| half.destroy(link, &references))

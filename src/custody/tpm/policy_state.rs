@@ -37,6 +37,15 @@ pub struct SealedState {
     pub nv_index: u32,
 }
 
+impl SealedState {
+    /// Whether this NV index goes with it.
+    pub(super) fn has(&self, index: u32) -> bool {
+        let is_of_an_anchor =
+            matches!(self.kind, SealedKind::Anchor { counter, floor, .. } if [counter, floor].contains(&index));
+        is_of_an_anchor || self.nv_index == index
+    }
+}
+
 /// What a sealed secret is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealedKind {
