@@ -1,10 +1,10 @@
 //! A floor in the TPM, in two NV indices that only a secret writes to, which is sealed like our keys.
 //!
-//! One index is a counter, A. The other, B, holds the floor and the value of A that goes with it. To raise the floor, B is
-//! written with the value that A has next, and A is incremented. Whoever has the owner hierarchy can undefine B and make
-//! it anew with what it once held; A comes back by no means, since a counter that is made anew starts above every value
-//! that a counter of this TPM had (Part 1, section on NV counters). So an old B shows. A crash between the two leaves a B that is one
-//! ahead: it counts, and A is incremented before anybody is told of it.
+//! One index is a counter, A. The other, B, holds the floor and the value of A that goes with it. To raise the floor, B
+//! is written with the value that A has next, and A is incremented. Whoever has the owner hierarchy can undefine B and
+//! make it anew with what it once held; A comes back by no means, since a counter that is made anew starts above every
+//! value that a counter of this TPM had (Part 1, section on NV counters). So an old B shows. A crash between the two
+//! leaves a B that is one ahead: it counts, and A is incremented before anybody is told of it.
 
 mod device;
 mod index;
