@@ -2,10 +2,12 @@
 //! a third party verifies it.
 
 mod decide;
+mod feed;
 mod fork;
 mod receipt;
 
 pub use decide::{Decision, Head, decide};
+pub use feed::{Item, Malformed, Page, PageError};
 pub use fork::{ForkEvidence, fork_evidence_for_verifiers, sealed_fork_evidence, verify_fork_evidence};
 pub use receipt::{Statement, receipt, verify_receipt};
 
