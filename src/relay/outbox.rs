@@ -31,8 +31,9 @@ impl Outbox {
         Ok(self.spool.feed_position().await?.unwrap_or_default())
     }
 
-    /// Spools what was signed, each line with the number of its item, and keeps that the feed was read up to `position`;
-    /// both are durable when this returns, or neither. The items between that have no line were refused for good.
+    /// Spools what was signed, each line with the number of its item, and keeps `position`, the number of the last item
+    /// that was read; both are durable when this returns, or neither. Items up to there without a line were refused for
+    /// good.
     ///
     /// A line is what `witness-checkpoint` prints (section 6). For an item that has one already, that one stays.
     pub async fn read_up_to(&self, position: i64, lines: Vec<(i64, Object)>) -> Result<(), SpoolError> {

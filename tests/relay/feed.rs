@@ -118,15 +118,16 @@ async fn each_item_is_signed_and_posted_once_over_restarts() {
         let outbox = place.outbox().await;
         let after = outbox.position().await.unwrap();
         assert_eq!(after, round * 3);
-        let Page { items, next } = feed.after(after).await.unwrap();
-        assert_eq!((items.len(), next), (3, after + 3));
-        let mut lines = Vec::new();
+        let Page { items, .. } = feed.after(after).await.unwrap();
+        let (mut lines, mut last) = (Vec::new(), after);
         for Item { n, submission } in items {
+            last = n;
             if let Ok(submission) = submission {
                 lines.push((n, accepted(submission).await));
             }
         }
-        outbox.read_up_to(next, lines).await.unwrap();
+        assert_eq!(last, after + 3);
+        outbox.read_up_to(last, lines).await.unwrap();
         drop(outbox);
         let (outcomes, _) = run(&mut place.outbox_drain(checkpoints_of(&sandbox)).await).await;
         let refs: Vec<_> = outcomes.iter().map(|outcome| outcome.source_ref.clone()).collect();

@@ -247,11 +247,11 @@ async fn where_there_is_no_room_for_all_lines_nothing_of_them_is_read() {
 
 #[tokio::test]
 async fn neither_relay_stops_where_the_other_ones_receiver_is_away() {
-    for (away, with) in [("checkpoints", "unavailable-later"), ("events", "unavailable-later")] {
+    for away in ["checkpoints", "events"] {
         let (place, sandbox) = (Place::new(), sandbox(&[]));
         place.fill(&["a"], 3).await;
         fill(&place.outbox().await, 3).await;
-        sandbox.behave_on(away, with, Some(1)).await;
+        sandbox.behave_on(away, "unavailable-later", Some(1)).await;
         let mut relay = place.drain(client_of(&sandbox)).await;
         let mut outbox = place.outbox_drain(checkpoints_of(&sandbox)).await;
         let (of_relay, of_outbox) = tokio::join!(run(&mut relay), run(&mut outbox));

@@ -10,7 +10,8 @@ use crate::protocol::member::{self, MemberError};
 pub struct Page {
     /// What is submitted, by rising numbers.
     pub items: Vec<Item>,
-    /// What to ask for the next page with: nothing up to this number is left to be given.
+    /// What to ask for the next page with: nothing up to this number is left to be given. Not to be kept: a feed that
+    /// says too much here then loses nothing that a restart does not bring.
     pub next: i64,
 }
 
