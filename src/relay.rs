@@ -2,7 +2,8 @@
 //!
 //! The transport is the only part that touches the network: one request a call, to one pinned receiver (I6), with
 //! no redirect, no retry and no setting taken from the environment. `judge` and `retry` are pure: what an answer
-//! means, and when to try again. [`Drain`] ties them to the spool.
+//! means, and when to try again. [`Drain`] ties them to the spool. [`Heads`] asks other witnesses what they have
+//! witnessed.
 
 mod ahead;
 mod answer;
@@ -12,6 +13,8 @@ mod endpoint;
 mod error;
 mod exchange;
 mod halt;
+mod heads;
+mod identity;
 mod judge;
 mod log;
 mod metrics;
@@ -26,6 +29,8 @@ pub use drain::{Drain, DrainConfig, Step};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{CertificateProblem, TransportError};
 pub use exchange::{KEY_AWAY, UNRECORDED};
+pub use heads::{Heads, HeadsError};
+pub use identity::Identity;
 pub use outcome::Outcome;
 pub use proxy::{Proxy, ProxyError};
 pub use trust::{Trust, TrustError};
