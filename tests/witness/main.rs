@@ -8,6 +8,10 @@ mod custody;
 #[path = "../support/witness.rs"]
 mod witness;
 
+mod peers;
+mod place;
+mod reconcile;
+
 use std::path::Path;
 use std::sync::Arc;
 
