@@ -40,6 +40,7 @@ const COMMANDS: [&str; 39] = [
     "spool stats",
     "spool verify",
     "verify",
+    "witness reconcile",
     "witness-checkpoint",
     "witness-counts",
 ];

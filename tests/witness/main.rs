@@ -8,6 +8,7 @@ mod custody;
 #[path = "../support/witness.rs"]
 mod witness;
 
+mod allowed;
 mod peers;
 mod place;
 mod reconcile;
