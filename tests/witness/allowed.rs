@@ -119,8 +119,7 @@ async fn a_witness_that_its_own_signature_stopped_has_floors_before_it_goes_on()
     let mut witness = Witness::open(&path, setup(signer(key()))).unwrap();
     assert_eq!(witness.stopped(), Some("own-signature-ahead"));
     witness.change(&peer_has(checkpoint(3, Some(2)))).unwrap();
-    let accept =
-        |what| Change::Accept { what, allowed_by: "alice".into(), reason: "a clone was found".into() };
+    let accept = |what| Change::Accept { what, allowed_by: "alice".into(), reason: "a clone was found".into() };
     assert!(matches!(witness.change(&accept(What::RolledBack)), Err(WitnessError::Change(_))));
     witness.change(&accept(What::OwnSignatureAhead)).unwrap();
     let (desk, closing) = Desk::start(witness).unwrap();
