@@ -2,7 +2,7 @@ use std::process::{Command, Stdio};
 
 use super::vault::{Done, Vault};
 
-const COMMANDS: [&str; 39] = [
+const COMMANDS: [&str; 40] = [
     "attest",
     "audit export",
     "audit follow",
