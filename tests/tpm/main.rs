@@ -26,3 +26,4 @@ mod process;
 mod recovery;
 mod reseal;
 mod retries;
+mod witness;
