@@ -1,11 +1,15 @@
 //! What an operator does after an incident, with the real binary and a floor on what stands for another disk.
 
 use std::fs;
+use std::sync::Arc;
 
+use local_vault::custody::file::{FileKey, RootKey};
+use local_vault::custody::{Purpose, PurposeKey, SharedSigningKey};
 use local_vault::protocol::json::Value;
+use local_vault::witness::{FloorFile, Request, Setup, SignedFloor, WitnessError};
 
 use super::place::Place;
-use super::witness::{checkpoint, rival};
+use super::witness::{checkpoint, rival, setup, signer, submit_request};
 
 const FLOOR: &str = "anchor = \"rewritable\"\nfloor_file = \"floor.json\"";
 
@@ -97,4 +101,32 @@ fn who_allows_it_and_why_must_be_said() {
     let said = place.reconcile(&["--accept", "rollback-detected", "--allowed-by", "alice"]);
     assert_eq!(said.code, Some(64), "{said:?}");
     assert_eq!(place.reconcile(&[]).code, Some(77));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_was_stopped_goes_on_after_what_stopped_it() {
+    let place = Place::new(FLOOR);
+    let elsewhere = Place::new("rollback = \"accepted\"");
+    place.accepts(&checkpoint(1, None));
+    let said = elsewhere.submit(&checkpoint(5, None)).object();
+    let receipt = said.get_object("receipt").unwrap().clone();
+    let key: SharedSigningKey = Arc::new(FileKey::from_seed([0x11; 32]));
+    let floor = PurposeKey::bind(Purpose::Witness, "witness-1", key.clone()).unwrap();
+    let floor = SignedFloor::new(Box::new(FloorFile(place.path("floor.json"))), "ins_1", vec![floor]);
+    let as_configured = Setup {
+        wrapping: Some(Arc::new(RootKey::new(&mut { *b"0123456789abcdef0123456789abcdef" }))),
+        anchor: Some(Arc::new(floor)),
+        ..setup(signer("witness-1", key))
+    };
+    let shown = Request { known: vec![receipt], ..Request::new(checkpoint(2, Some(1)), "operator") };
+    let refused = submit_request(&place.path("witness.sqlite3"), as_configured, shown).await;
+    assert!(matches!(refused, Err(WitnessError::Incident(_))), "{refused:?}");
+
+    let said = place.reconcile(&[]);
+    assert!(said.code == Some(77) && said.out.contains("incident  own-signature-ahead\n"), "{said:?}");
+    assert_eq!(place.submit(&checkpoint(2, Some(1))).code, Some(1));
+    assert_eq!(place.accept("rollback-detected", &[]).code, Some(77));
+    assert_eq!(place.accept("own-signature-ahead", &[]).code, Some(0));
+    place.accepts(&checkpoint(2, Some(1)));
+    assert_eq!(place.reconcile(&[]).code, Some(0));
 }
