@@ -6,6 +6,7 @@
 //!
 //! What a witness signs goes the same way from an [`Outbox`], a spool of its own with a drain of its own, as it is and
 //! without an envelope. [`Feed`] asks for what the witness is to sign.
+//! [`Heads`] asks other witnesses what they have witnessed.
 
 mod ahead;
 mod answer;
@@ -17,6 +18,8 @@ mod error;
 mod exchange;
 mod feed;
 mod halt;
+mod heads;
+mod identity;
 mod judge;
 mod log;
 mod metrics;
@@ -34,6 +37,8 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use error::{CertificateProblem, TransportError};
 pub use exchange::{KEY_AWAY, UNRECORDED};
 pub use feed::{Feed, FeedError, MAX_PAGE_BYTES};
+pub use heads::{Heads, HeadsError};
+pub use identity::Identity;
 pub use outbox::Outbox;
 pub use outcome::Outcome;
 pub use proxy::{Proxy, ProxyError};

@@ -12,6 +12,7 @@ use super::receipt::ReceiptCommand;
 use super::relay::RelayCommand;
 use super::spool::SpoolCommand;
 use super::vault::Vault;
+use super::witness_reconcile::WitnessCommand;
 use crate::audit::{Audit, Event};
 
 /// How a command stands in the audit log.
@@ -74,6 +75,10 @@ impl Command {
             Self::Spool(SpoolCommand::Show { payload: true, .. }) => Recording::required("spool show --payload"),
             Self::Spool(SpoolCommand::Verify(_)) => Recording::required("spool verify"),
             Self::SupportBundle(args) if args.with_device => Recording::wished("support-bundle --with-device"),
+            Self::Witness(WitnessCommand::Reconcile(args)) if args.accepts() => {
+                Recording::required("witness reconcile --accept")
+            }
+            Self::Witness(WitnessCommand::Reconcile(_)) => Recording::wished("witness reconcile"),
             Self::WitnessCheckpoint(_) => Recording::required("witness-checkpoint"),
             // No arm for all the rest: whoever adds a command decides what it is.
             Self::Attestation(AttestationCommand::Show { .. })

@@ -2,6 +2,7 @@ mod attestation;
 mod audit;
 mod keys;
 mod measurement;
+mod peers;
 mod quoter;
 #[cfg(feature = "pkcs11")]
 mod token;
@@ -33,6 +34,8 @@ use crate::store::{FileKind, Schema, StoreError, file_kind};
 use crate::witness::{self as witnessing, is_published_witness};
 pub(super) use attestation::Attested;
 pub(super) use keys::{Kept, LoadedKey};
+pub(super) use peers::Asked;
+pub(super) use witness::Stands;
 
 /// What the configuration amounts to: builds each room from it, and hands out what was built.
 #[derive(Debug)]

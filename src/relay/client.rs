@@ -6,7 +6,7 @@ use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response, retry};
 
 use super::answer::date;
-use super::{Answer, Endpoint, Proxy, RetryAfter, TransportError, Trust, TrustError};
+use super::{Answer, Endpoint, Identity, Proxy, RetryAfter, TransportError, Trust, TrustError};
 use crate::facts::Digest;
 use crate::protocol::envelope::{HEADER_ENVELOPE_HASH, HEADER_PUBLIC_KEY, HEADER_SIGNATURE};
 use crate::protocol::{PublicKey, Signature};
@@ -48,7 +48,16 @@ pub struct Client {
 impl Client {
     /// Blocking: reads certificate files. Connects to nothing yet.
     pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
-        let tls = if config.endpoint.is_https() { Some(config.trust.client_config()?) } else { None };
+        Self::of(config, None)
+    }
+
+    /// The same, for a server that asks who we are.
+    pub fn identified(config: &ClientConfig, identity: &Identity) -> Result<Self, ClientError> {
+        Self::of(config, Some(identity))
+    }
+
+    fn of(config: &ClientConfig, identity: Option<&Identity>) -> Result<Self, ClientError> {
+        let tls = if config.endpoint.is_https() { Some(config.trust.client_config(identity)?) } else { None };
         let pooled = build(config, tls.clone(), usize::MAX)?;
         let unpooled = build(config, tls, 0)?;
         Ok(Self { endpoint: config.endpoint.clone(), pooled, unpooled })

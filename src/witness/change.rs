@@ -1,5 +1,6 @@
 use super::WitnessError;
 use super::incident::What;
+use super::open::Witness;
 use super::record::Kind;
 use super::state::OwnKey;
 use super::stream::{Stream, StreamName};
@@ -58,6 +59,28 @@ pub enum Change {
         /// The statement of the old key and of the new one, signed by both.
         rollover: Object,
     },
+}
+
+impl Witness {
+    /// Makes a change before anything is submitted. It is on the disk and anchored when this returns. Blocks.
+    pub fn change(&mut self, change: &Change) -> Result<(), WitnessError> {
+        self.make(change)?;
+        if let Some(anchor) = &self.setup.anchor {
+            anchor.advance(&self.state.floor)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a change that is not anchored yet.
+    pub(super) fn make(&mut self, change: &Change) -> Result<(), WitnessError> {
+        let (rules, times) = (self.setup.rules, self.setup.times.clone());
+        self.write(|state, db, secret| {
+            let mut turn = Turn { db, secret, rules, times: &*times, state: state.clone() };
+            change.make(&mut turn)?;
+            *state = turn.state;
+            Ok(())
+        })
+    }
 }
 
 impl Change {

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use crate::custody::{Anchor, AnchorKind, CustodyError, ErrorKind, Floor, PurposeKey};
+use crate::custody::{Anchor, AnchorKind, CustodyError, ErrorKind, Floor, FloorPlace, PurposeKey};
 use crate::facts::{folder_of, with_suffix};
 use crate::protocol::json::{self, Object, Value};
 use crate::protocol::witness::{document_preimage, signed_document, verify_document};
@@ -17,15 +17,6 @@ pub struct SignedFloor {
     witness_id: String,
     /// The first one signs; a floor of any of them is believed.
     keys: Vec<PurposeKey>,
-}
-
-/// Where the bytes of a floor are kept. Blocking.
-pub trait FloorPlace: Send + Sync + fmt::Debug {
-    /// What was written last; `None` where nothing was.
-    fn read(&self) -> Result<Option<Vec<u8>>, CustodyError>;
-
-    /// Puts new bytes in the place of the old ones. They are durable when this returns; a crash leaves either.
-    fn write(&self, bytes: &[u8]) -> Result<(), CustodyError>;
 }
 
 impl SignedFloor {

@@ -41,6 +41,7 @@ const COMMANDS: [&str; 40] = [
     "spool stats",
     "spool verify",
     "verify",
+    "witness reconcile",
     "witness-checkpoint",
     "witness-counts",
 ];

@@ -27,3 +27,4 @@ mod process;
 mod recovery;
 mod reseal;
 mod retries;
+mod witness;
