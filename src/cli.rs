@@ -29,6 +29,7 @@ mod stop;
 mod support;
 mod vault;
 mod verify;
+mod witness;
 
 use std::ffi::OsString;
 
@@ -103,6 +104,7 @@ async fn perform(
         Command::Status(args) => status::run(&vault()?, &args).await,
         Command::SupportBundle(args) => support::run(vault(), flags, args).await,
         Command::Verify(args) => verify::run(vault, args).await,
+        Command::Witness(command) => witness::run(&vault()?, command).await,
         Command::WitnessCheckpoint(args) => published::witness::checkpoint(vault()?, args).await,
         Command::WitnessCounts => published::witness::counts(&vault()?),
     }

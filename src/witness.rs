@@ -5,6 +5,7 @@
 //! crash prevented is made when the same checkpoint comes again, over the same bytes.
 
 mod change;
+mod check;
 mod desk;
 mod document;
 mod error;
@@ -15,6 +16,7 @@ mod open;
 mod reader;
 mod record;
 mod request;
+mod rotate;
 mod schema;
 mod secret;
 mod standing;
@@ -24,6 +26,7 @@ mod sum;
 mod turn;
 
 pub use change::Change;
+pub use check::{Checked, Wrong};
 pub use desk::{Closing, Desk, Snapshot};
 pub use document::sign as sign_document;
 pub use error::WitnessError;
@@ -31,11 +34,13 @@ pub use floor::{FloorFile, FloorPlace, SignedFloor};
 pub use import::{ImportError, Imported, is_published_witness, published_counts};
 pub use incident::{Incident, What};
 pub use open::{Allowed, Setup, Witness};
-pub use reader::{Class, Fork, WitnessReader};
+pub use reader::{Fork, WitnessReader, Written};
 pub use request::{GuardedClock, Request, Times};
 pub use schema::SCHEMA;
 pub use state::OwnKey;
 pub use stream::{Stream, StreamName};
+
+pub use crate::protocol::witness::Class;
 
 use crate::protocol::json::Object;
 

@@ -23,6 +23,7 @@ use super::spool::SpoolCommand;
 use super::status::StatusArgs;
 use super::support::SupportArgs;
 use super::verify::VerifyArgs;
+use super::witness::WitnessCommand;
 use crate::config::{Flags, LogFormat, LogLevel};
 
 /// Signs source attestations with keys held in custody, keeps them in an encrypted spool through outages, relays
@@ -113,6 +114,9 @@ pub(super) enum Command {
     Receipt(ReceiptCommand),
     /// Verify receipts, attestations, witness receipts and fork evidence with public keys alone
     Verify(VerifyArgs),
+    /// Witness checkpoints, show what was signed, let streams in, go on with another key
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Report on the keys
     #[command(subcommand)]
     Custody(CustodyCommand),

@@ -6,7 +6,7 @@ use crate::audit::Event;
 use crate::cli::failure::Failure;
 use crate::cli::import;
 use crate::config::AnchorSetting;
-use crate::custody::{Anchor, Purpose, PurposeKey, Signer};
+use crate::custody::{Anchor, AnchorKind, Floor, Purpose, PurposeKey, Signer};
 use crate::facts::with_suffix;
 use crate::protocol::witness::Rules;
 use crate::store::StoreError;
@@ -61,6 +61,16 @@ impl Vault {
     /// The witness's database for looking only, without keys.
     pub(in crate::cli) fn witness_reader(&self) -> Result<WitnessReader, Failure> {
         Ok(WitnessReader::open(&self.witness_path()?)?)
+    }
+
+    /// What the witness's anchor is worth, and where it stands; `None` where there is none. Opens no state.
+    pub(in crate::cli) fn look_at_anchor(&self) -> Result<Option<(AnchorKind, Option<Floor>)>, Failure> {
+        if self.settings.witness.anchor == AnchorSetting::None {
+            return Ok(None);
+        }
+        let keys = self.keys_for(Purpose::Witness)?.into_iter().map(|loaded| loaded.key).collect();
+        let anchor = self.witness_anchor(keys)?;
+        anchor.map(|anchor| Ok((anchor.kind()?, anchor.read()?))).transpose()
     }
 
     /// Imports the published witness database at `source` into the open one.
