@@ -26,3 +26,4 @@ mod spool;
 mod terminal;
 mod vault;
 mod verify;
+mod witness;

@@ -67,7 +67,16 @@ fn every_command_has_help() {
 #[test]
 fn every_command_and_every_group_has_examples() {
     let vault = Vault::new();
-    for command in COMMANDS.into_iter().chain(["audit", "config", "custody", "receipt", "relay", "spool", "witness", "witness stream"]) {
+    for command in COMMANDS.into_iter().chain([
+        "audit",
+        "config",
+        "custody",
+        "receipt",
+        "relay",
+        "spool",
+        "witness",
+        "witness stream",
+    ]) {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = Done::of(&mut vault.without_config(&words)).ok();
         let (_, examples) = help.split_once("\nExample").unwrap_or_else(|| panic!("{command}: {help}"));

@@ -28,22 +28,22 @@ pub(in crate::cli) struct CheckpointArgs {
     #[arg(value_name = "FILE", required_unless_present = "checkpoint_hash", conflicts_with_all = MEMBERS)]
     file: Option<PathBuf>,
     /// Whose stream
-    #[arg(long, requires_all = MEMBERS_NEEDED)]
+    #[arg(long)]
     tenant_id: Option<String>,
     /// Which stream
-    #[arg(long, requires_all = MEMBERS_NEEDED)]
+    #[arg(long)]
     stream_id: Option<String>,
     /// The submitter's name for the checkpoint
-    #[arg(long, requires_all = MEMBERS_NEEDED)]
+    #[arg(long)]
     checkpoint_id: Option<String>,
     /// The checkpoint's number, from 1
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, requires_all = MEMBERS_NEEDED)]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     checkpoint_seq_no: Option<i64>,
     /// The checkpoint's hash, 64 lower-case hex digits
-    #[arg(long, value_name = "HEX", requires_all = MEMBERS_NEEDED)]
+    #[arg(long, value_name = "HEX")]
     checkpoint_hash: Option<String>,
     /// The hash of the checkpoint before it
-    #[arg(long, value_name = "HEX", requires_all = MEMBERS_NEEDED)]
+    #[arg(long, value_name = "HEX")]
     previous_checkpoint_hash: Option<String>,
     /// A receipt of this stream that the submitter holds: one of ours that our state does not know shows a rollback
     #[arg(long = "known-receipt", value_name = "FILE")]
@@ -56,7 +56,6 @@ pub(in crate::cli) struct CheckpointArgs {
     json: bool,
 }
 
-const MEMBERS_NEEDED: [&str; 5] = ["tenant_id", "stream_id", "checkpoint_id", "checkpoint_seq_no", "checkpoint_hash"];
 const MEMBERS: [&str; 6] =
     ["tenant_id", "stream_id", "checkpoint_id", "checkpoint_seq_no", "checkpoint_hash", "previous_checkpoint_hash"];
 
@@ -118,20 +117,20 @@ fn request(witness_id: &str, args: &CheckpointArgs) -> Result<Request, Failure> 
 }
 
 fn named(witness_id: &str, args: &CheckpointArgs) -> Result<Submission, Failure> {
-    let text = |text: &Option<String>| text.clone();
-    let read = || {
-        Some(Submission {
-            witness_id: witness_id.to_owned(),
-            tenant_id: text(&args.tenant_id)?,
-            stream_id: text(&args.stream_id)?,
-            checkpoint_id: text(&args.checkpoint_id)?,
-            checkpoint_seq_no: args.checkpoint_seq_no?,
-            checkpoint_hash: text(&args.checkpoint_hash)?,
-            previous_checkpoint_hash: text(&args.previous_checkpoint_hash),
-        })
+    let missing = |flag: &str| {
+        let advice = "Name each member of the checkpoint, or a file that holds it; see --help.";
+        Failure::usage(format!("{flag} is missing"), advice)
     };
-    // Each flag asks for the others.
-    read().ok_or_else(|| Failure::usage("a member of the checkpoint is missing", "See --help."))
+    let text = |given: &Option<String>, flag: &str| given.clone().ok_or_else(|| missing(flag));
+    Ok(Submission {
+        witness_id: witness_id.to_owned(),
+        tenant_id: text(&args.tenant_id, "--tenant-id")?,
+        stream_id: text(&args.stream_id, "--stream-id")?,
+        checkpoint_id: text(&args.checkpoint_id, "--checkpoint-id")?,
+        checkpoint_seq_no: args.checkpoint_seq_no.ok_or_else(|| missing("--checkpoint-seq-no"))?,
+        checkpoint_hash: text(&args.checkpoint_hash, "--checkpoint-hash")?,
+        previous_checkpoint_hash: args.previous_checkpoint_hash.clone(),
+    })
 }
 
 fn object(file: &Path) -> Result<Object, Failure> {
