@@ -11,6 +11,8 @@ mod receipt;
 mod rollover;
 mod signed;
 
+pub(super) use fork::ambiguous_history;
+
 pub use admit::{Admission, Known, Refusal, Rules, admit};
 pub use bundle::{BundleError, Class, ForkBundle, class};
 pub use decide::{Decision, Head, decide};

@@ -2,7 +2,7 @@ use std::process::{Command, Stdio};
 
 use super::vault::{Done, Vault};
 
-const COMMANDS: [&str; 50] = [
+const COMMANDS: [&str; 51] = [
     "attest",
     "audit export",
     "audit follow",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 50] = [
     "generate-encryption-key",
     "generate-signing-key",
     "metrics",
+    "quorum verify",
     "receipt show",
     "relay drain",
     "relay pause",
@@ -71,6 +72,7 @@ fn every_command_and_every_group_has_examples() {
         "audit",
         "config",
         "custody",
+        "quorum",
         "receipt",
         "relay",
         "spool",

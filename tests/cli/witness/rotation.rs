@@ -31,6 +31,13 @@ fn from_a_rotation_on_the_next_key_signs_and_the_old_one_vouches_for_it() {
     let out = verify(&vault, &export, &["--public-key", &trusted("witness")]).ok();
     let said = format!("ins_1 went from witness-1 to witness-2: {} is trusted from here on", public_key("next"));
     assert!(out.starts_with(&format!("OK      -:1  {said}\n")) && out.ends_with("5 verified\n"), "{out}");
+    // The quorum passes over the rollover: its policy says whose keys count.
+    vault.write("export.jsonl", &export);
+    vault.write("policy.json", r#"{"policy_id": "p", "required": 1, "witnesses": ["w"]}"#);
+    let key = format!("w={}", public_key("witness"));
+    let words = ["quorum", "verify", "--policy", "policy.json", "--statements", "export.jsonl", "--witness-key", &key];
+    let judged = vault.run(&[words.as_slice(), &["--checkpoint", &"b".repeat(64)]].concat());
+    assert!(judged.out.contains("for w"), "{judged:?}");
     // Without the rollover nobody knows the second key, and without the first one nobody believes the rollover.
     let rest = export.split_once('\n').unwrap().1;
     assert_eq!(verify(&vault, rest, &["--public-key", &trusted("witness")]).code, Some(65));
