@@ -94,7 +94,8 @@ Examples:
   local-vault witness status --json | jq -r .anchor.kind
 
 Opens nothing for writing, so that it works beside a service and after an incident. What it tells of the state is what
-the file says: `witness verify` proves it. Ends with 77 where an incident stopped the witness, or its anchor shows one.")]
+the file says: `witness verify` proves it. Ends with 77 where an incident stopped the witness, or its anchor shows one,
+and with 69 where the anchor is away.")]
     Status {
         /// As JSON
         #[arg(long)]

@@ -16,7 +16,7 @@ enum Anchored {
     No,
     Yes(AnchorKind, Option<Floor>),
     /// It does not tell.
-    Away(String),
+    Away(Failure),
 }
 
 pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
@@ -24,7 +24,7 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
     let anchor = match vault.look_at_anchor() {
         Ok(None) => Anchored::No,
         Ok(Some((kind, floor))) => Anchored::Yes(kind, floor),
-        Err(failure) => Anchored::Away(failure.message().to_owned()),
+        Err(failure) => Anchored::Away(failure),
     };
     let standing = Standing { anchor, state: written(vault)? };
     if json {
@@ -33,7 +33,11 @@ pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
         standing.print(vault)?
     }
     let is_stopped = standing.state.as_ref().is_some_and(|state| state.stopped.is_some());
-    Ok(if is_stopped || standing.incident().is_some() { REFUSED } else { 0 })
+    Ok(match &standing.anchor {
+        _ if is_stopped || standing.incident().is_some() => REFUSED,
+        Anchored::Away(why) => why.code(),
+        Anchored::No | Anchored::Yes(..) => 0,
+    })
 }
 
 fn written(vault: &Vault) -> Result<Option<Written>, Failure> {
@@ -82,7 +86,7 @@ impl Standing {
         let (kind, floor, error) = match &self.anchor {
             Anchored::No => (Some("none"), None, None),
             Anchored::Yes(kind, floor) => (Some(kind.name()), floor.as_ref(), None),
-            Anchored::Away(why) => (None, None, Some(why.as_str())),
+            Anchored::Away(why) => (None, None, Some(why.message())),
         };
         let anchor = Object::new()
             .with("kind", kind)
@@ -106,7 +110,7 @@ impl Anchored {
     fn in_words(&self, window: f64) -> String {
         match self {
             Self::No => "none: nothing here notices that the state was restored from a copy".into(),
-            Self::Away(why) => printable(why),
+            Self::Away(why) => printable(why.message()),
             Self::Yes(kind, floor) => {
                 let place = floor.as_ref().map_or_else(|| "not begun".into(), place);
                 let waits = if window > 0.0 { format!(", up to {window} s behind") } else { String::new() };

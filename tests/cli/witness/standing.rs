@@ -53,6 +53,17 @@ fn the_standing_names_the_anchor_and_the_key_that_signs() {
 }
 
 #[test]
+fn an_anchor_whose_disk_is_gone_is_away() {
+    let vault = Vault::new();
+    let floor = "witness.anchor = \"rewritable\"\nwitness.floor_file = \"gone/f\"";
+    vault.reconfigure("witness.rollback = \"accepted\"", floor);
+    let status = vault.run(&["witness", "status", "--json"]);
+    assert_eq!(status.code, Some(69), "{status:?}");
+    assert!(status.out.contains("the witness's floor at "), "{status:?}");
+    assert_eq!(submit(&vault, &checkpoint(1, 'a', None).to_object(), &[]).code, Some(69));
+}
+
+#[test]
 fn an_incident_is_seen_before_anything_is_opened() {
     let vault = Vault::new();
     vault.reconfigure("witness.rollback = \"accepted\"", "witness.anchor = \"rewritable\"\nwitness.floor_file = \"f\"");
