@@ -46,8 +46,8 @@ const WITHOUT_A_RECORD: &str = "
 
 impl Witness {
     /// Goes over everything that was written: each record's MAC, what all of them lead to, receipts and evidence against
-    /// their records both ways, and every signature. `see` is told of each record, and what is wrong with it. Blocks on
-    /// the disk for as long as that takes: some 20,000 records a second.
+    /// their records both ways, and every signature. `see` is told of each record, and what is wrong with it. Blocks for as
+    /// long as that takes: a signature is verified for each.
     pub fn check(&self, mut see: impl FnMut(Option<Wrong>)) -> Result<Checked, WitnessError> {
         let (mut checked, mut chain) = (Checked::default(), START);
         let mut statement = self.db.prepare(ALL)?;
