@@ -10,6 +10,7 @@ mod config;
 mod custody;
 mod enqueue;
 mod failure;
+mod follow;
 mod hardening;
 mod import;
 mod log;

@@ -189,7 +189,12 @@ impl Vault {
 
     /// The way to the receiver.
     pub(super) fn client(&self, installation_id: Option<&str>) -> Result<Client, Failure> {
-        let (endpoint, trust, proxy) = (self.endpoint(installation_id)?, self.trust(), self.proxy()?);
+        self.client_of(self.endpoint(installation_id)?)
+    }
+
+    /// The way to another endpoint of the same receiver, or of one that is trusted as it is.
+    pub(super) fn client_of(&self, endpoint: Endpoint) -> Result<Client, Failure> {
+        let (trust, proxy) = (self.trust(), self.proxy()?);
         Ok(Client::new(&ClientConfig { endpoint, trust, proxy, timeout: TIMEOUT })?)
     }
 

@@ -111,7 +111,8 @@ async fn verify_spool(vault: &Vault, args: &VerifyArgs, verifier: &mut Verifier)
                 continue;
             };
             let checked = match bundle(event, answer, spool.as_deref()).await {
-                Ok(bundle) => verifier.bundle(&bundle).map(Proved::said),
+                Ok(Some(bundle)) => verifier.bundle(&bundle).map(Proved::said),
+                Ok(None) => Err("it went without an envelope, and there is no receipt for it".to_owned()),
                 Err(failure) => Err(failure.message().to_owned()),
             };
             verifier.tell(&name, checked)?;

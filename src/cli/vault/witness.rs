@@ -9,6 +9,7 @@ use crate::config::AnchorSetting;
 use crate::custody::{Anchor, AnchorKind, Floor, Purpose, PurposeKey, Signer};
 use crate::facts::with_suffix;
 use crate::protocol::witness::Rules;
+use crate::relay::{Client, Drain, DrainConfig, Endpoint, Outbox};
 use crate::store::StoreError;
 use crate::witness::{
     Allowed, Counts, FloorFile, GuardedClock, Incident, Setup, SignedFloor, Witness, WitnessError, WitnessReader,
@@ -137,6 +138,36 @@ impl Vault {
             #[cfg(feature = "tpm")]
             AnchorSetting::Tpm => return Err(Failure::config("a TPM anchor is not built yet", "")),
         })
+    }
+
+    /// The way to the feed of submissions.
+    pub(in crate::cli) fn feed_client(&self) -> Result<Client, Failure> {
+        let feed = self.settings.witness.feed.as_deref();
+        let feed = feed.ok_or_else(|| {
+            Failure::config("no feed is configured", "Set feed under [witness.follow] in the config file.")
+        })?;
+        self.client_of(Endpoint::parse(feed, None)?)
+    }
+
+    /// The spool of what the witness posts, beside its database.
+    pub(in crate::cli) async fn outbox(&self) -> Result<Outbox, Failure> {
+        let path = with_suffix(&self.witness_path()?, ".outbox");
+        let spool = Arc::new(self.spool_at(&path)?);
+        Ok(Outbox::new(&path, spool).await?)
+    }
+
+    /// The relay of that spool, to the platform's checkpoints beside its events.
+    pub(in crate::cli) async fn outbox_drain(&self, outbox: &Outbox) -> Result<Drain, Failure> {
+        let installation_id = self.installation_id()?.to_owned();
+        let events = self.endpoint(Some(&installation_id))?;
+        let checkpoints = events.as_str().strip_suffix("/events").map(|base| format!("{base}/witness/checkpoints"));
+        let checkpoints = checkpoints.ok_or_else(|| {
+            Failure::config("relay.endpoint does not end in /events", "What a witness posts goes beside the events.")
+        })?;
+        let client = self.client_of(Endpoint::parse(&checkpoints, Some(&installation_id))?)?;
+        let audit = self.audit()?;
+        let config = DrainConfig { installation_id, parallel: 1, count_every_failure: false, audit };
+        Ok(outbox.drain(client, self.clock.clone(), config).await?)
     }
 
     /// A restored copy of the state is signed on where nothing outside it can tell: that must have been said.
