@@ -31,7 +31,7 @@ mod stop;
 mod support;
 mod vault;
 mod verify;
-mod witness_reconcile;
+mod witness;
 
 use std::ffi::OsString;
 
@@ -44,7 +44,6 @@ use failure::Failure;
 use output::Output;
 use recorded::Recorded;
 use vault::Vault;
-use witness_reconcile::WitnessCommand;
 
 /// Runs the command line of this process, and ends it.
 pub fn main() -> ! {
@@ -108,7 +107,7 @@ async fn perform(
         Command::Status(args) => status::run(&vault()?, &args).await,
         Command::SupportBundle(args) => support::run(vault(), flags, args).await,
         Command::Verify(args) => verify::run(vault, args).await,
-        Command::Witness(WitnessCommand::Reconcile(args)) => witness_reconcile::run(&vault()?, args).await,
+        Command::Witness(command) => witness::run(&vault()?, command).await,
         Command::WitnessCheckpoint(args) => published::witness::checkpoint(vault()?, args).await,
         Command::WitnessCounts => published::witness::counts(&vault()?),
     }

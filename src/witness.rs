@@ -5,6 +5,7 @@
 //! crash prevented is made when the same checkpoint comes again, over the same bytes.
 
 mod change;
+mod check;
 mod desk;
 mod document;
 mod error;
@@ -16,6 +17,7 @@ mod peers;
 mod reader;
 mod record;
 mod request;
+mod rotate;
 mod schema;
 mod secret;
 mod standing;
@@ -25,6 +27,7 @@ mod sum;
 mod turn;
 
 pub use change::Change;
+pub use check::{Checked, Wrong};
 pub use desk::{Closing, Desk, Snapshot};
 pub use document::sign as sign_document;
 pub use error::WitnessError;
@@ -33,11 +36,13 @@ pub use import::{ImportError, Imported, is_published_witness, published_counts};
 pub use incident::{Incident, What};
 pub use open::{Allowed, Setup, Witness};
 pub use peers::{Difference, HeadsPage, PeerError, PeerHeads, contradicts, floors, is_ahead, needed};
-pub use reader::{Class, Fork, WitnessReader};
+pub use reader::{Fork, WitnessReader, Written};
 pub use request::{GuardedClock, Request, Times};
 pub use schema::SCHEMA;
 pub use state::OwnKey;
 pub use stream::{Stream, StreamName};
+
+pub use crate::protocol::witness::Class;
 
 use crate::protocol::json::Object;
 

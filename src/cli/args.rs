@@ -24,7 +24,7 @@ use super::spool::SpoolCommand;
 use super::status::StatusArgs;
 use super::support::SupportArgs;
 use super::verify::VerifyArgs;
-use super::witness_reconcile::WitnessCommand;
+use super::witness::WitnessCommand;
 use crate::config::{Flags, LogFormat, LogLevel};
 
 /// Signs source attestations with keys held in custody, keeps them in an encrypted spool through outages, relays
@@ -127,7 +127,7 @@ pub(super) enum Command {
     /// Verify and show the audit log: who asked for what, and what keys were used for
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// See how the witness stands
+    /// Witness checkpoints, show what was signed, let streams in, go on with another key
     #[command(subcommand)]
     Witness(WitnessCommand),
     /// Check the configuration, or print an example

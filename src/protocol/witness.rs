@@ -2,21 +2,27 @@
 //! a third party verifies it.
 
 mod admit;
+mod bundle;
 mod decide;
 mod document;
 mod feed;
 mod fork;
+mod posted;
 mod receipt;
+mod rollover;
 mod signed;
 
 pub(super) use fork::ambiguous_history;
 
 pub use admit::{Admission, Known, Refusal, Rules, admit};
+pub use bundle::{BundleError, Class, ForkBundle, class};
 pub use decide::{Decision, Head, decide};
 pub use document::{document_preimage, signed_document, verify_document};
 pub use feed::{Item, Malformed, Page, PageError};
 pub use fork::{ForkEvidence, fork_evidence_for_verifiers, sealed_fork_evidence, verify_fork_evidence};
+pub use posted::Posted;
 pub use receipt::{Statement, receipt, verify_receipt};
+pub use rollover::{KeyName, Rollover};
 pub use signed::SubmitterSignature;
 
 use super::json::{Object, Value};

@@ -193,6 +193,10 @@ fn rotate(turn: &mut Turn<'_>, kid: &str, public_key: &PublicKey, rollover: &Obj
     if turn.state.is_ours(public_key) {
         return Err(WitnessError::Change("the key signed for this witness before".into()));
     }
+    // A statement names its key by this alone.
+    if turn.state.keys.iter().any(|own| own.kid == kid) {
+        return Err(WitnessError::Change("an earlier key of this witness has the same kid".into()));
+    }
     let unsigned: bool = turn.db.query_row(
         "SELECT EXISTS (SELECT 1 FROM receipts WHERE signature IS NULL) OR EXISTS (SELECT 1 FROM forks WHERE signature IS NULL)",
         [],

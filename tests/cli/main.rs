@@ -27,3 +27,4 @@ mod spool;
 mod terminal;
 mod vault;
 mod verify;
+mod witness;

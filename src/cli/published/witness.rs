@@ -55,12 +55,6 @@ pub(in crate::cli) async fn checkpoint(vault: Vault, args: CheckpointArgs) -> Re
     };
     // Before anything is opened: such input changes nothing.
     submission.check().map_err(WitnessError::from)?;
-    if vault.settings.custody.published_signing_key {
-        tracing::warn!("one key signs for relay and witness; a config file can name a key for each");
-    }
-    if vault.settings.witness.first_use {
-        tracing::warn!("a stream that nobody added is trusted on first use");
-    }
     let verdict = submit(&vault, Request::new(submission, OPERATOR)).await?;
     Output::new().json(&verdict.to_object())?;
     Ok(0)
@@ -68,6 +62,7 @@ pub(in crate::cli) async fn checkpoint(vault: Vault, args: CheckpointArgs) -> Re
 
 /// Submits one checkpoint to the state at hand.
 pub(in crate::cli) async fn submit(vault: &Vault, request: Request) -> Result<Verdict, Failure> {
+    warn(vault);
     let submission = request.submission.clone();
     let (desk, closing) = Desk::start(vault.witness().await?)?;
     let verdict = desk.submit(request).await;
@@ -83,6 +78,18 @@ pub(in crate::cli) async fn submit(vault: &Vault, request: Request) -> Result<Ve
         submission.checkpoint_seq_no,
     ));
     Ok(verdict)
+}
+
+/// One line, whatever there is to warn of.
+fn warn(vault: &Vault) {
+    match (vault.settings.custody.published_signing_key, vault.settings.witness.first_use) {
+        (true, true) => tracing::warn!(
+            "one key signs for relay and witness, and a new stream is trusted on first use; a config file can say otherwise"
+        ),
+        (true, false) => tracing::warn!("one key signs for relay and witness; a config file can name a key for each"),
+        (false, true) => tracing::warn!("a new stream is trusted on first use"),
+        (false, false) => {}
+    }
 }
 
 pub(in crate::cli) fn counts(vault: &Vault) -> Result<u8, Failure> {

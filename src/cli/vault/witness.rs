@@ -117,6 +117,16 @@ impl Vault {
         Ok(WitnessReader::open(&self.witness_path()?)?)
     }
 
+    /// What the witness's anchor is worth, and where it stands; `None` where there is none. Opens no state.
+    pub(in crate::cli) fn look_at_anchor(&self) -> Result<Option<(AnchorKind, Option<Floor>)>, Failure> {
+        if self.settings.witness.anchor == AnchorSetting::None {
+            return Ok(None);
+        }
+        let keys = self.keys_for(Purpose::Witness)?.into_iter().map(|loaded| loaded.key).collect();
+        let anchor = self.witness_anchor(keys)?;
+        anchor.map(|anchor| Ok((anchor.kind()?, anchor.read()?))).transpose()
+    }
+
     /// Imports the published witness database at `source` into the open one.
     pub(in crate::cli) fn import_witness(&self, witness: &mut Witness, source: &Path) -> Result<(), Failure> {
         import::witness(witness, &self.witness_path()?, source, &*self.audit()?)

@@ -2,21 +2,15 @@
 
 mod show;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::failure::Failure;
-use super::output::{Output, printable};
-use super::reason;
-use super::vault::{Asked, Vault};
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, printable};
+use crate::cli::reason;
+use crate::cli::vault::{Asked, Vault};
 use crate::protocol::json::Object;
 use crate::witness::{Allowed, Change, What};
 use show::Survey;
-
-#[derive(Debug, Subcommand)]
-pub(super) enum WitnessCommand {
-    /// Show how the witness stands to its anchor and its peers, and let it go on after an incident
-    Reconcile(ReconcileArgs),
-}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -27,7 +21,7 @@ Examples:
 
 Without --accept nothing is allowed and nothing is signed. Ends with 0 where the witness may sign, and with 77 where it
 may not: docs/witness-recovery.md says what to do after each incident.")]
-pub(super) struct ReconcileArgs {
+pub(in crate::cli) struct ReconcileArgs {
     /// Go on after this incident, by its name. No other one is allowed by it
     #[arg(long, value_name = "INCIDENT", value_parser = incident, requires_all = ["allowed_by", "reason"])]
     accept: Option<What>,
@@ -47,7 +41,7 @@ pub(super) struct ReconcileArgs {
 
 impl ReconcileArgs {
     /// Whether it lets the witness go on.
-    pub(super) const fn accepts(&self) -> bool {
+    pub(in crate::cli) const fn accepts(&self) -> bool {
         self.accept.is_some()
     }
 }
