@@ -21,6 +21,8 @@ CREATE TABLE records (
     mac  BLOB NOT NULL
 ) STRICT;
 
+CREATE INDEX incidents ON records (n) WHERE kind = 'incident';
+
 CREATE TABLE streams (
     stream          INTEGER PRIMARY KEY,
     witness_id      TEXT NOT NULL,

@@ -118,6 +118,7 @@ impl Turn<'_> {
             let head = Stream::find(self.db, &StreamName::from(&known.statement.submission))?.and_then(|s| s.head);
             let body = Object::new()
                 .with("what", what.name())
+                .with("statement", known.statement.to_object())
                 .with("receipt", known.receipt.clone())
                 .with("head_seq_no", head.as_ref().map(|head| head.checkpoint_seq_no))
                 .with("head_hash", head.map(|head| head.checkpoint_hash));
@@ -128,8 +129,13 @@ impl Turn<'_> {
         Ok(None)
     }
 
-    /// Whether a statement is among the records, in any origin of its stream.
+    /// Whether a statement is among the records: receipted in any origin of its stream, or shown to us before, when
+    /// somebody allowed us to go on from that.
     fn has(&self, statement: &Statement) -> Result<bool, WitnessError> {
+        Ok(self.has_receipted(statement)? || shown(self.db, self.secret)?.contains(statement))
+    }
+
+    fn has_receipted(&self, statement: &Statement) -> Result<bool, WitnessError> {
         let Some(stream) = Stream::find(self.db, &StreamName::from(&statement.submission))? else { return Ok(false) };
         let sql = "SELECT n FROM receipts WHERE stream = ?1 AND seq_no = ?2";
         let mut rows = self.db.prepare_cached(sql)?;
@@ -224,6 +230,18 @@ impl Turn<'_> {
         self.state.last_time = stamp;
         Ok(stamp)
     }
+}
+
+/// Statements of ours that somebody has shown to us and that we did not know.
+pub(super) fn shown(db: &Connection, secret: &Secret) -> Result<Vec<Statement>, WitnessError> {
+    let mut rows = db.prepare_cached("SELECT n FROM records WHERE kind = 'incident' ORDER BY n")?;
+    let incidents = rows.query_map([], |row| row.get(0))?;
+    let statement = |n: rusqlite::Result<u64>| {
+        let body = record::read(db, secret, n?, Kind::Incident)?;
+        let statement = body.get_object("statement").and_then(|statement| Statement::from_object(statement).ok());
+        statement.ok_or(UNREADABLE)
+    };
+    incidents.map(statement).collect()
 }
 
 fn known(stream: Option<&Stream>, receipted: Option<&Committed<Statement>>) -> Known {

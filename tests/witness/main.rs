@@ -6,6 +6,7 @@
 mod contract;
 #[path = "../support/custody.rs"]
 mod custody;
+mod look_back;
 mod place;
 mod rollback;
 #[path = "../support/witness.rs"]
