@@ -77,13 +77,16 @@ impl Witness {
     ///
     /// What must not be signed on is [`WitnessError::Incident`]; nothing was changed then.
     pub fn open(path: &Path, setup: Setup) -> Result<Self, WitnessError> {
-        let anchor = setup.anchor.as_ref().map(|anchor| anchor.read()).transpose()?.flatten();
+        // Before anything is looked for: an anchor that is there by then has a state that is there too.
+        let anchor = read_anchor(&setup)?;
         let is_new = file_kind(path, &SCHEMA)? == FileKind::Nothing;
         if is_new && anchor.is_some() && !allows(&setup, What::StateLost) {
             return Err(Incident::new(What::StateLost, None, anchor).into());
         }
         let mut db = store::open(path, &SCHEMA, Access::Create).map_err(|e| sort(e, anchor))?;
         let role = take_role(path)?;
+        // Whoever had the role until now may have brought it up, or begun it.
+        let anchor = read_anchor(&setup)?;
         let (state, secret) = match State::read(&db).map_err(|e| damaged(e, anchor))? {
             Some((state, mac)) => {
                 let secret = Secret::open(&db, &state.state_id, setup.wrapping.as_deref())?;
@@ -234,6 +237,10 @@ fn begin(db: &mut Connection, setup: &Setup, anchor: Option<Floor>) -> Result<(S
         place.advance(&state.floor)?;
     }
     Ok((state, secret))
+}
+
+fn read_anchor(setup: &Setup) -> Result<Option<Floor>, WitnessError> {
+    Ok(setup.anchor.as_ref().map(|anchor| anchor.read()).transpose()?.flatten())
 }
 
 fn allows(setup: &Setup, what: What) -> bool {

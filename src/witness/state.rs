@@ -102,6 +102,13 @@ impl State {
         if moved == 1 { Ok(()) } else { Err(WitnessError::Raced) }
     }
 
+    /// The file still is where this is, or another process wrote to it.
+    pub(super) fn is_still(&self, db: &Connection) -> Result<(), WitnessError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM state WHERE id = 1 AND count = ?1)";
+        let is_still: bool = db.prepare_cached(sql)?.query_row([self.floor.count], |row| row.get(0))?;
+        if is_still { Ok(()) } else { Err(WitnessError::Raced) }
+    }
+
     /// Reads the row, and not the sum: that is over what is in the file. `None` where nothing was begun.
     pub(super) fn read(db: &Connection) -> Result<Option<(Self, Tag)>, WitnessError> {
         let sql = "SELECT state_id, count, root, last_time, keys, stopped, mac FROM state";

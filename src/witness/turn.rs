@@ -62,7 +62,10 @@ impl Turn<'_> {
     pub(super) fn run(mut self, work: &[Work]) -> Result<(State, Vec<Decided>), WitnessError> {
         let before = self.state.clone();
         let decided = work.iter().map(|work| self.one(work)).collect::<Result<_, _>>()?;
-        if self.state != before {
+        if self.state == before {
+            // A replay too: what another process has written down may not be anchored yet, and gets no signature here.
+            before.is_still(self.db)?;
+        } else {
             self.state.keep(self.db, self.secret, before.floor.count)?;
         }
         Ok((self.state, decided))

@@ -8,6 +8,7 @@ mod contract;
 mod custody;
 mod look_back;
 mod place;
+mod race;
 mod rollback;
 #[path = "../support/witness.rs"]
 mod witness;
