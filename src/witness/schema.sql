@@ -54,7 +54,7 @@ CREATE INDEX receipts_by_checkpoint ON receipts (checkpoint_id);
 CREATE TABLE forks (
     n             INTEGER PRIMARY KEY REFERENCES records,
     stream        INTEGER NOT NULL REFERENCES streams,
-    evidence_hash BLOB NOT NULL UNIQUE,
+    evidence_hash BLOB NOT NULL UNIQUE, -- of ours without its time, which is another one whenever it is shown
     kid           TEXT,                -- NULL until the signature is there
     public_key    BLOB,
     signature     BLOB

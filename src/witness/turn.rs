@@ -8,7 +8,7 @@ use super::request::{Checked, Times};
 use super::secret::Secret;
 use super::state::State;
 use super::stream::{Stream, StreamName};
-use crate::facts::random_id;
+use crate::facts::{Timestamp, random_id};
 use crate::protocol::json::Object;
 use crate::protocol::witness::{
     Admission, Decision, ForkEvidence, Head, Known, Refusal, Rules, Statement, Submission, SubmitterSignature, admit,
@@ -206,14 +206,16 @@ impl Turn<'_> {
         receipted: Option<&Committed<Statement>>,
     ) -> Result<Decided, WitnessError> {
         let stream = stream.ok_or(WitnessError::Damaged("a stream without a row contradicts itself"))?;
-        let created_at = self.stamp()?;
-        let evidence = ForkEvidence { head: stream.head.clone(), submission: checked.submission.clone(), created_at };
+        let (head, submission) = (stream.head.clone(), checked.submission.clone());
+        let evidence = ForkEvidence { head, submission, created_at: Timestamp::from_millis(0) };
+        // Whenever it is shown again, it is the same evidence.
         let hash = evidence.preimage().hash();
         let sql = "SELECT n FROM forks WHERE evidence_hash = ?1";
         let known = self.db.prepare_cached(sql)?.query_row([hash.as_bytes()], |row| row.get(0)).optional()?;
         if let Some(n) = known {
             return Ok(Decided::Forked(read_fork(self.db, self.secret, n)?));
         }
+        let evidence = ForkEvidence { created_at: self.stamp()?, ..evidence };
         let id = random_id("lwf_");
         let body = Object::new()
             .with("evidence_id", id.as_str())
@@ -228,7 +230,7 @@ impl Turn<'_> {
     }
 
     /// The time of what is decided now.
-    pub(super) fn stamp(&mut self) -> Result<crate::facts::Timestamp, WitnessError> {
+    pub(super) fn stamp(&mut self) -> Result<Timestamp, WitnessError> {
         let stamp = self.times.stamp(self.state.last_time).map_err(WitnessError::Refused)?;
         self.state.last_time = stamp;
         Ok(stamp)

@@ -59,7 +59,7 @@ async fn the_same_fork_evidence_is_kept_once() {
     let signer = signer(key());
     submit(&path, at(NOW, signer.clone()), &checkpoint(1, None)).await.unwrap();
     let first = submit(&path, at(NOW, signer.clone()), &rival(1, None)).await.unwrap();
-    let again = submit(&path, at(NOW, signer.clone()), &rival(1, None)).await.unwrap();
+    let again = submit(&path, at(LATER, signer.clone()), &rival(1, None)).await.unwrap();
     assert_eq!(first, again);
     let Verdict::Forked(evidence) = first else { panic!("a fork") };
     verify_fork_evidence(&evidence, signer.public_key()).unwrap();
