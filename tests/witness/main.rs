@@ -6,9 +6,13 @@
 mod contract;
 #[path = "../support/custody.rs"]
 mod custody;
+mod device;
+mod devices;
 mod look_back;
 mod place;
 mod race;
 mod rollback;
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 #[path = "../support/witness.rs"]
 mod witness;
