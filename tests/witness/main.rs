@@ -8,6 +8,7 @@ mod contract;
 mod custody;
 mod device;
 mod devices;
+mod kill;
 mod look_back;
 mod place;
 mod race;

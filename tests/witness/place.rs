@@ -16,7 +16,9 @@ use super::witness;
 
 /// A witness's folder, and another disk beside it.
 pub(crate) struct Place {
-    folder: TempDir,
+    folder: PathBuf,
+    /// None where it is another process's.
+    _gone_with_it: Option<TempDir>,
     pub(crate) key: SharedSigningKey,
     signer: Signer,
     wrapping: Option<Arc<dyn WrappingKey>>,
@@ -29,9 +31,21 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("state")).unwrap();
         fs::create_dir(folder.path().join("disk")).unwrap();
+        let place = Self::at(folder.path());
+        Self { _gone_with_it: Some(folder), ..place }
+    }
+
+    /// Another process's.
+    pub(crate) fn at(folder: &Path) -> Self {
         let key = custody::signing_key(7);
-        let wrapping = Some(custody::spool_keys(7).wrapping);
-        Self { folder, signer: witness::signer("k", key.clone()), key, wrapping, has_floor: false }
+        Self {
+            folder: folder.to_owned(),
+            _gone_with_it: None,
+            signer: witness::signer("k", key.clone()),
+            key,
+            wrapping: Some(custody::spool_keys(7).wrapping),
+            has_floor: false,
+        }
     }
 
     /// The same of another key.
@@ -42,7 +56,11 @@ impl Place {
 
     /// With its floor on the other disk.
     pub(crate) fn with_floor() -> Self {
-        Self { has_floor: true, ..Self::new() }
+        Self::new().floored()
+    }
+
+    pub(crate) fn floored(self) -> Self {
+        Self { has_floor: true, ..self }
     }
 
     /// What was written down is not authenticated.
@@ -52,17 +70,17 @@ impl Place {
 
     /// The folder of the state.
     pub(crate) fn state(&self) -> PathBuf {
-        self.folder.path().join("state")
+        self.folder.join("state")
     }
 
     /// The other disk.
     pub(crate) fn disk(&self) -> PathBuf {
-        self.folder.path().join("disk")
+        self.folder.join("disk")
     }
 
     /// Somewhere else, for copies.
     pub(crate) fn aside(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     pub(crate) fn path(&self) -> PathBuf {
