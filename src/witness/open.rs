@@ -116,7 +116,7 @@ impl Witness {
         let Some(place) = self.setup.anchor.clone() else { return Ok(()) };
         let state = self.state.floor;
         let there = self.root_at(anchor.as_ref())?;
-        match compare(&state, anchor.as_ref(), there, !self.setup.anchor_interval.is_zero()) {
+        match compare(&state, self.state.behind, anchor.as_ref(), there, !self.setup.anchor_interval.is_zero()) {
             Standing::Equal => {}
             Standing::Begun => place.begin(&state)?,
             Standing::RollForward => {
@@ -216,6 +216,7 @@ fn begin(db: &mut Connection, setup: &Setup, anchor: Option<Floor>) -> Result<(S
     let mut state = State {
         state_id: state_id.clone(),
         floor: START,
+        behind: 0,
         last_time: Timestamp::from_millis(0),
         keys: vec![key.clone()],
         stopped: None,

@@ -4,6 +4,7 @@ CREATE TABLE state (
     state_id  TEXT NOT NULL,
     count     INTEGER NOT NULL,   -- the number of the last record
     root      BLOB NOT NULL,      -- what the records lead to
+    behind    INTEGER NOT NULL,   -- the record that the last transaction began behind
     last_time INTEGER NOT NULL,   -- of the last statement or evidence, in milliseconds since 1970
     keys      TEXT NOT NULL,      -- our public keys in their order, as JSON; the last one signs
     stopped   TEXT,               -- the incident that stopped it, until an operator allows it to go on
