@@ -9,7 +9,7 @@ use super::secret::Secret;
 use super::state::State;
 use super::stream::{Stream, StreamName};
 use crate::facts::{Timestamp, random_id};
-use crate::protocol::json::Object;
+use crate::protocol::json::{Object, Value};
 use crate::protocol::witness::{
     Admission, Decision, ForkEvidence, Head, Known, Refusal, Rules, Statement, Submission, SubmitterSignature, admit,
 };
@@ -105,7 +105,12 @@ impl Turn<'_> {
             (Admission::Decided(Decision::Replay), Some(committed)) => {
                 Ok(Decided::Receipted { committed, is_replay: true })
             }
-            (Admission::Decided(Decision::Fork), receipted) => self.fork(checked, stream, receipted.as_ref()),
+            (Admission::Decided(Decision::Fork), receipted) => {
+                if let (Some(stream), None) = (&stream, &receipted) {
+                    self.was_never_receipted(stream, submission)?;
+                }
+                self.fork(checked, stream, receipted.as_ref())
+            }
             (Admission::Decided(Decision::Accept | Decision::Replay), _) => self.accept(checked, stream),
         }
     }
@@ -165,6 +170,47 @@ impl Turn<'_> {
         Ok(Some(committed))
     }
 
+    /// A number that has no row among the receipts must never have had one: the rows are not authenticated, and who
+    /// submits again what was receipted is honest. So the receipts on either side of it must follow one another.
+    ///
+    /// Where a floor lies between them, nobody here knows what was before it, and there is no evidence either.
+    fn was_never_receipted(&self, stream: &Stream, submission: &Submission) -> Result<(), WitnessError> {
+        let number = submission.checkpoint_seq_no;
+        let beside = |sql: &str| {
+            let mut statement = self.db.prepare_cached(sql)?;
+            statement.query_row(params![stream.row, stream.origin, number], |row| row.get::<_, u64>(0)).optional()
+        };
+        let of_stream = "SELECT n FROM receipts WHERE stream = ?1 AND origin = ?2 AND seq_no";
+        let Some(above) = beside(&format!("{of_stream} > ?3 ORDER BY seq_no LIMIT 1"))? else {
+            let is_head = |head: &Head| !stream.is_floor && head.checkpoint_seq_no >= number;
+            return if stream.head.as_ref().is_some_and(is_head) { Err(RECEIPT_GONE) } else { Ok(()) };
+        };
+        let below = beside(&format!("{of_stream} < ?3 ORDER BY seq_no DESC LIMIT 1"))?;
+        let body = |n| record::read(self.db, self.secret, n, Kind::Accepted);
+        let (next, above) = (body(above)?, read_receipt(self.db, self.secret, above)?.content.submission);
+        // What was imported names none, and comes in any order.
+        let names_none = |body: &Object| body.get("before").is_none();
+        if names_none(&next) || below.map(body).transpose()?.is_some_and(|body| names_none(&body)) {
+            return Ok(());
+        }
+        let before = next.get("before").and_then(Value::as_i64).map(i64::unsigned_abs);
+        if before != below || above.checkpoint_seq_no <= number || StreamName::from(&above) != stream.name {
+            return Err(RECEIPT_GONE);
+        }
+        let is_floor = above.previous_checkpoint_hash.as_ref() == Some(&submission.checkpoint_hash);
+        match next.get("floor").and_then(Value::as_i64) {
+            Some(floor) if number < floor || (number == floor && is_floor) => Err(Refusal::BelowFloor.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The record of the last receipt of a stream, in its present origin.
+    fn last_receipted(&self, stream: &Stream) -> Result<Option<u64>, WitnessError> {
+        let sql = "SELECT n FROM receipts WHERE stream = ?1 AND origin = ?2 ORDER BY seq_no DESC LIMIT 1";
+        let mut statement = self.db.prepare_cached(sql)?;
+        Ok(statement.query_row([stream.row, stream.origin], |row| row.get(0)).optional()?)
+    }
+
     fn accept(&mut self, checked: &Checked, stream: Option<Stream>) -> Result<Decided, WitnessError> {
         let submission = &checked.submission;
         let accepted_at = self.stamp()?;
@@ -175,6 +221,8 @@ impl Turn<'_> {
             checkpoint_seq_no: submission.checkpoint_seq_no,
             checkpoint_hash: submission.checkpoint_hash.clone(),
         };
+        let floor = stream.as_ref().filter(|stream| stream.is_floor).and_then(|stream| stream.head.as_ref());
+        let floor = floor.map(|floor| floor.checkpoint_seq_no);
         let stream = match stream {
             Some(mut stream) => {
                 let origin = stream.origin;
@@ -191,6 +239,8 @@ impl Turn<'_> {
         let body = Object::new()
             .with("receipt_id", id.as_str())
             .with("statement", statement.to_object())
+            .with("before", self.last_receipted(&stream)?)
+            .with("floor", floor)
             .with("by", checked.caller.as_str())
             .with("submitter_signature", checked.signature.as_ref().map(SubmitterSignature::to_object));
         let n = self.state.append(self.db, self.secret, Kind::Accepted, &body)?;
@@ -319,6 +369,8 @@ pub(super) fn keep_signature(db: &Connection, n: u64, is_fork: bool, signed: &Si
     }
     Ok(())
 }
+
+const RECEIPT_GONE: WitnessError = WitnessError::Damaged("a receipt is gone");
 
 const UNREADABLE: WitnessError = WitnessError::Damaged("a record does not read as what it is");
 

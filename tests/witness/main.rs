@@ -13,6 +13,8 @@ mod look_back;
 mod place;
 mod race;
 mod rollback;
+mod rules;
+mod sealed;
 #[path = "../support/small_disk.rs"]
 mod small_disk;
 #[path = "../support/witness.rs"]

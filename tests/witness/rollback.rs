@@ -149,8 +149,10 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+type Act<'a> = Box<dyn Fn(&Place) + 'a>;
+
 /// Everything that is done to one file of the state.
-fn acts(past: &Past, name: &str, other: &Path) -> Vec<(&'static str, Box<dyn Fn(&Place)>)> {
+fn acts(past: &Past, name: &str, other: &Path) -> Vec<(&'static str, Act<'static>)> {
     let file = past.place.state().join(name);
     let (old, other) = (past.aside("old", "state").join(name), other.join(name));
     let truncated = |to: fn(u64) -> u64| {
@@ -217,7 +219,7 @@ async fn a_state_that_is_restored_deleted_or_swapped_as_a_whole_is_an_incident_o
     let other = other.aside("now", "state");
     for past in [Past::new(Place::with_floor()).await, Past::closed(Place::with_floor()).await] {
         let old = past.aside("old", "state");
-        let cases: [(What, Box<dyn Fn(&Place)>); 4] = [
+        let cases: [(What, Act<'_>); 4] = [
             (What::RolledBack, Box::new(|place| copy(&old, &place.state()))),
             (
                 What::StateLost,
