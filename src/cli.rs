@@ -18,6 +18,7 @@ mod metrics;
 mod moment;
 mod output;
 mod published;
+mod quorum;
 mod reason;
 mod receipt;
 mod recorded;
@@ -96,6 +97,7 @@ async fn perform(
         Command::GenerateSigningKey(args) => published::keys::signing(args),
         Command::Maintenance(command) => maintenance::run(&vault()?, command).await,
         Command::Metrics(args) => metrics::run(&vault()?, &args),
+        Command::Quorum(command) => quorum::run(command),
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,
         Command::Run => run::run(vault()?, flags, recorded).await,

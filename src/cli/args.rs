@@ -17,6 +17,7 @@ use super::published::drain::{DrainLoopArgs, DrainOnceArgs};
 use super::published::enqueue::EnqueueJsonArgs;
 use super::published::keys::SigningKeyArgs;
 use super::published::witness::CheckpointArgs;
+use super::quorum::QuorumCommand;
 use super::receipt::ReceiptCommand;
 use super::relay::RelayCommand;
 use super::spool::SpoolCommand;
@@ -113,6 +114,9 @@ pub(super) enum Command {
     Receipt(ReceiptCommand),
     /// Verify receipts, attestations, witness receipts and fork evidence with public keys alone
     Verify(VerifyArgs),
+    /// Judge whether enough witnesses agree on a checkpoint
+    #[command(subcommand)]
+    Quorum(QuorumCommand),
     /// Report on the keys
     #[command(subcommand)]
     Custody(CustodyCommand),

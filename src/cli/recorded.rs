@@ -91,6 +91,7 @@ impl Command {
             | Self::GenerateEncryptionKey
             | Self::GenerateSigningKey(_)
             | Self::Metrics(_)
+            | Self::Quorum(_)
             | Self::Receipt(ReceiptCommand::Show(_))
             | Self::Relay(RelayCommand::Status { .. })
             | Self::Spool(

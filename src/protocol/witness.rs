@@ -8,6 +8,8 @@ mod fork;
 mod receipt;
 mod signed;
 
+pub(super) use fork::ambiguous_history;
+
 pub use admit::{Admission, Known, Refusal, Rules, admit};
 pub use decide::{Decision, Head, decide};
 pub use document::{document_preimage, signed_document, verify_document};

@@ -18,6 +18,7 @@ mod enqueue;
 mod log;
 mod metrics;
 mod process;
+mod quorum;
 mod receipts;
 mod secrets;
 mod shell;

@@ -2,7 +2,7 @@ use std::process::{Command, Stdio};
 
 use super::vault::{Done, Vault};
 
-const COMMANDS: [&str; 39] = [
+const COMMANDS: [&str; 40] = [
     "attest",
     "audit export",
     "audit follow",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 39] = [
     "generate-encryption-key",
     "generate-signing-key",
     "metrics",
+    "quorum verify",
     "receipt show",
     "relay drain",
     "relay pause",
@@ -56,7 +57,7 @@ fn every_command_has_help() {
 #[test]
 fn every_command_and_every_group_has_examples() {
     let vault = Vault::new();
-    for command in COMMANDS.into_iter().chain(["audit", "config", "custody", "receipt", "relay", "spool"]) {
+    for command in COMMANDS.into_iter().chain(["audit", "config", "custody", "quorum", "receipt", "relay", "spool"]) {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = Done::of(&mut vault.without_config(&words)).ok();
         let (_, examples) = help.split_once("\nExample").unwrap_or_else(|| panic!("{command}: {help}"));

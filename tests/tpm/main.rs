@@ -12,6 +12,7 @@ mod swtpm;
 mod tpm_proxy;
 
 mod adversary;
+mod anchor;
 mod application;
 mod bus;
 mod epochs;
