@@ -17,5 +17,7 @@ mod rules;
 mod sealed;
 #[path = "../support/small_disk.rs"]
 mod small_disk;
+#[cfg(feature = "tpm")]
+mod tpm;
 #[path = "../support/witness.rs"]
 mod witness;

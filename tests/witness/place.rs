@@ -23,6 +23,7 @@ pub(crate) struct Place {
     signer: Signer,
     wrapping: Option<Arc<dyn WrappingKey>>,
     has_floor: bool,
+    device: Option<Arc<dyn Anchor>>,
 }
 
 impl Place {
@@ -45,6 +46,7 @@ impl Place {
             key,
             wrapping: Some(custody::spool_keys(7).wrapping),
             has_floor: false,
+            device: None,
         }
     }
 
@@ -61,6 +63,11 @@ impl Place {
 
     pub(crate) fn floored(self) -> Self {
         Self { has_floor: true, ..self }
+    }
+
+    /// With an anchor of its own.
+    pub(crate) fn anchored(self, device: Arc<dyn Anchor>) -> Self {
+        Self { device: Some(device), ..self }
     }
 
     /// What was written down is not authenticated.
@@ -98,7 +105,7 @@ impl Place {
     }
 
     pub(crate) fn setup(&self) -> Setup {
-        let anchor = self.has_floor.then(|| self.anchor(self.floor()));
+        let anchor = self.has_floor.then(|| self.anchor(self.floor())).or_else(|| self.device.clone());
         Setup { anchor, wrapping: self.wrapping.clone(), ..witness::setup(self.signer.clone()) }
     }
 

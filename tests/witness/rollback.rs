@@ -15,15 +15,15 @@ use super::witness::{checkpoint, rival};
 
 /// A witness that signed three checkpoints, with copies of its files as they were after the second and after the third,
 /// both of a running process: as `kill -9` leaves them.
-struct Past {
-    place: Place,
+pub(crate) struct Past {
+    pub(crate) place: Place,
     signed: Signed,
     receipts: Vec<Object>,
 }
 
 /// What became of a state that somebody changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
+pub(crate) enum Outcome {
     /// It was not opened. The incident's name, or `error` where it is none.
     Refused(String),
     /// It was opened, and what was changed was found later.
@@ -33,7 +33,7 @@ enum Outcome {
 }
 
 impl Past {
-    async fn new(place: Place) -> Self {
+    pub(crate) async fn new(place: Place) -> Self {
         let (desk, closing) = place.open().unwrap();
         let mut receipts = accept(&desk, &[checkpoint(1, None), checkpoint(2, Some(1))]).await;
         settled(&desk).await;
@@ -61,17 +61,17 @@ impl Past {
         past
     }
 
-    fn aside(&self, moment: &str, what: &str) -> PathBuf {
+    pub(crate) fn aside(&self, moment: &str, what: &str) -> PathBuf {
         self.place.aside(&format!("{moment}-{what}"))
     }
 
-    fn restore(&self, moment: &str) {
+    pub(crate) fn restore(&self, moment: &str) {
         copy(&self.aside(moment, "state"), &self.place.state());
         copy(&self.aside(moment, "disk"), &self.place.disk());
     }
 
     /// Changes the state as it was after the third checkpoint, offers everything, and sees what is signed.
-    async fn after(&self, change: impl FnOnce(&Place)) -> (Outcome, Signed) {
+    pub(crate) async fn after(&self, change: impl FnOnce(&Place)) -> (Outcome, Signed) {
         self.restore("now");
         change(&self.place);
         let mut signed = self.signed.clone();
@@ -113,7 +113,7 @@ impl Past {
     }
 
     /// The same with the rivals first, as whoever rolled it back would have it.
-    async fn rivals_after(&self, change: impl FnOnce(&Place)) -> Result<Signed, WitnessError> {
+    pub(crate) async fn rivals_after(&self, change: impl FnOnce(&Place)) -> Result<Signed, WitnessError> {
         self.restore("now");
         change(&self.place);
         let mut signed = self.signed.clone();
