@@ -33,6 +33,8 @@ mod retention;
 mod retry;
 #[path = "spool/several_processes.rs"]
 mod several_processes;
+#[path = "support/small_disk.rs"]
+mod small_disk;
 #[path = "spool/support.rs"]
 mod support;
 #[path = "spool/tamper.rs"]

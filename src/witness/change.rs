@@ -4,10 +4,10 @@ use super::open::Witness;
 use super::record::Kind;
 use super::state::OwnKey;
 use super::stream::{Stream, StreamName};
-use super::turn::Turn;
+use super::turn::{Turn, shown};
 use crate::protocol::PublicKey;
 use crate::protocol::json::Object;
-use crate::protocol::witness::{Head, Statement};
+use crate::protocol::witness::{Head, Statement, Submission};
 
 /// What an operator changes. Each is a record of its own, which says who allowed it.
 #[derive(Debug, Clone)]
@@ -23,7 +23,8 @@ pub enum Change {
         /// Where the tenant's consent is found.
         consent: String,
     },
-    /// Allows it to go on after an incident. Heads that peers hold become floors.
+    /// Allows it to go on after an incident. Where that was a receipt of ours which the state did not know, it becomes
+    /// the floor of its stream.
     Accept {
         /// The incident, by name: no other one is allowed by it.
         what: What,
@@ -133,8 +134,20 @@ fn go_on(turn: &mut Turn<'_>, what: What, allowed_by: &str, reason: &str) -> Res
     let body = reconciled(what, allowed_by, reason).with("at", at.to_string());
     turn.state.append(turn.db, turn.secret, Kind::Reconciled, &body)?;
     turn.state.stopped = None;
+    // What we were shown we have signed, whatever our state says: no rival of it is ever accepted.
+    for statement in shown(turn.db, turn.secret)? {
+        let name = StreamName::from(&statement.submission);
+        let mut stream = Stream::find(turn.db, &name)?.unwrap_or_else(|| Stream::new(name));
+        if stream.row == 0 {
+            stream.insert(turn.db, turn.secret, &mut turn.state)?;
+        }
+        raise_one(turn, OURSELVES, stream, &head_of(&statement))?;
+    }
     Ok(())
 }
+
+/// Who holds a head that we signed ourselves.
+const OURSELVES: &str = "our own receipt";
 
 /// What is written down of whoever allowed it to go on.
 pub(super) fn reconciled(what: What, allowed_by: &str, reason: &str) -> Object {
@@ -163,11 +176,6 @@ fn reoriginate(
 
 fn raise(turn: &mut Turn<'_>, peer: &str, statement: &Statement, unknown_as: Option<&str>) -> Result<(), WitnessError> {
     let submission = &statement.submission;
-    let head = Head {
-        checkpoint_id: submission.checkpoint_id.clone(),
-        checkpoint_seq_no: submission.checkpoint_seq_no,
-        checkpoint_hash: submission.checkpoint_hash.clone(),
-    };
     // The peer names itself as who witnesses.
     let mut own = Stream::find_elsewhere(turn.db, &submission.tenant_id, &submission.stream_id)?;
     if let (true, Some(witness_id)) = (own.is_empty(), unknown_as) {
@@ -176,17 +184,17 @@ fn raise(turn: &mut Turn<'_>, peer: &str, statement: &Statement, unknown_as: Opt
         own.push(stream);
     }
     // A stream that is not known is none of ours, whoever else witnesses it.
-    for mut stream in own {
-        if stream.head.as_ref().is_some_and(|own| own.checkpoint_seq_no >= head.checkpoint_seq_no) {
-            continue;
-        }
-        let name = stream.name.clone();
-        let body = named(&name, turn)?.with("head", head_object(Some(&head))).with("peer", peer);
-        turn.state.append(turn.db, turn.secret, Kind::Raised, &body)?;
-        let origin = stream.origin;
-        stream.advance(turn.db, turn.secret, &mut turn.state, head.clone(), true, origin)?;
+    own.into_iter().try_for_each(|stream| raise_one(turn, peer, stream, &head_of(statement)))
+}
+
+fn raise_one(turn: &mut Turn<'_>, peer: &str, mut stream: Stream, head: &Head) -> Result<(), WitnessError> {
+    if stream.head.as_ref().is_some_and(|own| own.checkpoint_seq_no >= head.checkpoint_seq_no) {
+        return Ok(());
     }
-    Ok(())
+    let body = named(&stream.name, turn)?.with("head", head_object(Some(head))).with("peer", peer);
+    turn.state.append(turn.db, turn.secret, Kind::Raised, &body)?;
+    let origin = stream.origin;
+    stream.advance(turn.db, turn.secret, &mut turn.state, head.clone(), true, origin)
 }
 
 fn rotate(turn: &mut Turn<'_>, kid: &str, public_key: &PublicKey, rollover: &Object) -> Result<(), WitnessError> {
@@ -217,6 +225,11 @@ fn named(name: &StreamName, turn: &mut Turn<'_>) -> Result<Object, WitnessError>
         .with("tenant_id", name.tenant_id.as_str())
         .with("stream_id", name.stream_id.as_str())
         .with("at", at.to_string()))
+}
+
+fn head_of(statement: &Statement) -> Head {
+    let Submission { checkpoint_id, checkpoint_seq_no, checkpoint_hash, .. } = statement.submission.clone();
+    Head { checkpoint_id, checkpoint_seq_no, checkpoint_hash }
 }
 
 fn head_object(head: Option<&Head>) -> Option<Object> {

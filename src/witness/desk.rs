@@ -91,6 +91,7 @@ impl Desk {
             times,
             standing: standing.clone(),
             stepped: Instant::now(),
+            tried: Instant::now(),
             _role: role,
         };
         let closing = Closing(tokio::spawn(worker.run(queue)));
@@ -228,6 +229,8 @@ struct Worker {
     standing: Arc<Mutex<Snapshot>>,
     /// When the anchor was last brought up.
     stepped: Instant,
+    /// When that was last tried.
+    tried: Instant,
     _role: RoleLock,
 }
 
@@ -261,7 +264,7 @@ impl Worker {
 
     /// When the anchor is to follow, where it is behind and follows at intervals.
     fn due(&self) -> Option<Instant> {
-        (!self.anchor_interval.is_zero() && self.is_behind()).then(|| self.stepped + self.anchor_interval)
+        (!self.anchor_interval.is_zero() && self.is_behind()).then(|| self.tried + self.anchor_interval)
     }
 
     /// False where the store failed, and nothing can be relied on any more.
@@ -297,10 +300,10 @@ impl Worker {
             }
         };
         let is_due = self.anchor_interval.is_zero() || self.stepped.elapsed() >= self.anchor_interval;
+        // An interval is the window that identities state, and a failing anchor makes it no longer.
         if !replies.is_empty()
             && is_due
             && let Err(e) = self.step().await
-            && self.anchor_interval.is_zero()
         {
             refuse(replies, &e.into());
             return true;
@@ -341,6 +344,7 @@ impl Worker {
     async fn step(&mut self) -> Result<(), CustodyError> {
         let Some(anchor) = self.anchor.clone().filter(|_| self.is_behind()) else { return Ok(()) };
         let floor = self.state.floor;
+        self.tried = Instant::now();
         let stepped = spawn_blocking(move || anchor.advance(&floor)).await;
         let advice = "Nothing was signed. This is a defect in local-vault; please report it.";
         let broke =

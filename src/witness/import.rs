@@ -92,7 +92,7 @@ impl Witness {
         let Imported { heads, receipts, forks } = imported;
         let body = Object::new().with("heads", heads).with("receipts", receipts).with("forks", forks);
         into.state.append(&tx, &self.secret, Kind::Imported, &body)?;
-        let state = into.state;
+        let mut state = into.state;
         state.keep(&tx, &self.secret, before)?;
         if !snapshot.is_current(source)? {
             return Err(StoreError::Busy(source.to_owned()).into());

@@ -80,13 +80,16 @@ impl Witness {
     ///
     /// What must not be signed on is [`WitnessError::Incident`]; nothing was changed then.
     pub fn open(path: &Path, setup: Setup) -> Result<Self, WitnessError> {
-        let anchor = setup.anchor.as_ref().map(|anchor| anchor.read()).transpose()?.flatten();
+        // Before anything is looked for: an anchor that is there by then has a state that is there too.
+        let anchor = read_anchor(&setup)?;
         let is_new = file_kind(path, &SCHEMA)? == FileKind::Nothing;
         if is_new && anchor.is_some() && !allows(&setup, What::StateLost) {
             return Err(Incident::new(What::StateLost, None, anchor).into());
         }
         let mut db = store::open(path, &SCHEMA, Access::Create).map_err(|e| sort(e, anchor))?;
         let role = take_role(path)?;
+        // Whoever had the role until now may have brought it up, or begun it.
+        let anchor = read_anchor(&setup)?;
         let read = State::read(&db).map_err(|e| damaged(e, anchor))?;
         let is_begun = read.is_none();
         let (state, secret) = match read {
@@ -129,7 +132,7 @@ impl Witness {
         let Some(place) = self.setup.anchor.clone() else { return Ok(()) };
         let state = self.state.floor;
         let there = self.root_at(anchor.as_ref())?;
-        match compare(&state, anchor.as_ref(), there, !self.setup.anchor_interval.is_zero()) {
+        match compare(&state, self.state.behind, anchor.as_ref(), there, !self.setup.anchor_interval.is_zero()) {
             Standing::Equal => {}
             Standing::Begun => place.begin(&state)?,
             Standing::RollForward => {
@@ -241,6 +244,7 @@ fn begin(db: &mut Connection, setup: &Setup, anchor: Option<Floor>) -> Result<(S
     let mut state = State {
         state_id: state_id.clone(),
         floor: START,
+        behind: 0,
         last_time: Timestamp::from_millis(0),
         keys: vec![key.clone()],
         stopped: None,
@@ -259,6 +263,10 @@ fn begin(db: &mut Connection, setup: &Setup, anchor: Option<Floor>) -> Result<(S
     state.keep(&tx, &secret, 0)?;
     tx.commit()?;
     Ok((state, secret))
+}
+
+fn read_anchor(setup: &Setup) -> Result<Option<Floor>, WitnessError> {
+    Ok(setup.anchor.as_ref().map(|anchor| anchor.read()).transpose()?.flatten())
 }
 
 fn allows(setup: &Setup, what: What) -> bool {

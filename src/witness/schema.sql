@@ -4,6 +4,7 @@ CREATE TABLE state (
     state_id  TEXT NOT NULL,
     count     INTEGER NOT NULL,   -- the number of the last record
     root      BLOB NOT NULL,      -- what the records lead to
+    behind    INTEGER NOT NULL,   -- the record that the last transaction began behind
     last_time INTEGER NOT NULL,   -- of the last statement or evidence, in milliseconds since 1970
     keys      TEXT NOT NULL,      -- our public keys in their order, as JSON; the last one signs
     stopped   TEXT,               -- the incident that stopped it, until an operator allows it to go on
@@ -20,6 +21,8 @@ CREATE TABLE records (
     body BLOB NOT NULL,           -- canonical JSON
     mac  BLOB NOT NULL
 ) STRICT;
+
+CREATE INDEX incidents ON records (n) WHERE kind = 'incident';
 
 CREATE TABLE streams (
     stream          INTEGER PRIMARY KEY,
@@ -52,7 +55,7 @@ CREATE INDEX receipts_by_checkpoint ON receipts (checkpoint_id);
 CREATE TABLE forks (
     n             INTEGER PRIMARY KEY REFERENCES records,
     stream        INTEGER NOT NULL REFERENCES streams,
-    evidence_hash BLOB NOT NULL UNIQUE,
+    evidence_hash BLOB NOT NULL UNIQUE, -- of ours without its time, which is another one whenever it is shown
     kid           TEXT,                -- NULL until the signature is there
     public_key    BLOB,
     signature     BLOB

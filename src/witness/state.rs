@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) state_id: String,
     /// The last record and what all of them lead to.
     pub(super) floor: Floor,
+    /// The record that the last transaction began behind: so far back an anchor may be that a crash kept from following.
+    pub(super) behind: u64,
     /// No statement is dated before this.
     pub(super) last_time: Timestamp,
     /// In their order; the last one signs.
@@ -73,8 +75,7 @@ impl State {
 
     /// Puts the first row there; [`keep`](Self::keep) follows.
     pub(super) fn begin(&self, db: &Connection) -> Result<(), WitnessError> {
-        let sql =
-            "INSERT INTO state (id, state_id, count, root, last_time, keys, mac) VALUES (1, ?1, 0, x'', 0, '', x'')";
+        let sql = "INSERT INTO state (id, state_id, count, root, behind, last_time, keys, mac) VALUES (1, ?1, 0, x'', 0, 0, '', x'')";
         db.execute(sql, [&self.state_id])?;
         Ok(())
     }
@@ -86,9 +87,13 @@ impl State {
     /// may be deleted, or lie on a file system that keeps no locks. Then two processes decide upon the same head, both
     /// commit, and both sign: two statements of one number. So the second one must find that the row has moved on. What
     /// it has decided is undone with its transaction, before anything is signed.
-    pub(super) fn keep(&self, db: &Connection, secret: &Secret, before: u64) -> Result<(), WitnessError> {
-        let Self { floor, last_time, stopped, .. } = self;
-        let sql = "UPDATE state SET count = ?1, root = ?2, last_time = ?3, keys = ?4, stopped = ?5, mac = ?6
+    pub(super) fn keep(&mut self, db: &Connection, secret: &Secret, before: u64) -> Result<(), WitnessError> {
+        if self.floor.count != before {
+            self.behind = before;
+        }
+        let Self { floor, behind, last_time, stopped, .. } = &*self;
+        let sql =
+            "UPDATE state SET count = ?1, root = ?2, last_time = ?3, keys = ?4, stopped = ?5, mac = ?6, behind = ?8
                    WHERE id = 1 AND count = ?7";
         let moved = db.prepare_cached(sql)?.execute(params![
             floor.count,
@@ -97,14 +102,22 @@ impl State {
             self.keys_json(),
             stopped,
             self.mac(secret),
-            before
+            before,
+            behind
         ])?;
         if moved == 1 { Ok(()) } else { Err(WitnessError::Raced) }
     }
 
+    /// The file still is where this is, or another process wrote to it.
+    pub(super) fn is_still(&self, db: &Connection) -> Result<(), WitnessError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM state WHERE id = 1 AND count = ?1)";
+        let is_still: bool = db.prepare_cached(sql)?.query_row([self.floor.count], |row| row.get(0))?;
+        if is_still { Ok(()) } else { Err(WitnessError::Raced) }
+    }
+
     /// Reads the row, and not the sum: that is over what is in the file. `None` where nothing was begun.
     pub(super) fn read(db: &Connection) -> Result<Option<(Self, Tag)>, WitnessError> {
-        let sql = "SELECT state_id, count, root, last_time, keys, stopped, mac FROM state";
+        let sql = "SELECT state_id, count, root, last_time, keys, stopped, mac, behind FROM state";
         let row = db.query_row(sql, [], |row| {
             let root: [u8; 32] = row.get(2)?;
             let floor = Floor { count: row.get(1)?, root: crate::facts::Digest::from_bytes(root) };
@@ -113,6 +126,7 @@ impl State {
             let state = Self {
                 state_id: row.get(0)?,
                 floor,
+                behind: row.get(7)?,
                 last_time,
                 keys: Vec::new(),
                 stopped: row.get(5)?,
@@ -127,12 +141,13 @@ impl State {
 
     /// Over everything but the file's own identity, which the secret is bound to.
     pub(super) fn mac(&self, secret: &Secret) -> Tag {
-        let Self { floor, last_time, stopped, sum, .. } = self;
+        let Self { floor, behind, last_time, stopped, sum, .. } = self;
         let stopped =
             stopped.as_ref().map_or(Framed::new("goes-on"), |why| Framed::new("stopped").bytes(why.as_bytes()));
         let state = Framed::new("state")
             .number(floor.count)
             .bytes(floor.root.as_bytes())
+            .number(*behind)
             .number(last_time.as_millis().unsigned_abs())
             .bytes(self.keys_json().as_bytes())
             .bytes(stopped.as_bytes())

@@ -185,3 +185,91 @@ fn columns(head: Option<&Head>) -> (Option<&str>, Option<i64>, Option<&str>) {
         None => (None, None, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::witness::{Decision, decide};
+    use crate::store::{self, Access};
+    use crate::witness::SCHEMA;
+    use crate::witness::record::START;
+
+    /// Two that have both decided upon the same head, when the stall between decision and write is over.
+    struct Stalled {
+        _folder: tempfile::TempDir,
+        first: (Connection, Stream),
+        second: (Connection, Stream),
+        secret: Secret,
+    }
+
+    impl Stalled {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let open = || store::open(&folder.path().join("witness.sqlite3"), &SCHEMA, Access::Create).unwrap();
+            let (db, name) = (open(), StreamName::from(&submission()));
+            let secret = Secret::make(&db, "wst_1", None).unwrap();
+            let mut stream = Stream { head: Some(head("1a", 1)), ..Stream::new(name.clone()) };
+            stream.insert(&db, &secret, &mut state()).unwrap();
+            let decided = |db: &Connection| {
+                let stream = Stream::find(db, &name).unwrap().unwrap();
+                assert_eq!(decide(&submission(), stream.head.as_ref(), None), Decision::Accept);
+                stream
+            };
+            let second = open();
+            let (first, other) = (decided(&db), decided(&second));
+            Self { _folder: folder, first: (db, first), second: (second, other), secret }
+        }
+    }
+
+    /// What both submit, but for its hash.
+    fn submission() -> Submission {
+        Submission {
+            witness_id: "ins_1".into(),
+            tenant_id: "ten_1".into(),
+            stream_id: "str_1".into(),
+            checkpoint_id: "chk_2".into(),
+            checkpoint_seq_no: 2,
+            checkpoint_hash: "2b".repeat(32),
+            previous_checkpoint_hash: Some("1a".repeat(32)),
+        }
+    }
+
+    fn head(hash: &str, number: i64) -> Head {
+        let checkpoint_id = format!("chk_{number}");
+        Head { checkpoint_id, checkpoint_seq_no: number, checkpoint_hash: hash.repeat(32) }
+    }
+
+    fn state() -> State {
+        State {
+            state_id: "wst_1".into(),
+            floor: START,
+            behind: 0,
+            last_time: crate::facts::Timestamp::from_millis(0),
+            keys: Vec::new(),
+            stopped: None,
+            sum: Sum::default(),
+        }
+    }
+
+    #[test]
+    fn of_two_that_decided_upon_one_head_the_second_to_write_has_raced() {
+        let Stalled { first, second, secret, .. } = &mut Stalled::new();
+        let advance = |(db, stream): &mut (Connection, Stream), hash| {
+            stream.advance(db, secret, &mut state(), head(hash, 2), false, 0)
+        };
+        assert_eq!(advance(first, "2b"), Ok(()));
+        assert_eq!(advance(second, "ff"), Err(WitnessError::Raced));
+        assert_eq!(Stream::find(&first.0, &first.1.name).unwrap().unwrap().head, Some(head("2b", 2)));
+    }
+
+    /// The negative control: a write that compares nothing lets both through.
+    #[test]
+    fn without_the_comparison_both_would_have_been_signed() {
+        let Stalled { first, second, .. } = Stalled::new();
+        let moved = [(&first, "2b"), (&second, "ff")].map(|((db, stream), hash)| {
+            let sql = "UPDATE streams SET seq_no = 2, checkpoint_hash = ?2 WHERE stream = ?1";
+            db.execute(sql, params![stream.row, hash.repeat(32)]).unwrap()
+        });
+        assert_eq!(moved, [1, 1]);
+    }
+}

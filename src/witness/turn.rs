@@ -9,8 +9,8 @@ use super::secret::Secret;
 use super::standing::BATCH;
 use super::state::State;
 use super::stream::{Stream, StreamName};
-use crate::facts::random_id;
-use crate::protocol::json::Object;
+use crate::facts::{Timestamp, random_id};
+use crate::protocol::json::{Object, Value};
 use crate::protocol::witness::{
     Admission, Decision, ForkEvidence, Head, Known, Refusal, Rules, Statement, Submission, SubmitterSignature, admit,
 };
@@ -66,7 +66,10 @@ impl Turn<'_> {
     pub(super) fn run(mut self, work: &[Work]) -> Result<(State, Vec<Decided>), WitnessError> {
         let before = self.state.clone();
         let decided = work.iter().map(|work| self.one(work)).collect::<Result<_, _>>()?;
-        if self.state != before {
+        if self.state == before {
+            // A replay too: what another process has written down may not be anchored yet, and gets no signature here.
+            before.is_still(self.db)?;
+        } else {
             self.state.keep(self.db, self.secret, before.floor.count)?;
         }
         Ok((self.state, decided))
@@ -107,7 +110,12 @@ impl Turn<'_> {
             (Admission::Decided(Decision::Replay), Some(committed)) => {
                 Ok(Decided::Receipted { committed, is_replay: true })
             }
-            (Admission::Decided(Decision::Fork), receipted) => self.fork(checked, stream, receipted.as_ref()),
+            (Admission::Decided(Decision::Fork), receipted) => {
+                if let (Some(stream), None) = (&stream, &receipted) {
+                    self.was_never_receipted(stream, submission)?;
+                }
+                self.fork(checked, stream, receipted.as_ref())
+            }
             (Admission::Decided(Decision::Accept | Decision::Replay), _) => self.accept(checked, stream),
         }
     }
@@ -123,6 +131,7 @@ impl Turn<'_> {
             let head = Stream::find(self.db, &StreamName::from(&known.statement.submission))?.and_then(|s| s.head);
             let body = Object::new()
                 .with("what", what.name())
+                .with("statement", known.statement.to_object())
                 .with("receipt", known.receipt.clone())
                 .with("head_seq_no", head.as_ref().map(|head| head.checkpoint_seq_no))
                 .with("head_hash", head.map(|head| head.checkpoint_hash));
@@ -133,8 +142,13 @@ impl Turn<'_> {
         Ok(None)
     }
 
-    /// Whether a statement is among the records, in any origin of its stream.
+    /// Whether a statement is among the records: receipted in any origin of its stream, or shown to us before, when
+    /// somebody allowed us to go on from that.
     fn has(&self, statement: &Statement) -> Result<bool, WitnessError> {
+        Ok(self.has_receipted(statement)? || shown(self.db, self.secret)?.contains(statement))
+    }
+
+    fn has_receipted(&self, statement: &Statement) -> Result<bool, WitnessError> {
         let Some(stream) = Stream::find(self.db, &StreamName::from(&statement.submission))? else { return Ok(false) };
         let sql = "SELECT n FROM receipts WHERE stream = ?1 AND seq_no = ?2";
         let mut rows = self.db.prepare_cached(sql)?;
@@ -161,6 +175,47 @@ impl Turn<'_> {
         Ok(Some(committed))
     }
 
+    /// A number that has no row among the receipts must never have had one: the rows are not authenticated, and who
+    /// submits again what was receipted is honest. So the receipts on either side of it must follow one another.
+    ///
+    /// Where a floor lies between them, nobody here knows what was before it, and there is no evidence either.
+    fn was_never_receipted(&self, stream: &Stream, submission: &Submission) -> Result<(), WitnessError> {
+        let number = submission.checkpoint_seq_no;
+        let beside = |sql: &str| {
+            let mut statement = self.db.prepare_cached(sql)?;
+            statement.query_row(params![stream.row, stream.origin, number], |row| row.get::<_, u64>(0)).optional()
+        };
+        let of_stream = "SELECT n FROM receipts WHERE stream = ?1 AND origin = ?2 AND seq_no";
+        let Some(above) = beside(&format!("{of_stream} > ?3 ORDER BY seq_no LIMIT 1"))? else {
+            let is_head = |head: &Head| !stream.is_floor && head.checkpoint_seq_no >= number;
+            return if stream.head.as_ref().is_some_and(is_head) { Err(RECEIPT_GONE) } else { Ok(()) };
+        };
+        let below = beside(&format!("{of_stream} < ?3 ORDER BY seq_no DESC LIMIT 1"))?;
+        let body = |n| record::read(self.db, self.secret, n, Kind::Accepted);
+        let (next, above) = (body(above)?, read_receipt(self.db, self.secret, above)?.content.submission);
+        // What was imported names none, and comes in any order.
+        let names_none = |body: &Object| body.get("before").is_none();
+        if names_none(&next) || below.map(body).transpose()?.is_some_and(|body| names_none(&body)) {
+            return Ok(());
+        }
+        let before = next.get("before").and_then(Value::as_i64).map(i64::unsigned_abs);
+        if before != below || above.checkpoint_seq_no <= number || StreamName::from(&above) != stream.name {
+            return Err(RECEIPT_GONE);
+        }
+        let is_floor = above.previous_checkpoint_hash.as_ref() == Some(&submission.checkpoint_hash);
+        match next.get("floor").and_then(Value::as_i64) {
+            Some(floor) if number < floor || (number == floor && is_floor) => Err(Refusal::BelowFloor.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The record of the last receipt of a stream, in its present origin.
+    fn last_receipted(&self, stream: &Stream) -> Result<Option<u64>, WitnessError> {
+        let sql = "SELECT n FROM receipts WHERE stream = ?1 AND origin = ?2 ORDER BY seq_no DESC LIMIT 1";
+        let mut statement = self.db.prepare_cached(sql)?;
+        Ok(statement.query_row([stream.row, stream.origin], |row| row.get(0)).optional()?)
+    }
+
     fn accept(&mut self, checked: &Checked, stream: Option<Stream>) -> Result<Decided, WitnessError> {
         let submission = &checked.submission;
         let accepted_at = self.stamp()?;
@@ -171,6 +226,8 @@ impl Turn<'_> {
             checkpoint_seq_no: submission.checkpoint_seq_no,
             checkpoint_hash: submission.checkpoint_hash.clone(),
         };
+        let floor = stream.as_ref().filter(|stream| stream.is_floor).and_then(|stream| stream.head.as_ref());
+        let floor = floor.map(|floor| floor.checkpoint_seq_no);
         let stream = match stream {
             Some(mut stream) => {
                 let origin = stream.origin;
@@ -187,6 +244,8 @@ impl Turn<'_> {
         let body = Object::new()
             .with("receipt_id", id.as_str())
             .with("statement", statement.to_object())
+            .with("before", self.last_receipted(&stream)?)
+            .with("floor", floor)
             .with("by", checked.caller.as_str())
             .with("submitter_signature", checked.signature.as_ref().map(SubmitterSignature::to_object));
         let n = self.state.append(self.db, self.secret, Kind::Accepted, &body)?;
@@ -202,14 +261,16 @@ impl Turn<'_> {
         receipted: Option<&Committed<Statement>>,
     ) -> Result<Decided, WitnessError> {
         let stream = stream.ok_or(WitnessError::Damaged("a stream without a row contradicts itself"))?;
-        let created_at = self.stamp()?;
-        let evidence = ForkEvidence { head: stream.head.clone(), submission: checked.submission.clone(), created_at };
+        let (head, submission) = (stream.head.clone(), checked.submission.clone());
+        let evidence = ForkEvidence { head, submission, created_at: Timestamp::from_millis(0) };
+        // Whenever it is shown again, it is the same evidence.
         let hash = evidence.preimage().hash();
         let sql = "SELECT n FROM forks WHERE evidence_hash = ?1";
         let known = self.db.prepare_cached(sql)?.query_row([hash.as_bytes()], |row| row.get(0)).optional()?;
         if let Some(n) = known {
             return Ok(Decided::Forked(read_fork(self.db, self.secret, n)?));
         }
+        let evidence = ForkEvidence { created_at: self.stamp()?, ..evidence };
         let id = random_id("lwf_");
         let body = Object::new()
             .with("evidence_id", id.as_str())
@@ -238,11 +299,23 @@ impl Turn<'_> {
     }
 
     /// The time of what is decided now.
-    pub(super) fn stamp(&mut self) -> Result<crate::facts::Timestamp, WitnessError> {
+    pub(super) fn stamp(&mut self) -> Result<Timestamp, WitnessError> {
         let stamp = self.times.stamp(self.state.last_time).map_err(WitnessError::Refused)?;
         self.state.last_time = stamp;
         Ok(stamp)
     }
+}
+
+/// Statements of ours that somebody has shown to us and that we did not know.
+pub(super) fn shown(db: &Connection, secret: &Secret) -> Result<Vec<Statement>, WitnessError> {
+    let mut rows = db.prepare_cached("SELECT n FROM records WHERE kind = 'incident' ORDER BY n")?;
+    let incidents = rows.query_map([], |row| row.get(0))?;
+    let statement = |n: rusqlite::Result<u64>| {
+        let body = record::read(db, secret, n?, Kind::Incident)?;
+        let statement = body.get_object("statement").and_then(|statement| Statement::from_object(statement).ok());
+        statement.ok_or(UNREADABLE)
+    };
+    incidents.map(statement).collect()
 }
 
 fn known(stream: Option<&Stream>, receipted: Option<&Committed<Statement>>) -> Known {
@@ -315,6 +388,8 @@ pub(super) fn keep_signature(db: &Connection, n: u64, is_fork: bool, signed: &Si
     }
     Ok(())
 }
+
+const RECEIPT_GONE: WitnessError = WitnessError::Damaged("a receipt is gone");
 
 const UNREADABLE: WitnessError = WitnessError::Damaged("a record does not read as what it is");
 

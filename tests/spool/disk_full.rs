@@ -1,40 +1,9 @@
-use std::path::Path;
-use std::process::Command;
-
 use local_vault::spool::{Limits, Retention, Spool, SpoolControl, SpoolError, State};
 use local_vault::store::StoreError;
 
 use super::custody::spool_keys;
+use super::small_disk::SmallDisk;
 use super::support::{Place, event, judged, receipted};
-
-/// A file system of a given size, gone when dropped.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    /// None where the tests were told that they may not mount. Anything else that prevents it is a failure.
-    fn mount(at: &'a Path, size: &str) -> Option<Self> {
-        if std::env::var_os("LOCAL_VAULT_TEST_NO_ROOT").is_some() {
-            return None;
-        }
-        let mounted = run("mount", &["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"], at);
-        assert!(mounted, "this test mounts a small disk and needs root; set LOCAL_VAULT_TEST_NO_ROOT=1 to go without");
-        Some(Self(at))
-    }
-
-    fn grow(&self, size: &str) {
-        assert!(run("mount", &["-o", &format!("remount,size={size}")], self.0));
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        run("umount", &["--lazy"], self.0);
-    }
-}
-
-fn run(program: &str, arguments: &[&str], at: &Path) -> bool {
-    Command::new(program).args(arguments).arg(at).status().is_ok_and(|status| status.success())
-}
 
 #[tokio::test]
 async fn a_full_disk_refuses_loses_nothing_and_goes_on_when_there_is_room() {

@@ -15,7 +15,7 @@ pub(crate) mod swtpm;
 mod token;
 #[cfg(feature = "tpm")]
 #[path = "custody/tpm.rs"]
-mod tpm;
+pub(crate) mod tpm;
 #[path = "tpm_proxy.rs"]
 mod tpm_proxy;
 

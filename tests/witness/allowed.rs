@@ -10,8 +10,9 @@ use local_vault::witness::{
     Allowed, Change, Desk, FloorFile, Request, Setup, SignedFloor, Verdict, What, Witness, WitnessError, WitnessReader,
 };
 
+use super::contract::{key, place, signer};
+use super::place::incident;
 use super::witness::{checkpoint, rival, setup, submit, submit_request};
-use super::{incident, key, place, signer};
 
 /// A floor in a file, whose step may break off.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ mod peer;
 use local_vault::custody::SharedSigningKey;
 
 use super::custody;
-use super::place::Place;
+use super::installed::Place;
 use super::witness::{checkpoint, rival};
 use peer::Peer;
 

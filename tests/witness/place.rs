@@ -1,122 +1,186 @@
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use local_vault::protocol::json::{self, Object};
-use local_vault::protocol::witness::Submission;
+use local_vault::custody::{Anchor, Purpose, PurposeKey, SharedSigningKey, Signer, WrappingKey};
+use local_vault::protocol::json::Object;
+use local_vault::protocol::witness::{Submission, verify_receipt};
+use local_vault::witness::{
+    Closing, Desk, FloorFile, Request, Setup, SignedFloor, Verdict, What, Witness, WitnessError,
+};
 use tempfile::TempDir;
 
-/// The real binary in a folder of its own, with a config file for a witness alone.
+use super::custody;
+use super::witness;
+
+/// A witness's folder, and another disk beside it.
 pub(crate) struct Place {
-    folder: TempDir,
+    folder: PathBuf,
+    /// None where it is another process's.
+    _gone_with_it: Option<TempDir>,
+    pub(crate) key: SharedSigningKey,
+    signer: Signer,
+    wrapping: Option<Arc<dyn WrappingKey>>,
+    has_floor: bool,
+    device: Option<Arc<dyn Anchor>>,
 }
-
-/// What a command said.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-const CONFIG: &str = r#"
-installation.id = "ins_1"
-spool.path = "spool.sqlite3"
-custody.file.encryption_key_file = "encryption.key"
-
-[custody.keys.witness]
-file = "witness.key"
-kid = "witness-1"
-
-[witness]
-path = "witness.sqlite3"
-first_use = "accept"
-"#;
-
-const STATE: &str = "witness.sqlite3";
 
 impl Place {
-    /// With these lines under `[witness]`.
-    pub(crate) fn new(witness: &str) -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap() };
-        place.configure(witness);
-        for (name, content) in
-            [("encryption.key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="), ("witness.key", &"11".repeat(32))]
-        {
-            fs::write(place.path(name), content).unwrap();
-            fs::set_permissions(place.path(name), Permissions::from_mode(0o600)).unwrap();
+    /// Without anchor, and authenticated where there is a key to wrap with.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("state")).unwrap();
+        fs::create_dir(folder.path().join("disk")).unwrap();
+        let place = Self::at(folder.path());
+        Self { _gone_with_it: Some(folder), ..place }
+    }
+
+    /// Another process's.
+    pub(crate) fn at(folder: &Path) -> Self {
+        let key = custody::signing_key(7);
+        Self {
+            folder: folder.to_owned(),
+            _gone_with_it: None,
+            signer: witness::signer("k", key.clone()),
+            key,
+            wrapping: Some(custody::spool_keys(7).wrapping),
+            has_floor: false,
+            device: None,
         }
-        place
     }
 
-    pub(crate) fn configure(&self, witness: &str) {
-        fs::write(self.path("local-vault.toml"), format!("{CONFIG}{witness}\n")).unwrap();
+    /// The same of another key.
+    pub(crate) fn with_key(self, number: u8) -> Self {
+        let key = custody::signing_key(number);
+        Self { signer: witness::signer("k", key.clone()), key, ..self }
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+    /// With its floor on the other disk.
+    pub(crate) fn with_floor() -> Self {
+        Self::new().floored()
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_local-vault"));
-        command.args(["--config", "local-vault.toml"]).args(arguments).current_dir(self.folder.path());
-        let done = command.env_clear().stdin(Stdio::null()).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Said { code: done.status.code(), out: text(done.stdout), err: text(done.stderr) }
+    pub(crate) fn floored(self) -> Self {
+        Self { has_floor: true, ..self }
     }
 
-    pub(crate) fn submit(&self, checkpoint: &Submission) -> Said {
-        let number = checkpoint.checkpoint_seq_no.to_string();
-        let mut arguments = vec!["witness-checkpoint", "--tenant-id", &checkpoint.tenant_id];
-        arguments.extend(["--stream-id", &checkpoint.stream_id, "--checkpoint-id", &checkpoint.checkpoint_id]);
-        arguments.extend(["--checkpoint-seq-no", &number, "--checkpoint-hash", &checkpoint.checkpoint_hash]);
-        if let Some(previous) = &checkpoint.previous_checkpoint_hash {
-            arguments.extend(["--previous-checkpoint-hash", previous]);
-        }
-        self.run(&arguments)
+    /// With an anchor of its own.
+    pub(crate) fn anchored(self, device: Arc<dyn Anchor>) -> Self {
+        Self { device: Some(device), ..self }
     }
 
-    /// Submits what must be accepted.
-    pub(crate) fn accepts(&self, checkpoint: &Submission) {
-        let said = self.submit(checkpoint);
-        assert!(said.out.contains("\"accepted\": true"), "{said:?}");
+    /// What was written down is not authenticated.
+    pub(crate) fn unsealed(self) -> Self {
+        Self { wrapping: None, ..self }
     }
 
-    pub(crate) fn reconcile(&self, arguments: &[&str]) -> Said {
-        self.run(&[&["witness", "reconcile"], arguments].concat())
+    /// The folder of the state.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.join("state")
     }
 
-    pub(crate) fn accept(&self, incident: &str, more: &[&str]) -> Said {
-        let allowed = ["--accept", incident, "--allowed-by", "alice", "--reason", "a disk failed"];
-        self.reconcile(&[&allowed, more].concat())
+    /// The other disk.
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.folder.join("disk")
     }
 
-    /// How many of both kinds were signed, as the command prints it.
-    pub(crate) fn counts(&self) -> String {
-        self.run(&["witness-counts"]).out
+    /// Somewhere else, for copies.
+    pub(crate) fn aside(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
-    /// The state as it is now, for [`restore`](Self::restore). No command runs: all of it is in one file.
-    pub(crate) fn copy(&self) -> Vec<u8> {
-        fs::read(self.path(STATE)).unwrap()
+    pub(crate) fn path(&self) -> PathBuf {
+        self.state().join("witness.sqlite3")
     }
 
-    pub(crate) fn restore(&self, copy: &[u8]) {
-        self.lose();
-        fs::write(self.path(STATE), copy).unwrap();
+    pub(crate) fn floor(&self) -> FloorFile {
+        FloorFile(self.disk().join("floor.json"))
     }
 
-    /// Takes the state away, with what SQLite keeps beside it.
-    pub(crate) fn lose(&self) {
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = fs::remove_file(self.path(&format!("{STATE}{suffix}")));
-        }
+    /// The floor's anchor, over a place of the test's choice.
+    pub(crate) fn anchor(&self, place: impl local_vault::custody::FloorPlace + 'static) -> Arc<dyn Anchor> {
+        let key = PurposeKey::bind(Purpose::Witness, "k", self.key.clone()).unwrap();
+        Arc::new(SignedFloor::new(Box::new(place), "ins_1", vec![key]))
+    }
+
+    pub(crate) fn setup(&self) -> Setup {
+        let anchor = self.has_floor.then(|| self.anchor(self.floor())).or_else(|| self.device.clone());
+        Setup { anchor, wrapping: self.wrapping.clone(), ..witness::setup(self.signer.clone()) }
+    }
+
+    pub(crate) fn open(&self) -> Result<(Desk, Closing), WitnessError> {
+        Desk::start(Witness::open(&self.path(), self.setup())?)
+    }
+
+    /// What a command does: opens, submits, closes.
+    pub(crate) async fn submit(&self, submission: &Submission) -> Result<Verdict, WitnessError> {
+        witness::submit(&self.path(), self.setup(), submission).await
+    }
+
+    /// Accepts all of these.
+    pub(crate) async fn accept(&self, submissions: &[Submission]) -> Vec<Object> {
+        let (desk, closing) = self.open().unwrap();
+        let receipts = accept(&desk, submissions).await;
+        closing.close(desk).await;
+        receipts
     }
 }
 
-impl Said {
-    pub(crate) fn object(&self) -> Object {
-        json::parse(self.out.as_bytes()).unwrap()
+/// Accepts all of these at one desk, and gives the receipts.
+pub(crate) async fn accept(desk: &Desk, submissions: &[Submission]) -> Vec<Object> {
+    let mut receipts = Vec::new();
+    for submission in submissions {
+        receipts.push(accepted(desk.submit(Request::new(submission.clone(), "operator")).await));
+    }
+    receipts
+}
+
+pub(crate) fn accepted(verdict: Result<Verdict, WitnessError>) -> Object {
+    match verdict {
+        Ok(Verdict::Accepted(receipt)) => receipt,
+        other => panic!("not accepted: {other:?}"),
+    }
+}
+
+pub(crate) fn replayed(verdict: Result<Verdict, WitnessError>) -> Object {
+    match verdict {
+        Ok(Verdict::Replayed(receipt)) => receipt,
+        other => panic!("not replayed: {other:?}"),
+    }
+}
+
+/// What an operator is told of.
+pub(crate) fn incident<T: std::fmt::Debug>(refused: Result<T, WitnessError>) -> What {
+    match refused {
+        Err(WitnessError::Incident(incident)) => incident.what,
+        other => panic!("no incident: {other:?}"),
+    }
+}
+
+/// All that was ever signed, by stream and number: the hashes. Whatever happens to a state, there is one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Signed(BTreeMap<(String, i64), BTreeSet<String>>);
+
+impl Signed {
+    pub(crate) fn see(&mut self, receipt: &Object, key: &SharedSigningKey) {
+        let submission = verify_receipt(receipt, key.public_key()).unwrap().submission;
+        let number = (submission.stream_id, submission.checkpoint_seq_no);
+        self.0.entry(number).or_default().insert(submission.checkpoint_hash);
+    }
+
+    /// Numbers for which two histories were signed.
+    pub(crate) fn forks(&self) -> usize {
+        self.0.values().filter(|hashes| hashes.len() > 1).count()
+    }
+}
+
+/// Makes `to` what `from` is, without what else is there.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }

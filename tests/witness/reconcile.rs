@@ -8,7 +8,7 @@ use local_vault::custody::{Purpose, PurposeKey, SharedSigningKey};
 use local_vault::protocol::json::Value;
 use local_vault::witness::{FloorFile, Request, Setup, SignedFloor, WitnessError};
 
-use super::place::Place;
+use super::installed::Place;
 use super::witness::{checkpoint, rival, setup, signer, submit_request};
 
 const FLOOR: &str = "anchor = \"rewritable\"\nfloor_file = \"floor.json\"";

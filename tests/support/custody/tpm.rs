@@ -36,6 +36,21 @@ pub(super) struct TpmDevice {
     wrapping: Mutex<HashMap<String, Arc<TpmWrappingKey>>>,
 }
 
+/// A TPM for one test alone, provisioned and without keys.
+pub(crate) struct FreshTpm {
+    pub(crate) tpm: Arc<Tpm>,
+    _swtpm: (Swtpm, Proxy),
+}
+
+impl FreshTpm {
+    pub(crate) fn new() -> Self {
+        let swtpm = Swtpm::new();
+        let proxy = Proxy::new(&swtpm);
+        provision(swtpm.folder(), &proxy.tcti());
+        Self { tpm: Tpm::new(config(swtpm.folder(), &proxy.tcti())), _swtpm: (swtpm, proxy) }
+    }
+}
+
 /// The folder of another process's TPM, and the way to it.
 const FOLDER: &str = "LOCAL_VAULT_TEST_TPM_FOLDER";
 const TCTI: &str = "LOCAL_VAULT_TEST_TPM_TCTI";
