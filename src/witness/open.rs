@@ -111,6 +111,12 @@ impl Witness {
         Ok(witness)
     }
 
+    /// What signs for it.
+    pub fn signer(&self) -> Option<&Signer> {
+        let key = self.state.keys.last()?;
+        self.setup.signers.iter().find(|signer| signer.kid() == key.kid)
+    }
+
     /// The state's last record, and what all of them lead to.
     pub fn floor(&self) -> Floor {
         self.state.floor

@@ -127,6 +127,8 @@ async fn a_witness_that_was_stopped_goes_on_after_what_stopped_it() {
     assert_eq!(place.submit(&checkpoint(2, Some(1))).code, Some(1));
     assert_eq!(place.accept("rollback-detected", &[]).code, Some(77));
     assert_eq!(place.accept("own-signature-ahead", &[]).code, Some(0));
-    place.accepts(&checkpoint(2, Some(1)));
+    // What it had signed elsewhere is its floor now.
+    assert!(place.submit(&checkpoint(2, Some(1))).err.contains("before the floor"));
+    place.accepts(&checkpoint(6, Some(5)));
     assert_eq!(place.reconcile(&[]).code, Some(0));
 }

@@ -64,11 +64,13 @@ pub(in crate::cli) async fn checkpoint(vault: Vault, args: CheckpointArgs) -> Re
 pub(in crate::cli) async fn submit(vault: &Vault, request: Request) -> Result<Verdict, Failure> {
     warn(vault);
     let submission = request.submission.clone();
-    let (desk, closing) = Desk::start(vault.witness().await?)?;
+    let witness = vault.witness().await?;
+    let signer = witness.signer().cloned();
+    let (desk, closing) = Desk::start(witness)?;
     let verdict = desk.submit(request).await;
     closing.close(desk).await;
     let verdict = match verdict {
-        Err(WitnessError::Incident(incident)) => return Err(vault.tell_incident(&incident, None).await),
+        Err(WitnessError::Incident(incident)) => return Err(vault.tell_incident(&incident, signer.as_ref()).await),
         verdict => verdict?,
     };
     vault.audit()?.note(Event::checkpoint(

@@ -153,12 +153,16 @@ impl Vault {
     }
 
     async fn keep_incident(&self, incident: &Incident, signer: Option<&Signer>) -> Result<String, Failure> {
-        let signer = signer.ok_or_else(|| Failure::config("no key signs it", "Configure the witness's key."))?;
-        let now = self.clock.now();
-        let signed = sign_document(signer, &incident.to_object(self.witness_id()?, now)).await?;
-        let path = with_suffix(&self.witness_path()?, &format!(".incident-{}.json", now.as_millis()));
-        let written = std::fs::write(&path, signed.to_canonical());
-        written.map_err(|e| Failure::io(&format!("cannot write {}", path.display()), &e))?;
+        let count = incident.anchor.or(incident.state).map_or(0, |floor| floor.count);
+        let name = format!(".incident-{}-{count}.json", incident.what.name());
+        let path = with_suffix(&self.witness_path()?, &name);
+        // Whoever tries again each minute finds it again, and neither fills the disk nor wears out the key.
+        if !path.exists() {
+            let signer = signer.ok_or_else(|| Failure::config("no key signs it", "Configure the witness's key."))?;
+            let signed = sign_document(signer, &incident.to_object(self.witness_id()?, self.clock.now())).await?;
+            let written = std::fs::write(&path, signed.to_canonical());
+            written.map_err(|e| Failure::io(&format!("cannot write {}", path.display()), &e))?;
+        }
         Ok(path.display().to_string())
     }
 
