@@ -24,8 +24,9 @@ use super::recorded::Recorded;
 use super::stop::Stop;
 use super::vault::Vault;
 use crate::config::Flags;
+use crate::http::Patience;
+use crate::http::socket::Listener;
 use crate::ingest::Api;
-use crate::ingest::socket::{Listener, Patience};
 use health::Health;
 use look::Look;
 use notify::Pulse;
@@ -64,7 +65,9 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
         let routes = routes.clone();
         async move { routes.answer(peer, request).await }
     };
-    let mut serving = tokio::spawn(listener.serve(Patience::default(), reload.rules(), handler, closed.clone()));
+    let rules = reload.rules();
+    let knows = move |uid| rules.borrow().knows(uid);
+    let mut serving = tokio::spawn(listener.serve(Patience::default(), knows, handler, closed.clone()));
     let (ping, pings) = mpsc::channel(1);
     let relaying = Relaying {
         vault: vault.clone(),

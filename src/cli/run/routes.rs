@@ -9,8 +9,9 @@ use tokio::sync::Notify;
 use super::look::Look;
 use crate::cli::status::reduced;
 use crate::cli::vault::Vault;
+use crate::http::Body;
+use crate::http::socket::Peer;
 use crate::ingest::Api;
-use crate::ingest::socket::{Body, Peer};
 use crate::protocol::json::Object;
 
 const JSON: &str = "application/json";

@@ -4,8 +4,8 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 use super::body::EVENT;
+use crate::http::Body;
 use crate::ingest::refusal::{Code, Refusal};
-use crate::ingest::socket::Body;
 use crate::protocol::json::{Object, Value};
 use crate::spool::Enqueued;
 
