@@ -1,7 +1,9 @@
 //! HTTP/1.1 for the services: who may connect, who is at the other end, and how long anybody is waited for. Over a local
 //! socket, whose peers the kernel knows; what a request gets is a handler's.
 
+mod path;
 mod quota;
+mod reply;
 mod serve;
 mod shares;
 mod timed;
@@ -14,7 +16,9 @@ use std::io;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Bytes;
 
+pub use path::percent_decoded;
 pub use quota::Quota;
+pub use reply::{JSON, respond};
 pub use serve::Patience;
 pub use shares::{Share, Shares};
 

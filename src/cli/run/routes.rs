@@ -1,20 +1,18 @@
 use std::sync::Arc;
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Notify;
 
 use super::look::Look;
 use crate::cli::status::reduced;
 use crate::cli::vault::Vault;
-use crate::http::Body;
 use crate::http::socket::Peer;
+use crate::http::{Body, JSON, respond};
 use crate::ingest::Api;
 use crate::protocol::json::Object;
 
-const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What the service answers over its socket: how it is, and the producers' API.
@@ -74,12 +72,4 @@ fn is_ours(peer: Peer) -> bool {
 fn refuse(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let error = Object::new().with("error", Object::new().with("code", code).with("message", message));
     respond(status, JSON, error.to_canonical())
-}
-
-fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let body = Full::new(body.into()).map_err(|never| match never {});
-    let mut response = Response::new(body.boxed_unsync());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }
