@@ -1,5 +1,5 @@
 //! HTTP/1.1 for the services: who may connect, who is at the other end, and how long anybody is waited for. Over a local
-//! socket, whose peers the kernel knows; what a request gets is a handler's.
+//! socket, whose peers the kernel knows, or mTLS, where they prove their key; what a request gets is a handler's.
 
 mod path;
 mod quota;
@@ -9,6 +9,7 @@ mod shares;
 mod timed;
 mod users;
 
+pub mod mutual;
 pub mod socket;
 
 use std::io;

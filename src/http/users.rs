@@ -1,3 +1,4 @@
+use std::hash::Hash;
 use std::sync::Arc;
 
 use super::serve::CONNECTIONS;
@@ -13,36 +14,35 @@ const STRANGERS: usize = 16;
 const OF_ONE_STRANGER: usize = 4;
 
 /// How many connections each user may have.
-pub(super) struct Users<K> {
+pub(super) struct Users<I: Eq + Hash, K> {
     knows: K,
-    own_uid: u32,
-    known: Arc<Shares<u32>>,
-    each_stranger: Arc<Shares<u32>>,
+    known: Arc<Shares<I>>,
+    each_stranger: Arc<Shares<I>>,
     /// All of them are one user here.
-    strangers: Arc<Shares<u32>>,
+    strangers: Arc<Shares<()>>,
 }
 
 /// A user's place, until it is dropped.
 #[derive(Debug)]
-pub(super) struct LetIn {
-    _share: Share<u32>,
-    _among_strangers: Option<Share<u32>>,
+pub(super) struct LetIn<I: Eq + Hash> {
+    _share: Share<I>,
+    _among_strangers: Option<Share<()>>,
 }
 
-impl<K: Fn(u32) -> bool> Users<K> {
-    /// By whom somebody knows. Root and `own_uid` are no strangers, whatever that says.
-    pub(super) fn new(knows: K, own_uid: u32) -> Self {
+impl<I: Eq + Hash + Copy, K: Fn(I) -> bool> Users<I, K> {
+    /// By whom somebody knows.
+    pub(super) fn new(knows: K) -> Self {
         let (each_stranger, strangers) = (Shares::new(OF_ONE_STRANGER), Shares::new(STRANGERS));
-        Self { knows, own_uid, known: Shares::new(OF_ONE), each_stranger, strangers }
+        Self { knows, known: Shares::new(OF_ONE), each_stranger, strangers }
     }
 
     /// Lets a user in; `None` where they, or such as they, have enough.
-    pub(super) fn let_in(&self, uid: u32) -> Option<LetIn> {
-        if uid == 0 || uid == self.own_uid || (self.knows)(uid) {
-            return Some(LetIn { _share: self.known.take(uid)?, _among_strangers: None });
+    pub(super) fn let_in(&self, user: I) -> Option<LetIn<I>> {
+        if (self.knows)(user) {
+            return Some(LetIn { _share: self.known.take(user)?, _among_strangers: None });
         }
-        let among_strangers = self.strangers.take(0)?;
-        Some(LetIn { _share: self.each_stranger.take(uid)?, _among_strangers: Some(among_strangers) })
+        let among_strangers = self.strangers.take(())?;
+        Some(LetIn { _share: self.each_stranger.take(user)?, _among_strangers: Some(among_strangers) })
     }
 }
 
@@ -52,16 +52,16 @@ mod tests {
 
     use super::*;
 
-    fn taken(users: &Users<impl Fn(u32) -> bool>, uid: u32) -> Vec<LetIn> {
+    fn taken(users: &Users<u32, impl Fn(u32) -> bool>, uid: u32) -> Vec<LetIn<u32>> {
         std::iter::from_fn(|| users.let_in(uid)).collect()
     }
 
     #[test]
     fn strangers_have_a_handful_of_places_and_keep_nobody_else_out() {
-        let users = Users::new(|uid| uid == 1000, 1000);
-        let strangers: Vec<Vec<LetIn>> = (2001..=2005).map(|uid| taken(&users, uid)).collect();
+        let users = Users::new(|uid| uid == 1000);
+        let strangers: Vec<Vec<LetIn<u32>>> = (2001..=2005).map(|uid| taken(&users, uid)).collect();
         assert_eq!(strangers.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 4, 4, 0]);
-        assert_eq!((taken(&users, 0).len(), taken(&users, 1000).len()), (OF_ONE, OF_ONE));
+        assert_eq!(taken(&users, 1000).len(), OF_ONE);
         drop(strangers);
         assert_eq!(taken(&users, 2005).len(), 4);
     }
@@ -69,11 +69,9 @@ mod tests {
     #[test]
     fn whoever_is_listed_at_run_time_is_no_stranger_any_more() {
         let listed = AtomicU32::new(0);
-        let users = Users::new(|uid| uid == listed.load(Ordering::Relaxed), 1000);
+        let users = Users::new(|uid| uid == listed.load(Ordering::Relaxed));
         assert_eq!(taken(&users, 2001).len(), OF_ONE_STRANGER);
         listed.store(2001, Ordering::Relaxed);
         assert_eq!(taken(&users, 2001).len(), OF_ONE);
-        // Ours without being listed: whoever runs the service looks at it.
-        assert_eq!(taken(&users, 1000).len(), OF_ONE);
     }
 }

@@ -74,6 +74,11 @@ impl Callers {
         self.find(Peer::Uid(uid)).is_some()
     }
 
+    /// Whether somebody over mTLS is known.
+    pub fn knows_key(&self, key: Digest) -> bool {
+        self.find(Peer::Key(key)).is_some()
+    }
+
     /// Whether somebody is the operator, whatever they are called as a submitter.
     pub(super) fn is_operator(&self, peer: Peer) -> bool {
         matches!(peer, Peer::Uid(uid) if uid == 0 || uid == self.own_uid)

@@ -11,7 +11,7 @@ use crate::facts::with_suffix;
 use crate::protocol::witness::Rules;
 use crate::store::StoreError;
 use crate::witness::{
-    Allowed, Counts, FloorFile, GuardedClock, Incident, Setup, SignedFloor, Witness, WitnessError, WitnessReader,
+    Allowed, Counts, FloorFile, GuardedClock, Incident, Setup, SignedFloor, What, Witness, WitnessError, WitnessReader,
     published_counts, sign_document,
 };
 
@@ -28,6 +28,15 @@ impl Vault {
 
     /// The same, where an operator allows it to go on after an incident.
     pub(in crate::cli) async fn open_witness(&self, allowed: Option<Allowed>) -> Result<Witness, Failure> {
+        self.try_witness(allowed, &mut None).await
+    }
+
+    /// The same; `found` says which incident it was, for who goes on without.
+    pub(in crate::cli) async fn try_witness(
+        &self,
+        allowed: Option<Allowed>,
+        found: &mut Option<What>,
+    ) -> Result<Witness, Failure> {
         self.refuse_unsaid_rollback()?;
         let resolved = self.resolve_witness()?;
         self.make_folder(&resolved.path)?;
@@ -35,6 +44,7 @@ impl Vault {
         let signer = setup.signers.first().cloned();
         let mut witness = match Witness::open(&resolved.path, setup) {
             Err(WitnessError::Incident(incident)) => {
+                *found = Some(incident.what);
                 return Err(self.tell_incident(&incident, signer.as_ref()).await);
             }
             opened => opened?,
@@ -98,6 +108,12 @@ impl Vault {
         Ok(path.display().to_string())
     }
 
+    /// What holds beyond the published rules.
+    pub(in crate::cli) fn witness_rules(&self) -> Rules {
+        let settings = &self.settings.witness;
+        Rules { first_use: settings.first_use, longest_jump: settings.longest_jump }
+    }
+
     fn witness_setup(&self, allowed: Option<Allowed>) -> Result<Setup, Failure> {
         let settings = &self.settings.witness;
         let keys = self.keys_for(Purpose::Witness)?;
@@ -108,7 +124,7 @@ impl Vault {
             wrapping: if self.has_wrapping_key() { Some(self.recorded_wrapping_key()?) } else { None },
             anchor: self.witness_anchor(purpose_keys)?,
             anchor_interval: settings.anchor_interval,
-            rules: Rules { first_use: settings.first_use, longest_jump: settings.longest_jump },
+            rules: self.witness_rules(),
             times: Arc::new(GuardedClock(self.clock.clone())),
             adopts_keys: self.settings.config_file.is_none(),
             allowed,
