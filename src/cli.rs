@@ -29,6 +29,7 @@ mod stop;
 mod support;
 mod vault;
 mod verify;
+mod witness_socket;
 
 use std::ffi::OsString;
 

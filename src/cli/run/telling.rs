@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::hook;
+use crate::cli::apart::apart;
 use crate::cli::vault::Vault;
 use crate::facts::Digest;
 use crate::protocol::json::{Object, Value};
@@ -77,6 +77,6 @@ async fn start_each(hook: PathBuf, mut bundles: mpsc::Receiver<Object>) {
     while let Some(bundle) = bundles.recv().await {
         let hook = hook.clone();
         // A hook that could not be waited for was told of already.
-        let _ = spawn_blocking(move || hook::run(&hook, &bundle.to_canonical())).await;
+        let _ = apart("hook", move |_| hook::run(&hook, &bundle.to_canonical())).await;
     }
 }

@@ -38,7 +38,11 @@ impl Witnessing {
     pub(super) async fn run(mut self) {
         let mut wait = FIRST;
         while !self.stop.is_asked() {
-            match self.open().await {
+            let opened = tokio::select! {
+                opened = self.open() => opened,
+                () = self.stop.asked() => return,
+            };
+            match opened {
                 Ok((counter, closing)) => {
                     wait = FIRST;
                     self.health.witness_lacks(None);
