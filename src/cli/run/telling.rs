@@ -39,7 +39,7 @@ impl Telling {
             let bundle = self.tell(&sealed).await;
             if hooks.is_some() && bundles.try_send(bundle).is_err() {
                 self.metrics.hook_dropped();
-                tracing::warn!("too many forks wait for the hook; this one stays in `witness forks` alone");
+                tracing::warn!("too many forks wait for the hook; this one stays in the state alone");
             }
         }
     }
