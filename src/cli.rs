@@ -10,6 +10,7 @@ mod config;
 mod custody;
 mod enqueue;
 mod failure;
+mod follow;
 mod hardening;
 mod import;
 mod log;
@@ -18,6 +19,7 @@ mod metrics;
 mod moment;
 mod output;
 mod published;
+mod quorum;
 mod reason;
 mod receipt;
 mod recorded;
@@ -29,6 +31,7 @@ mod stop;
 mod support;
 mod vault;
 mod verify;
+mod witness;
 mod witness_socket;
 
 use std::ffi::OsString;
@@ -97,6 +100,7 @@ async fn perform(
         Command::GenerateSigningKey(args) => published::keys::signing(args),
         Command::Maintenance(command) => maintenance::run(&vault()?, command).await,
         Command::Metrics(args) => metrics::run(&vault()?, &args),
+        Command::Quorum(command) => quorum::run(command),
         Command::Receipt(command) => receipt::run(&vault()?, command).await,
         Command::Relay(command) => relay::run(vault()?, command).await,
         Command::Run => run::run(vault()?, flags, recorded).await,
@@ -104,6 +108,7 @@ async fn perform(
         Command::Status(args) => status::run(&vault()?, &args).await,
         Command::SupportBundle(args) => support::run(vault(), flags, args).await,
         Command::Verify(args) => verify::run(vault, args).await,
+        Command::Witness(command) => witness::run(&vault()?, command).await,
         Command::WitnessCheckpoint(args) => published::witness::checkpoint(vault()?, args).await,
         Command::WitnessCounts => published::witness::counts(&vault()?),
     }

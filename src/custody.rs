@@ -23,7 +23,7 @@ pub mod pkcs11;
 #[cfg(feature = "tpm")]
 pub mod tpm;
 
-pub use anchor::{Anchor, AnchorKind, Floor};
+pub use anchor::{Anchor, AnchorKind, Floor, FloorPlace};
 pub use attestation::{Quoter, attest, quote};
 pub use data_key::{DataKey, ReleasedDataKey, Residence, Sealed};
 pub use error::{CustodyError, ErrorKind};

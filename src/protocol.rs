@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod epoch_record;
 pub mod gap;
 pub mod json;
+pub mod quorum;
 pub mod source;
 pub mod tpm;
 pub mod witness;

@@ -11,6 +11,7 @@ mod checkpoints;
 mod control;
 mod enroll;
 mod events;
+mod feed;
 mod misbehave;
 mod ready;
 mod receipt;

@@ -15,6 +15,7 @@ mod limits;
 mod metrics;
 mod model;
 mod open;
+mod outbox;
 mod reader;
 mod record;
 mod recover;

@@ -35,12 +35,13 @@ pub(super) const LOG_PRUNED: &str = "LogPruned";
 const LONGEST_TEXT: usize = 1024;
 
 /// Every kind of entry.
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 26] = [
     "BlobWritten",
     "Checkpoint",
     "CommandBegun",
     "CommandEnded",
     "CommandFailed",
+    "Delivered",
     "EpochDestroyed",
     "EpochRotated",
     "FileBegun",
@@ -168,6 +169,11 @@ impl Event {
     /// The receiver acknowledged an event with a matching receipt.
     pub fn receipted(request: &str, status: Option<u16>) -> Self {
         Self::routine("Receipted").with("request", request).with("status", status.map(u32::from))
+    }
+
+    /// The receiver took what a witness had signed.
+    pub fn delivered(request: &str, status: Option<u16>) -> Self {
+        Self::routine("Delivered").with("request", request).with("status", status.map(u32::from))
     }
 
     /// An event was refused: by the receiver (`conflict`, `dead`, `queued` where it is tried again), or by us.

@@ -17,12 +17,14 @@ use super::published::drain::{DrainLoopArgs, DrainOnceArgs};
 use super::published::enqueue::EnqueueJsonArgs;
 use super::published::keys::SigningKeyArgs;
 use super::published::witness::CheckpointArgs;
+use super::quorum::QuorumCommand;
 use super::receipt::ReceiptCommand;
 use super::relay::RelayCommand;
 use super::spool::SpoolCommand;
 use super::status::StatusArgs;
 use super::support::SupportArgs;
 use super::verify::VerifyArgs;
+use super::witness::WitnessCommand;
 use crate::config::{Flags, LogFormat, LogLevel};
 
 /// Signs source attestations with keys held in custody, keeps them in an encrypted spool through outages, relays
@@ -113,6 +115,9 @@ pub(super) enum Command {
     Receipt(ReceiptCommand),
     /// Verify receipts, attestations, witness receipts and fork evidence with public keys alone
     Verify(VerifyArgs),
+    /// Judge whether enough witnesses agree on a checkpoint
+    #[command(subcommand)]
+    Quorum(QuorumCommand),
     /// Report on the keys
     #[command(subcommand)]
     Custody(CustodyCommand),
@@ -122,6 +127,9 @@ pub(super) enum Command {
     /// Verify and show the audit log: who asked for what, and what keys were used for
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Witness checkpoints, show what was signed, let streams in, go on with another key
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Check the configuration, or print an example
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -282,6 +282,7 @@ impl From<SpoolError> for Failure {
                               local-vault relay resume --installation-id NEW (after a re-enrolment)";
                 Self::config(message, advice)
             }
+            SpoolError::OtherUse { .. } => Self::config(message, "Name the file that was meant."),
             SpoolError::RefReuse { .. } => {
                 Self::data(message, "The receiver knows one event per source_ref. Use another one.")
             }

@@ -55,13 +55,16 @@ pub(super) async fn run(vault: &Vault, command: ReceiptCommand) -> Result<u8, Fa
             None => receipted(&reader, after)?,
         };
         for event in &page {
-            let Some(answer) = reader.answer(event)? else {
+            let bundle = match reader.answer(event)? {
+                Some(answer) => bundle(event, answer, spool.as_deref()).await?,
+                None => None,
+            };
+            let Some(bundle) = bundle else {
                 if args.event_id.is_some() {
                     return Err(none(event));
                 }
                 continue; // delivered by the published package, which kept no receipt
             };
-            let bundle = bundle(event, answer, spool.as_deref()).await?;
             if args.json {
                 output.json(&bundle.to_object())?;
             } else {
@@ -79,8 +82,8 @@ pub(super) async fn run(vault: &Vault, command: ReceiptCommand) -> Result<u8, Fa
     Ok(0)
 }
 
-/// An event with the answer that settled it, as it is passed on.
-pub(super) async fn bundle(event: &Event, answer: Answer, spool: Option<&Spool>) -> Result<Bundle, Failure> {
+/// An event with the answer that settled it, as it is passed on; `None` where it went without an envelope.
+pub(super) async fn bundle(event: &Event, answer: Answer, spool: Option<&Spool>) -> Result<Option<Bundle>, Failure> {
     let payload = match spool {
         Some(spool) => spool.payload(event.event_id).await?,
         None => None,

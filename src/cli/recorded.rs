@@ -12,6 +12,7 @@ use super::receipt::ReceiptCommand;
 use super::relay::RelayCommand;
 use super::spool::SpoolCommand;
 use super::vault::Vault;
+use super::witness::{StreamCommand, WitnessCommand};
 use crate::audit::{Audit, Event};
 
 /// How a command stands in the audit log.
@@ -74,6 +75,19 @@ impl Command {
             Self::Spool(SpoolCommand::Show { payload: true, .. }) => Recording::required("spool show --payload"),
             Self::Spool(SpoolCommand::Verify(_)) => Recording::required("spool verify"),
             Self::SupportBundle(args) if args.with_device => Recording::wished("support-bundle --with-device"),
+            Self::Witness(WitnessCommand::Checkpoint(_)) => Recording::required("witness checkpoint"),
+            Self::Witness(WitnessCommand::Follow { .. }) => Recording::required("witness follow"),
+            Self::Witness(WitnessCommand::Rotate { .. }) => Recording::required("witness rotate"),
+            Self::Witness(WitnessCommand::Status { .. }) => Recording::wished("witness status"),
+            Self::Witness(WitnessCommand::Stream(StreamCommand::Add(_))) => Recording::required("witness stream add"),
+            Self::Witness(WitnessCommand::Stream(StreamCommand::Reoriginate(_))) => {
+                Recording::required("witness stream reoriginate")
+            }
+            Self::Witness(WitnessCommand::Verify { .. }) => Recording::required("witness verify"),
+            Self::Witness(WitnessCommand::Reconcile(args)) if args.accepts() => {
+                Recording::required("witness reconcile --accept")
+            }
+            Self::Witness(WitnessCommand::Reconcile(_)) => Recording::wished("witness reconcile"),
             Self::WitnessCheckpoint(_) => Recording::required("witness-checkpoint"),
             // No arm for all the rest: whoever adds a command decides what it is.
             Self::Attestation(AttestationCommand::Show { .. })
@@ -91,6 +105,7 @@ impl Command {
             | Self::GenerateEncryptionKey
             | Self::GenerateSigningKey(_)
             | Self::Metrics(_)
+            | Self::Quorum(_)
             | Self::Receipt(ReceiptCommand::Show(_))
             | Self::Relay(RelayCommand::Status { .. })
             | Self::Spool(
@@ -103,6 +118,13 @@ impl Command {
             | Self::Status(_)
             | Self::SupportBundle(_)
             | Self::Verify(_)
+            | Self::Witness(
+                WitnessCommand::Counts { .. }
+                | WitnessCommand::Export(_)
+                | WitnessCommand::Forks(_)
+                | WitnessCommand::Show(_)
+                | WitnessCommand::Stream(StreamCommand::List { .. }),
+            )
             | Self::WitnessCounts => return None,
         })
     }

@@ -2,6 +2,7 @@ mod attestation;
 mod audit;
 mod keys;
 mod measurement;
+mod peers;
 mod quoter;
 #[cfg(feature = "pkcs11")]
 mod token;
@@ -33,6 +34,8 @@ use crate::store::{FileKind, Schema, StoreError, file_kind};
 use crate::witness::{self as witnessing, is_published_witness};
 pub(super) use attestation::Attested;
 pub(super) use keys::{Kept, LoadedKey};
+pub(super) use peers::Asked;
+pub(super) use witness::Stands;
 
 /// What the configuration amounts to: builds each room from it, and hands out what was built.
 #[derive(Debug)]
@@ -189,7 +192,12 @@ impl Vault {
 
     /// The way to the receiver.
     pub(super) fn client(&self, installation_id: Option<&str>) -> Result<Client, Failure> {
-        let (endpoint, trust, proxy) = (self.endpoint(installation_id)?, self.trust(), self.proxy()?);
+        self.client_of(self.endpoint(installation_id)?)
+    }
+
+    /// The way to another endpoint of the same receiver, or of one that is trusted as it is.
+    pub(super) fn client_of(&self, endpoint: Endpoint) -> Result<Client, Failure> {
+        let (trust, proxy) = (self.trust(), self.proxy()?);
         Ok(Client::new(&ClientConfig { endpoint, trust, proxy, timeout: TIMEOUT })?)
     }
 

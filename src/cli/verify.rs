@@ -23,11 +23,14 @@ Examples:
   local-vault verify --all --public-key relay=HEX                 the receipts in the spool itself
   local-vault witness-checkpoint … | local-vault verify - --public-key witness=HEX
   local-vault verify forks.jsonl --public-key witness=HEX --evidence
+  local-vault witness export | local-vault verify - --public-key witness=HEX
   local-vault verify --attestation attestation.json --public-key HEX --pcr 0=HEX --pcr 7=HEX
 
-Ends with 65 where anything does not verify.")]
+A witness's rollover makes the key that follows trusted for the lines behind it. Ends with 65 where anything does not
+verify.")]
 pub(super) struct VerifyArgs {
-    /// JSON lines: `receipt show --json`, source attestations, witness receipts, fork evidence; - for standard input
+    /// JSON lines: `receipt show --json`, source attestations, witness receipts, fork evidence with what belongs to it,
+    /// rollovers; - for standard input
     #[arg(value_name = "FILE", required_unless_present_any = ["event", "all", "attestation"])]
     files: Vec<PathBuf>,
     /// One event in the spool; with its payload where the encryption key is configured
@@ -48,7 +51,7 @@ pub(super) struct VerifyArgs {
     /// Compare the files that source attestations name, from this folder on
     #[arg(long = "files", value_name = "FOLDER")]
     folder: Option<PathBuf>,
-    /// Show fork evidence that verifies in the form of the platform's verifiers
+    /// Show fork evidence that verifies in the form of the platform's verifiers, beside what it shows: proof or claim
     #[arg(long)]
     evidence: bool,
     /// One JSON object each
@@ -108,7 +111,8 @@ async fn verify_spool(vault: &Vault, args: &VerifyArgs, verifier: &mut Verifier)
                 continue;
             };
             let checked = match bundle(event, answer, spool.as_deref()).await {
-                Ok(bundle) => verifier.bundle(&bundle).map(Proved::said),
+                Ok(Some(bundle)) => verifier.bundle(&bundle).map(Proved::said),
+                Ok(None) => Err("it went without an envelope, and there is no receipt for it".to_owned()),
                 Err(failure) => Err(failure.message().to_owned()),
             };
             verifier.tell(&name, checked)?;
@@ -135,7 +139,8 @@ fn verify_lines(file: &Path, verifier: &mut Verifier) -> Result<(), Failure> {
             continue;
         }
         let object = line.and_then(|line| json::parse(&line).map_err(|e| e.to_string()));
-        verifier.tell(&format!("{shown}:{number}"), object.and_then(|object| verifier.object(&object)))?;
+        let checked = object.and_then(|object| verifier.object(&object));
+        verifier.tell(&format!("{shown}:{number}"), checked)?;
     }
     Ok(())
 }

@@ -27,7 +27,6 @@ pub(super) async fn submit(vault: &Vault, request: &Request) -> Result<Option<Ve
 }
 
 /// Has the service make a change; false where none has this witness open.
-#[allow(dead_code)] // `witness stream add` asks for it, which comes with its commands
 pub(super) async fn change(vault: &Vault, change: &Change) -> Result<bool, Failure> {
     let Some(change) = change.to_object() else {
         return Err(Failure::usage("this change is made where no service runs", "Stop the service first."));

@@ -30,6 +30,15 @@ pub trait Anchor: Send + Sync + fmt::Debug {
     fn advance(&self, floor: &Floor) -> Result<(), CustodyError>;
 }
 
+/// Where the bytes of a floor are kept. Blocking.
+pub trait FloorPlace: Send + Sync + fmt::Debug {
+    /// What was written last; `None` where nothing was.
+    fn read(&self) -> Result<Option<Vec<u8>>, CustodyError>;
+
+    /// Puts new bytes in the place of the old ones. They are durable when this returns; a crash leaves either.
+    fn write(&self, bytes: &[u8]) -> Result<(), CustodyError>;
+}
+
 /// What an anchor is worth, as relying parties are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnchorKind {

@@ -11,6 +11,7 @@
 //! Sources: TCG TPM 2.0 Library (Parts 1 to 3), by the section named where it matters.
 
 mod admin;
+mod anchor;
 mod approved;
 mod config;
 mod durable;
@@ -25,6 +26,7 @@ mod measure;
 mod memory;
 mod mismatch;
 mod nv;
+mod nv_index;
 mod object_policy;
 mod parent;
 mod pcr;
@@ -49,11 +51,12 @@ mod turn;
 mod worker;
 mod wrapping;
 
+pub use anchor::TpmAnchor;
 pub use config::{Parent, TpmConfig, USUAL_PCRS};
 pub use facts::{Lockout, TpmFacts};
 pub use maker::Maker;
 pub use policy_key::PolicyKey;
-pub use policy_state::{PolicyState, SealedState};
+pub use policy_state::{PolicyState, SealedKind, SealedState};
 pub use quote::{QuoteAlgorithm, TpmQuoter};
 pub use recovery::RecoveryKey;
 pub use released::ReleasedKey;
@@ -64,6 +67,10 @@ pub use tcti::Tcti;
 pub use trial::Trial;
 pub use worker::Tpm;
 pub use wrapping::TpmWrappingKey;
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use super::{CustodyError, ErrorKind};
 
@@ -79,9 +86,17 @@ fn error(
 }
 
 /// Random bytes of the kernel. The TPM's own are not needed for them, and pass over the bus.
-fn random<const N: usize>() -> Result<zeroize::Zeroizing<[u8; N]>, CustodyError> {
-    let mut bytes = zeroize::Zeroizing::new([0; N]);
+fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, CustodyError> {
+    let mut bytes = Zeroizing::new([0; N]);
     let no_luck = |_| error(ErrorKind::Broken, "random", "the kernel gave no randomness", "Start again later.");
     getrandom::fill(bytes.as_mut()).map_err(no_luck)?;
     Ok(bytes)
+}
+
+/// A key for one use, from a secret.
+fn derive(secret: &[u8], label: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    // HKDF gives up to 255 hashes; one was asked for.
+    Hkdf::<Sha256>::new(None, secret).expand(label, key.as_mut()).expect("32 bytes from HKDF-SHA256");
+    key
 }

@@ -252,6 +252,7 @@ fn spool(error: &SpoolError) -> Refusal {
         SpoolError::Epoch(_)
         | SpoolError::NotDead { .. }
         | SpoolError::OtherInstallation { .. }
+        | SpoolError::OtherUse { .. }
         | SpoolError::Purged { .. }
         | SpoolError::Tampered { .. } => internal(),
     }

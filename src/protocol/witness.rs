@@ -2,17 +2,27 @@
 //! a third party verifies it.
 
 mod admit;
+mod bundle;
 mod decide;
 mod document;
+mod feed;
 mod fork;
+mod posted;
 mod receipt;
+mod rollover;
 mod signed;
 
+pub(super) use fork::ambiguous_history;
+
 pub use admit::{Admission, Known, Refusal, Rules, admit};
+pub use bundle::{BundleError, Class, ForkBundle, class};
 pub use decide::{Decision, Head, decide};
 pub use document::{document_preimage, signed_document, verify_document};
+pub use feed::{Item, Malformed, Page, PageError};
 pub use fork::{ForkEvidence, fork_evidence_for_verifiers, sealed_fork_evidence, verify_fork_evidence};
+pub use posted::Posted;
 pub use receipt::{Statement, receipt, verify_receipt};
+pub use rollover::{KeyName, Rollover};
 pub use signed::SubmitterSignature;
 
 use super::json::{Object, Value};
@@ -60,7 +70,7 @@ impl Submission {
     /// `witness_id`, and the hash of a predecessor where there is none. What [`check`](Self::check) refuses is read.
     pub fn from_object(object: &Object, witness_id: &str) -> Result<Self, MemberError> {
         let mut object = object.clone();
-        if object.get("witness_id").is_none() {
+        if matches!(object.get("witness_id"), None | Some(Value::Null)) {
             object = object.with("witness_id", witness_id);
         }
         if object.get("previous_checkpoint_hash").is_none() {

@@ -20,7 +20,8 @@ pub struct Answer {
     pub retry_after: Option<RetryAfter>,
     /// The `Date` header: when it answered, by its own clock.
     pub date: Option<Timestamp>,
-    /// The body, at most [`MAX_ANSWER_BYTES`](super::MAX_ANSWER_BYTES).
+    /// The body, at most [`MAX_ANSWER_BYTES`](super::MAX_ANSWER_BYTES), or
+    /// [`MAX_PAGE_BYTES`](super::MAX_PAGE_BYTES) of a feed.
     pub body: Vec<u8>,
 }
 

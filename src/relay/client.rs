@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Response, retry};
+use reqwest::{RequestBuilder, Response, retry};
 
 use super::answer::date;
-use super::{Answer, Endpoint, Proxy, RetryAfter, TransportError, Trust, TrustError};
+use super::{Answer, Endpoint, Identity, Proxy, RetryAfter, TransportError, Trust, TrustError};
 use crate::facts::Digest;
 use crate::protocol::envelope::{HEADER_ENVELOPE_HASH, HEADER_PUBLIC_KEY, HEADER_SIGNATURE};
 use crate::protocol::{PublicKey, Signature};
@@ -26,7 +26,7 @@ const USER_AGENT: &str = concat!("local-vault/", env!("CARGO_PKG_VERSION"));
 /// What a [`Client`] is made from. Proxies that the environment names have no say.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// Where events go.
+    /// Where events go, or whatever else is posted or asked for.
     pub endpoint: Endpoint,
     /// Who may answer. Not looked at for plain http, so that a container needs no trust store for that.
     pub trust: Trust,
@@ -37,7 +37,7 @@ pub struct ClientConfig {
     pub timeout: Duration,
 }
 
-/// Posts events to one endpoint over kept-alive HTTP/1.1 connections. Clones share them.
+/// Speaks to one endpoint over kept-alive HTTP/1.1 connections. Clones share them.
 #[derive(Clone)]
 pub struct Client {
     endpoint: Endpoint,
@@ -48,7 +48,16 @@ pub struct Client {
 impl Client {
     /// Blocking: reads certificate files. Connects to nothing yet.
     pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
-        let tls = if config.endpoint.is_https() { Some(config.trust.client_config()?) } else { None };
+        Self::of(config, None)
+    }
+
+    /// The same, for a server that asks who we are.
+    pub fn identified(config: &ClientConfig, identity: &Identity) -> Result<Self, ClientError> {
+        Self::of(config, Some(identity))
+    }
+
+    fn of(config: &ClientConfig, identity: Option<&Identity>) -> Result<Self, ClientError> {
+        let tls = if config.endpoint.is_https() { Some(config.trust.client_config(identity)?) } else { None };
         let pooled = build(config, tls.clone(), usize::MAX)?;
         let unpooled = build(config, tls, 0)?;
         Ok(Self { endpoint: config.endpoint.clone(), pooled, unpooled })
@@ -78,12 +87,20 @@ impl Client {
             .header(HEADER_SIGNATURE, signature.to_hex())
             .header(HEADER_PUBLIC_KEY, public_key.to_hex())
             .body(body);
-        let response = request.send().await.map_err(|error| TransportError::before_the_status(&error))?;
-        let status = response.status().as_u16();
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let retry_after = header(RETRY_AFTER).and_then(RetryAfter::parse);
-        let date = header(DATE).and_then(date);
-        Ok(Answer { status, retry_after, date, body: read_body(response).await? })
+        exchange(request, MAX_ANSWER_BYTES).await
+    }
+
+    /// Posts JSON as it is, and reads the whole answer. Sends once, as [`post_event`](Self::post_event) does.
+    pub async fn post(&self, body: Vec<u8>) -> Result<Answer, TransportError> {
+        let request = self.pooled.post(self.endpoint.url().clone()).header(CONTENT_TYPE, "application/json").body(body);
+        exchange(request, MAX_ANSWER_BYTES).await
+    }
+
+    /// Asks for what is behind the endpoint, with this query, and reads an answer of up to `limit` bytes.
+    pub(super) async fn get(&self, query: &str, limit: usize) -> Result<Answer, TransportError> {
+        let mut url = self.endpoint.url().clone();
+        url.set_query(Some(query));
+        exchange(self.pooled.get(url), limit).await
     }
 }
 
@@ -133,14 +150,23 @@ fn build(
     Ok(builder.build()?)
 }
 
+async fn exchange(request: RequestBuilder, limit: usize) -> Result<Answer, TransportError> {
+    let response = request.send().await.map_err(|error| TransportError::before_the_status(&error))?;
+    let status = response.status().as_u16();
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = header(RETRY_AFTER).and_then(RetryAfter::parse);
+    let date = header(DATE).and_then(date);
+    Ok(Answer { status, retry_after, date, body: read_body(response, limit).await? })
+}
+
 /// Reads to the end, or gives up and closes the connection as soon as the answer is too long.
-async fn read_body(mut response: Response) -> Result<Vec<u8>, TransportError> {
-    if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES as u64) {
+async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, TransportError> {
+    if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(TransportError::TooLarge);
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| TransportError::in_the_body(&error))? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+        if body.len() + chunk.len() > limit {
             return Err(TransportError::TooLarge);
         }
         body.extend_from_slice(&chunk);

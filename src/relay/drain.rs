@@ -6,9 +6,10 @@ use std::time::Duration;
 use prometheus::Registry;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::Client;
+use super::delivery::Delivery;
 use super::exchange::Exchange;
 use super::halt::Halt;
 use super::log;
@@ -51,6 +52,8 @@ pub struct Drain {
     turned: Instant,
     was_parked: bool,
     metrics: Metrics,
+    /// Tells in the log whose lines these are, where that is not the relay of the events.
+    span: Span,
     _role: RoleLock,
 }
 
@@ -85,6 +88,31 @@ impl Drain {
         clock: Arc<dyn Clock>,
         config: DrainConfig,
     ) -> Result<Self, SpoolError> {
+        if spool.feed_position().await?.is_some() {
+            return Err(SpoolError::OtherUse { is_outbox: true });
+        }
+        Self::take_role(path, spool, Delivery::Envelope(signer), client, clock, config).await
+    }
+
+    /// The same for a witness's outbox: posts each payload as it is, without an envelope, to what `client` leads to.
+    pub(super) async fn start_outbox(
+        path: &Path,
+        spool: Arc<Spool>,
+        client: Client,
+        clock: Arc<dyn Clock>,
+        config: DrainConfig,
+    ) -> Result<Self, SpoolError> {
+        Self::take_role(path, spool, Delivery::Payload, client, clock, config).await
+    }
+
+    async fn take_role(
+        path: &Path,
+        spool: Arc<Spool>,
+        delivery: Delivery,
+        client: Client,
+        clock: Arc<dyn Clock>,
+        config: DrainConfig,
+    ) -> Result<Self, SpoolError> {
         let role = RoleLock::take(path, "relay")?;
         spool.bind(&config.installation_id).await?;
         let recovered = spool.recover().await?;
@@ -92,9 +120,10 @@ impl Drain {
             tracing::info!(events = recovered, "taken back from a relay that ended while sending");
         }
         let metrics = Metrics::default();
+        let span = log::drain_span(&delivery);
         let exchange = Exchange {
             client,
-            signer,
+            delivery,
             clock,
             installation_id: config.installation_id,
             count_every_failure: config.count_every_failure,
@@ -114,15 +143,20 @@ impl Drain {
             turned: Instant::now(),
             was_parked: false,
             metrics,
+            span,
             _role: role,
         })
     }
 
-    /// Lets `registry` gather what the relay measures, and what its spool and its signer do. One relay a registry.
+    /// Lets `registry` gather what the relay measures, and what its spool and its signer do. One relay a registry: one of
+    /// an outbox beside it needs another, with a prefix.
     pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         self.metrics.register(registry)?;
         self.spool.register(registry)?;
-        self.exchange.signer.register(registry)
+        match &self.exchange.delivery {
+            Delivery::Envelope(signer) => signer.register(registry),
+            Delivery::Payload => Ok(()),
+        }
     }
 
     /// The next step. Begins sends as long as fewer than `budget` are under way or waiting to be told of; with a
@@ -130,6 +164,11 @@ impl Drain {
     ///
     /// Not to be dropped before it answers: what came back is then settled by the next relay, as a replay.
     pub async fn next(&mut self, budget: usize) -> Result<Step, SpoolError> {
+        let span = self.span.clone();
+        self.step(budget).instrument(span).await
+    }
+
+    async fn step(&mut self, budget: usize) -> Result<Step, SpoolError> {
         loop {
             if let Some(outcome) = self.outcomes.pop_front() {
                 return Ok(Step::Settled(outcome));

@@ -41,7 +41,8 @@ pub enum TransportError {
     /// TLS failed for another reason than the certificate.
     #[error("TLS failed")]
     Tls,
-    /// The answer is longer than [`MAX_ANSWER_BYTES`](super::MAX_ANSWER_BYTES).
+    /// The answer is longer than [`MAX_ANSWER_BYTES`](super::MAX_ANSWER_BYTES), or a page than
+    /// [`MAX_PAGE_BYTES`](super::MAX_PAGE_BYTES).
     #[error("the answer is too large")]
     TooLarge,
 }

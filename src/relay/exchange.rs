@@ -4,19 +4,19 @@ use std::time::{Duration, Instant};
 use tracing::Span;
 
 use super::ahead::receipt_is_earlier;
+use super::delivery::{Delivered, Delivery, Failed};
 use super::halt::Halt;
-use super::judge::{Verdict, judge};
+use super::judge::Verdict;
 use super::log::Told;
 use super::metrics::{self, Cause, Metrics};
 use super::outcome::{Ended, Outcome, Sent};
-use super::retry::{DEAD_AFTER, event_delay, probe_delay};
+use super::retry::{DEAD_AFTER, event_delay, probe_delay, random};
 use super::{Answer, Client};
 use crate::audit::{self, Audit};
-use crate::custody::{SignError, Signer};
+use crate::custody::SignError;
 use crate::facts::{Clock, Timestamp};
 use crate::protocol::ack;
-use crate::protocol::envelope::request_body;
-use crate::spool::{self, Event, Leased, Park, Settlement, SignedEnvelope, State};
+use crate::spool::{self, Event, Leased, Park, Settlement, State};
 
 /// How a send is named that was not signed.
 pub const KEY_AWAY: &str = "signing-key-unavailable";
@@ -28,7 +28,7 @@ pub const UNRECORDED: &str = "audit-log-unavailable";
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) client: Client,
-    pub(super) signer: Signer,
+    pub(super) delivery: Delivery,
     pub(super) installation_id: String,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) audit: Arc<Audit>,
@@ -39,21 +39,14 @@ pub(super) struct Exchange {
     pub(super) metrics: Metrics,
 }
 
-/// The sent envelope with what came back.
-struct Exchanged {
-    sent: SignedEnvelope,
-    answer: Answer,
-    verdict: Verdict,
-}
-
 impl Exchange {
     /// Signs, posts and judges one event, in the span of this send. Writes nothing: the caller settles what comes back.
     pub(super) async fn run(&self, leased: Leased, probes_failed: u32) -> Ended {
         let (request, begun) = (leased.event.request_id(), Instant::now());
-        let exchanged = self.exchange(&leased, &request).await;
-        let (sent, cause) = measured(&exchanged);
+        let delivered = self.deliver(&leased, &request).await;
+        let (sent, cause) = measured(&delivered);
         sent.into_iter().for_each(|sent| self.metrics.sent(sent, begun.elapsed()));
-        let (settlement, status, error) = match exchanged {
+        let (settlement, status, error) = match delivered {
             Ok(done) => self.settle(&leased, done, probes_failed),
             Err(Failed::Sign(SignError::Unrecorded(e))) => {
                 tracing::error!(error = e.origin(), "not signed, since the audit log takes no entry");
@@ -87,15 +80,11 @@ impl Exchange {
         Ended { seq: leased.event.seq, settlement, sent }
     }
 
-    /// What is leased when a revocation shows is neither signed nor sent any more.
-    fn go_on(&self) -> Result<(), Failed> {
-        if self.halt.is_on() { Err(Failed::Halted) } else { Ok(()) }
-    }
-
     /// How a send ended, for the log.
     fn note(&self, request: &str, settlement: &Settlement, status: Option<u16>, error: Option<&str>) -> audit::Event {
         let refused = |state: State| audit::Event::refused(request, state.name(), error.unwrap_or_default(), status);
         match settlement {
+            Settlement::Receipted(answer) if answer.sent.is_none() => audit::Event::delivered(request, status),
             Settlement::Receipted(_) | Settlement::Ahead { state: State::Receipted, .. } => {
                 audit::Event::receipted(request, status)
             }
@@ -105,52 +94,17 @@ impl Exchange {
         }
     }
 
-    async fn exchange(&self, leased: &Leased, request: &str) -> Result<Exchanged, Failed> {
-        let Event { stream_id, attempt, .. } = &leased.event;
-        tracing::debug!(stream = stream_id, attempt, "leased");
-        self.go_on()?;
-        let signed_at = self.clock.now();
-        let envelope = leased.event.envelope(&self.installation_id, leased.event.attempt, signed_at);
-        let (preimage, signature) = self.signer.sign(envelope.preimage(), request).await.map_err(Failed::Sign)?;
-        let hash = preimage.hash();
-        tracing::debug!("signed");
-        self.go_on()?;
-        let body = || request_body(&preimage, &leased.payload);
-        let key = self.signer.public_key();
-        let mut answer = self.client.post_event(&hash, &signature, key, body()).await.map_err(Failed::Transport)?;
-        tracing::debug!(status = answer.status, "posted");
-        let mut verdict = judge(&envelope, &hash, &answer);
-        if verdict == Verdict::Revoked {
-            // Never believed once: the same bytes again, over a connection and a handshake of their own.
-            let again = self.client.fresh().post_event(&hash, &signature, key, body()).await;
-            answer = again.map_err(Failed::Transport)?;
-            verdict = judge(&envelope, &hash, &answer);
-            if verdict == Verdict::Revoked {
-                self.halt.revoked();
-            }
-        }
-        tracing::debug!(status = answer.status, verdict = ?verdict, "judged");
-        let sent = SignedEnvelope {
-            installation_id: self.installation_id.clone(),
-            attempt: leased.event.attempt,
-            signed_at,
-            signature,
-            public_key: key.clone(),
-        };
-        Ok(Exchanged { sent, answer, verdict })
-    }
-
     /// What follows from an answer: the settlement, and status and error to show.
     fn settle(
         &self,
         leased: &Leased,
-        done: Exchanged,
+        done: Delivered,
         probes_failed: u32,
     ) -> (Settlement, Option<u16>, Option<String>) {
-        let Exchanged { sent, answer, verdict } = done;
-        let (status, retry_after) = (answer.status, answer.retry_after);
+        let Delivered { sent, answer, verdict } = done;
+        let (status, retry_after, is_enveloped) = (answer.status, answer.retry_after, sent.is_some());
         // Attempts are counted before they are made: of an event whose first one this is, nobody can know yet.
-        let is_first = leased.event.attempt == 1;
+        let is_first = is_enveloped && leased.event.attempt == 1;
         let is_earlier = is_first && verdict == Verdict::Receipted && receipt_is_earlier(&answer);
         let keep = |body| spool::Answer { sent, status, body, received_at: self.clock.now() };
         let (settlement, error) = match verdict {
@@ -167,8 +121,9 @@ impl Exchange {
             }
             Verdict::Judged(error) => {
                 let retry_at = self.retry_at(leased.event.failures + 1);
-                let answer = (retry_at.is_none() || carries_a_receipt(&leased.event, &self.installation_id, &answer))
-                    .then(|| keep(answer.body));
+                let is_kept = retry_at.is_none()
+                    || is_enveloped && carries_a_receipt(&leased.event, &self.installation_id, &answer);
+                let answer = is_kept.then(|| keep(answer.body));
                 (Settlement::Judged { error: error.clone(), retry_at, answer }, Some(error))
             }
             Verdict::Revoked => {
@@ -220,24 +175,13 @@ fn carries_a_receipt(event: &Event, installation_id: &str, answer: &Answer) -> b
     body.is_some_and(|body| ack::receipt_for(installation_id, &event.source_ref, &body).is_some())
 }
 
-fn random() -> u32 {
-    // Without randomness there is no jitter, and nothing worse.
-    getrandom::u32().unwrap_or(0)
-}
-
-enum Failed {
-    Halted,
-    Sign(crate::custody::SignError),
-    Transport(super::TransportError),
-}
-
 /// How a send ended for the metrics, where there was one, and why another one has to follow, where it has.
-const fn measured(exchanged: &Result<Exchanged, Failed>) -> (Option<metrics::Sent>, Option<Cause>) {
-    match exchanged {
+const fn measured(delivered: &Result<Delivered, Failed>) -> (Option<metrics::Sent>, Option<Cause>) {
+    match delivered {
         Err(Failed::Halted | Failed::Sign(SignError::Unrecorded(_))) => (None, Some(Cause::Other)),
         Err(Failed::Sign(_)) => (None, Some(Cause::KeyAway)),
         Err(Failed::Transport(e)) => (Some(metrics::Sent::NoAnswer), Some(Cause::of_transport(*e))),
-        Ok(Exchanged { verdict, answer, .. }) => match verdict {
+        Ok(Delivered { verdict, answer, .. }) => match verdict {
             Verdict::Conflict => (Some(metrics::Sent::Conflict), None),
             Verdict::Judged(_) => (Some(metrics::Sent::Judged), Some(Cause::Judged)),
             Verdict::Nothing(_) => (Some(metrics::Sent::NoVerdict), Some(Cause::of_status(answer.status))),

@@ -50,7 +50,7 @@ pub(super) fn judge(envelope: &Envelope, envelope_hash: &Digest, answer: &Answer
 }
 
 /// Statuses that a proxy, a portal, a load balancer or a receiver in trouble answers.
-const fn says_nothing(status: u16) -> bool {
+pub(super) const fn says_nothing(status: u16) -> bool {
     !matches!(status, 200..=299 | 400..=499) || matches!(status, 401 | 403 | 404 | 405 | 408 | 425 | 429)
 }
 

@@ -3,6 +3,7 @@
 use tracing::Span;
 
 use super::Outcome;
+use super::delivery::Delivery;
 use crate::spool::{Alarm, Gate, Leased, Park, Settlement, State};
 
 /// The span of one send. Its request id never comes again: attempts are counted on the disk before anything is signed.
@@ -11,9 +12,18 @@ pub(super) fn span(leased: &Leased) -> Span {
     tracing::error_span!("send", event = %leased.event.event_id, request = leased.event.request_id())
 }
 
+/// The span of all that the relay of an outbox does. That of the events has none.
+pub(super) fn drain_span(delivery: &Delivery) -> Span {
+    match delivery {
+        Delivery::Envelope(_) => Span::none(),
+        Delivery::Payload => tracing::error_span!("outbox"),
+    }
+}
+
 /// What a settlement is called.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Told {
+    Delivered,
     Receipted,
     Refused,
     Revoked,
@@ -24,6 +34,7 @@ pub(super) enum Told {
 impl Told {
     pub(super) const fn of(settlement: &Settlement) -> Self {
         match settlement {
+            Settlement::Receipted(answer) if answer.sent.is_none() => Self::Delivered,
             Settlement::Receipted(_) | Settlement::Ahead { state: State::Receipted, .. } => Self::Receipted,
             Settlement::Ahead { .. } | Settlement::Conflict(_) | Settlement::Judged { .. } => Self::Refused,
             Settlement::Unjudged { park: Park::Revoked, .. } => Self::Revoked,
@@ -36,6 +47,7 @@ impl Told {
         let state = outcome.state.name();
         let (error, status) = (outcome.error.as_deref(), outcome.status);
         match self {
+            Self::Delivered => tracing::info!("delivered"),
             Self::Receipted => tracing::info!("receipted"),
             Self::Refused => tracing::info!(state, error, status, "refused"),
             Self::Revoked => tracing::error!(installation = installation_id, "the installation is revoked"),

@@ -19,6 +19,12 @@ pub(super) fn probe_delay(failures: u32, random: u32) -> Duration {
     event_delay(failures, random).min(LONGEST_PROBE)
 }
 
+/// Any number, for the jitter.
+pub(super) fn random() -> u32 {
+    // Without randomness there is no jitter, and nothing worse.
+    getrandom::u32().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

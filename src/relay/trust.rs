@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use super::Identity;
 use crate::facts::Digest;
 
 /// Whom the relay takes for the receiver (I6).
@@ -28,15 +29,21 @@ impl Trust {
     ///
     /// No session is resumed: a resumed one shows no certificate, and every new connection is to prove anew who
     /// answers.
-    pub(super) fn client_config(&self) -> Result<rustls::ClientConfig, TrustError> {
+    pub(super) fn client_config(&self, identity: Option<&Identity>) -> Result<rustls::ClientConfig, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = Pinned { chain: self.chain_verifier(&provider)?, pins: self.spki_pins.clone() };
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(TrustError::Library)?
             .dangerous() // as rustls calls any verifier but its own; ours only adds to it
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match identity {
+            Some(identity) => {
+                let (chain, key) = identity.read()?;
+                config.with_client_auth_cert(chain, key).map_err(TrustError::Library)?
+            }
+            None => config.with_no_client_auth(),
+        };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::disabled();
         Ok(config)
@@ -77,6 +84,14 @@ pub enum TrustError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The certificate that we show, or its key, is not there or not readable.
+    #[error("cannot read the certificate or key {}: {why}", path.display())]
+    IdentityUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The TLS library or the system's trust store is unusable, such as a system without any root certificate.
     #[error("cannot set up TLS: {0}")]

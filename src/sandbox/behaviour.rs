@@ -2,7 +2,8 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-/// How the events endpoint answers one request. Every other endpoint always behaves.
+/// How an endpoint answers one request: that of the events, of the checkpoints, or the feed. Every other one always
+/// behaves, and what has to do with receipts is for events alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Closes the connection in place of an answer.
@@ -98,6 +99,25 @@ impl Mode {
     }
 }
 
+impl Mode {
+    /// Whether it has a meaning on this path.
+    pub(super) const fn suits(self, path: Path) -> bool {
+        matches!(path, Path::Events)
+            || !matches!(
+                self,
+                Self::EarlierReceipt
+                    | Self::LieEnvelopeHash
+                    | Self::LieEventId
+                    | Self::LieReceipt
+                    | Self::LieStream
+                    | Self::MissingReceipt
+                    | Self::NotAccepted
+                    | Self::OtherReceipt
+                    | Self::Revoke
+            )
+    }
+}
+
 impl FromStr for Mode {
     type Err = StepError;
 
@@ -138,6 +158,49 @@ pub enum StepError {
     /// How often is not a number from 1.
     #[error("expected a number of times from 1")]
     Times,
+}
+
+/// A path on which the sandbox misbehaves when it is told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path {
+    Checkpoints,
+    Events,
+    Feed,
+}
+
+impl Path {
+    /// By its name in `/sandbox/behave`.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "checkpoints" => Self::Checkpoints,
+            "events" => Self::Events,
+            "feed" => Self::Feed,
+            _ => return None,
+        })
+    }
+}
+
+/// What is planned on each path.
+#[derive(Debug)]
+pub(super) struct Plans {
+    checkpoints: Plan,
+    events: Plan,
+    feed: Plan,
+}
+
+impl Plans {
+    /// These steps for the events; everything else behaves.
+    pub(super) fn new(events: Vec<Step>) -> Self {
+        Self { checkpoints: Plan::new(Vec::new()), events: Plan::new(events), feed: Plan::new(Vec::new()) }
+    }
+
+    pub(super) const fn on(&mut self, path: Path) -> &mut Plan {
+        match path {
+            Path::Checkpoints => &mut self.checkpoints,
+            Path::Events => &mut self.events,
+            Path::Feed => &mut self.feed,
+        }
+    }
 }
 
 /// Steps that are taken one after the other; after the last one, the sandbox behaves.

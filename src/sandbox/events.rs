@@ -2,7 +2,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Request, StatusCode};
 
-use super::behaviour::Mode;
+use super::behaviour::{Mode, Path};
 use super::misbehave;
 use super::receipt::Receipt;
 use super::reply::{Outcome, Reply};
@@ -17,9 +17,7 @@ use crate::protocol::{Preimage, PublicKey, Signature};
 pub(super) fn post(shared: &Shared, installation: &str, request: &Request<Bytes>) -> Outcome {
     let (mode, key) = {
         let mut state = shared.state();
-        let mode = state.plan.next();
-        state.counts.misbehaved += u64::from(mode != Mode::Ok);
-        (mode, state.key(installation))
+        (state.turn(Path::Events), state.key(installation))
     };
     if let Some(outcome) = misbehave::unread(mode) {
         return outcome;

@@ -44,7 +44,17 @@ pub(super) fn unread(mode: Mode) -> Option<Outcome> {
     Some(Outcome::Respond(response))
 }
 
-/// What a mode makes of the answer to an event that was recorded. A refusal goes out as it is.
+/// The refusal that a mode asks for on a path where nothing has a name to repeat.
+pub(super) fn refused(mode: Mode) -> Option<Reply> {
+    let (status, code) = match mode {
+        Mode::Conflict => (StatusCode::CONFLICT, "conflict"),
+        Mode::Reject => (StatusCode::UNPROCESSABLE_ENTITY, "rejected"),
+        _ => return None,
+    };
+    Some(Reply::error(status, code, "as was asked for"))
+}
+
+/// What a mode makes of the answer to what was recorded. A refusal goes out as it is.
 pub(super) fn spoil(mode: Mode, reply: Reply) -> Outcome {
     if !reply.status.is_success() {
         return reply.into();

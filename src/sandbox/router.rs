@@ -4,10 +4,11 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
 
+use super::behaviour::Path;
 use super::body::Body;
 use super::reply::{Outcome, Reply};
 use super::state::Shared;
-use super::{attestations, checkpoints, control, enroll, events};
+use super::{attestations, checkpoints, control, enroll, events, feed, misbehave};
 use crate::protocol::json::{self, Object};
 
 /// The connection is broken, on purpose or because the client broke it.
@@ -55,9 +56,11 @@ fn dispatch(shared: &Shared, request: &Request<Bytes>) -> Outcome {
             counted(shared, attestations::post(shared, id, request))
         }
         ("POST", ["v2", "local-vault", "installations", id, "witness", "checkpoints"]) => {
-            counted(shared, checkpoints::post(shared, id, request))
+            in_turn(shared, Path::Checkpoints, || checkpoints::post(shared, id, request))
         }
         ("POST", ["v2", "local-vault", "enroll"]) => counted(shared, enroll::post(shared, request)),
+        ("GET", ["witness", "v1", "feed"]) => in_turn(shared, Path::Feed, || feed::get(shared, request)),
+        ("POST", ["sandbox", "feed"]) => feed::put(shared, request).unwrap_or_else(|refusal| refusal).into(),
         ("GET", ["health"]) => health().into(),
         ("GET", ["sandbox", "stats"]) => control::stats(shared).into(),
         ("POST", ["sandbox", "behave"]) => control::behave(shared, request).unwrap_or_else(|refusal| refusal).into(),
@@ -66,6 +69,18 @@ fn dispatch(shared: &Shared, request: &Request<Bytes>) -> Outcome {
             Reply::new(StatusCode::OK, Object::new()).into()
         }
         _ => Reply::error(StatusCode::NOT_FOUND, "not_found", "there is nothing here").into(),
+    }
+}
+
+/// Answers in the mode that is this request's turn.
+fn in_turn(shared: &Shared, path: Path, answer: impl FnOnce() -> Result<Reply, Reply>) -> Outcome {
+    let mode = shared.state().turn(path);
+    if let Some(outcome) = misbehave::unread(mode) {
+        return outcome;
+    }
+    match (misbehave::refused(mode).map_or_else(answer, Err), mode) {
+        (Ok(reply), mode) => misbehave::spoil(mode, reply),
+        (refused, _) => counted(shared, refused),
     }
 }
 

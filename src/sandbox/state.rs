@@ -1,13 +1,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::behaviour::{Plan, Step};
+use super::behaviour::{Mode, Path, Plans, Step};
 use super::record::Record;
 use super::trust::Trust;
 use crate::facts::{Digest, Timestamp, random_id};
 use crate::protocol::PublicKey;
 use crate::protocol::envelope::{Envelope, upstream_event_id};
-use crate::protocol::json::Object;
+use crate::protocol::json::{Object, Value};
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -30,7 +30,9 @@ impl Shared {
 /// What the sandbox remembers.
 pub(super) struct State {
     pub(super) counts: Counts,
-    pub(super) plan: Plan,
+    pub(super) plans: Plans,
+    /// What was put into the feed: the first is item 1.
+    pub(super) feed: Vec<Value>,
     installations: HashMap<String, Arc<PublicKey>>,
     revoked: HashSet<String>,
     tokens: HashSet<String>,
@@ -45,7 +47,8 @@ impl State {
     pub(super) fn new(trust: Vec<Trust>, tokens: Vec<String>, steps: Vec<Step>) -> Self {
         Self {
             counts: Counts::default(),
-            plan: Plan::new(steps),
+            plans: Plans::new(steps),
+            feed: Vec::new(),
             installations: trust.into_iter().map(|trust| (trust.installation_id, Arc::new(trust.key))).collect(),
             revoked: HashSet::new(),
             tokens: tokens.into_iter().collect(),
@@ -53,6 +56,13 @@ impl State {
             streams: HashSet::new(),
             statements: HashSet::new(),
         }
+    }
+
+    /// The mode that is the turn of a request on this path.
+    pub(super) fn turn(&mut self, path: Path) -> Mode {
+        let mode = self.plans.on(path).next();
+        self.counts.misbehaved += u64::from(mode != Mode::Ok);
+        mode
     }
 
     /// The key of a trusted installation.
@@ -149,13 +159,15 @@ pub(super) struct Counts {
     pub(super) conflicts: u64,
     /// Requests that were checked and refused, conflicts apart.
     pub(super) rejected: u64,
-    /// Events that were answered in a mode other than `ok`.
+    /// Requests that were answered in a mode other than `ok`.
     pub(super) misbehaved: u64,
     /// Requests that followed a redirect.
     pub(super) trapped: u64,
     pub(super) enrollments: u64,
     pub(super) attestations: u64,
     pub(super) checkpoints: u64,
+    /// Items of the feed that were given out, each time.
+    pub(super) fed: u64,
 }
 
 impl Counts {
@@ -172,5 +184,6 @@ impl Counts {
             .with("enrollments", self.enrollments)
             .with("attestations", self.attestations)
             .with("checkpoints", self.checkpoints)
+            .with("fed", self.fed)
     }
 }

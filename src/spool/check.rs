@@ -7,7 +7,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::open::Inner;
-use super::{Event, Filter, PAYLOAD_DRIFT, SCHEMA, Spool, SpoolError, SpoolReader, State, aside, reader, record, row};
+use super::{
+    Event, Filter, PAYLOAD_DRIFT, SCHEMA, Spool, SpoolError, SpoolReader, State, aside, outbox, reader, record, row,
+};
 use crate::protocol::bundle::{BundleError, TrustedKeys};
 use crate::protocol::gap::GapRecord;
 use crate::protocol::json;
@@ -150,9 +152,13 @@ impl Check {
             let needs_one = event.state != State::Dead && !self.is_imported(event)?;
             return Ok(needs_one.then_some("its answer is gone"));
         };
+        let Some(bundle) = answer.bundle(event, None) else {
+            let is_outbox = outbox::position(&self.reader.db)?.is_some();
+            return Ok((!is_outbox).then_some("the signature of what was sent is gone"));
+        };
         // Under the key that lies beside it: keys rotate, and which are the right ones is not known here.
-        let keys = TrustedKeys { relay: vec![answer.sent.public_key.clone()], ..TrustedKeys::default() };
-        Ok(match answer.bundle(event, None).verify(&keys) {
+        let keys = TrustedKeys { relay: vec![bundle.public_key.clone()], ..TrustedKeys::default() };
+        Ok(match bundle.verify(&keys) {
             Err(BundleError::Envelope) => Some("the signature of what was sent does not verify"),
             Err(_) if event.state == State::Receipted => Some("its answer is no receipt for it"),
             _ => None,

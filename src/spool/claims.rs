@@ -9,7 +9,8 @@ use crate::protocol::json;
 
 /// Keeps an answer to the event at `seq` in a stream.
 pub(super) fn keep(db: &Connection, seq: i64, stream: i64, answer: &Answer) -> Result<(), SpoolError> {
-    let sent = &answer.sent;
+    // What went without an envelope has no receipt.
+    let Some(sent) = &answer.sent else { return Ok(()) };
     db.prepare_cached(
         "INSERT INTO claims (seq, stream, is_open, installation_id, sent_attempt, signed_at, signature, public_key, status,
                              body, received_at)
@@ -32,12 +33,13 @@ pub(super) fn keep(db: &Connection, seq: i64, stream: i64, answer: &Answer) -> R
 
 /// Whether an answer's receipt differs from one that came for the same event before.
 pub(super) fn contradict(db: &Connection, seq: i64, source_ref: &str, answer: &Answer) -> Result<bool, SpoolError> {
+    let Some(sent) = &answer.sent else { return Ok(false) };
     let mut statement = db.prepare_cached("SELECT installation_id, body FROM claims WHERE seq = ?1 AND is_open = 1")?;
     let mut rows = statement.query([seq])?;
     let mut receipt = None;
     while let Some(row) = rows.next()? {
         let (installation_id, body): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        if installation_id != answer.sent.installation_id {
+        if installation_id != sent.installation_id {
             continue; // before a re-enrolment
         }
         let Some(claimed) = of(&installation_id, source_ref, &body) else { continue };
@@ -50,6 +52,7 @@ pub(super) fn contradict(db: &Connection, seq: i64, source_ref: &str, answer: &A
 
 /// The stream and the id of a receipted event, where an answer carries another receipt than the one that settled it.
 pub(super) fn contradicted(db: &Connection, seq: i64, answer: &Answer) -> Result<Option<(i64, EventId)>, SpoolError> {
+    let Some(sent) = &answer.sent else { return Ok(None) };
     let sql = "SELECT stream, event_id, source_ref, installation_id, body FROM settled
                WHERE seq = ?1 AND state = ?2 AND body IS NOT NULL";
     let mut statement = db.prepare_cached(sql)?;
@@ -58,7 +61,7 @@ pub(super) fn contradicted(db: &Connection, seq: i64, answer: &Answer) -> Result
         Ok((row.get(0)?, EventId::from_bytes(row.get(1)?), kept))
     });
     let Some((stream, event_id, (source_ref, installation_id, body))) = found.optional()? else { return Ok(None) };
-    let differs = installation_id == answer.sent.installation_id
+    let differs = installation_id == sent.installation_id
         && of(&installation_id, &source_ref, &body) != of(&installation_id, &source_ref, &answer.body);
     Ok(differs.then_some((stream, event_id)))
 }

@@ -102,7 +102,7 @@ impl Spool {
     }
 }
 
-fn enqueue(db: &Connection, inner: &Inner, new: &NewEvent, door: &mut Door) -> Result<Enqueued, SpoolError> {
+pub(super) fn enqueue(db: &Connection, inner: &Inner, new: &NewEvent, door: &mut Door) -> Result<Enqueued, SpoolError> {
     if let Some(tombstone) = inner.index.find(db, &new.stream_id, &new.source_ref)? {
         if tombstone.holds(&new.content) {
             return known(db, tombstone.event_id);

@@ -15,7 +15,7 @@ pub enum State {
     Queued = 0,
     /// Is being sent, or was when a process ended.
     Relaying = 1,
-    /// Settled: a matching receipt is kept.
+    /// Settled: a matching receipt is kept, or in an outbox the answer of a receiver that took it.
     Receipted = 2,
     /// Settled: the receiver holds other content under its reference; the evidence is kept.
     Conflict = 3,
@@ -150,11 +150,11 @@ pub struct SignedEnvelope {
     pub public_key: PublicKey,
 }
 
-/// What the receiver said about one envelope, whole: the receipt, or the evidence of a conflict.
+/// What the receiver said about one send, whole: the receipt, or the evidence of a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What was sent.
-    pub sent: SignedEnvelope,
+    /// What was sent; `None` for the payload alone, as an outbox sends it.
+    pub sent: Option<SignedEnvelope>,
     /// The HTTP status.
     pub status: u16,
     /// The body as it came.
@@ -164,10 +164,11 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The event that was answered with its evidence, as it verifies far from the spool.
-    pub fn bundle(self, event: &Event, payload: Option<Object>) -> Bundle {
-        let sent = self.sent;
-        Bundle {
+    /// The event that was answered with its evidence, as it verifies far from the spool. `None` where it went without
+    /// an envelope: then its payload is what verifies.
+    pub fn bundle(self, event: &Event, payload: Option<Object>) -> Option<Bundle> {
+        let sent = self.sent?;
+        Some(Bundle {
             envelope: event.envelope(&sent.installation_id, sent.attempt, sent.signed_at),
             signature: sent.signature,
             public_key: sent.public_key,
@@ -175,7 +176,7 @@ impl Answer {
             answer: self.body,
             received_at: self.received_at,
             payload,
-        }
+        })
     }
 }
 
@@ -229,6 +230,12 @@ pub enum SpoolError {
         bound: String,
         /// Who asked.
         asked: String,
+    },
+    /// The spool is a witness's outbox and was to be relayed, or it is relayed and was to be an outbox.
+    #[error("the spool {}", if *is_outbox { "is a witness's outbox" } else { "holds events, and is no witness's outbox" })]
+    OtherUse {
+        /// What it is.
+        is_outbox: bool,
     },
     /// The event's content was purged.
     #[error("the content of event {event_id} was purged")]

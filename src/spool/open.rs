@@ -162,7 +162,7 @@ fn first_epoch(db: &Connection, epochs: &Epochs, spool_id: &str, now: Timestamp)
     // The kernel fails this only before its pool is ready, and then it blocks instead.
     getrandom::fill(key.as_mut()).expect("the kernel's randomness");
     let key = LockedKey::new(&mut key);
-    db.execute("INSERT INTO spool VALUES (1, ?1, ?2, 0, x'', x'')", params![spool_id, now.as_millis()])?;
+    db.execute("INSERT INTO spool VALUES (1, ?1, ?2, 0, x'', x'', NULL)", params![spool_id, now.as_millis()])?;
     seal_index(db, spool_id, &epoch, &key)?;
     Ok(key)
 }

@@ -129,7 +129,7 @@ fn answer() -> super::Answer {
         signature: Signature::from_bytes([5; 64]),
         public_key: key,
     };
-    super::Answer { sent, status: 200, body: Vec::new(), received_at: Timestamp::from_millis(0) }
+    super::Answer { sent: Some(sent), status: 200, body: Vec::new(), received_at: Timestamp::from_millis(0) }
 }
 
 fn plan(db: &Connection, sql: &str) -> Vec<String> {

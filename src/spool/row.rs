@@ -39,16 +39,20 @@ pub(super) const ANSWER: &str =
 
 /// Reads [`ANSWER`]. A key that is none is what somebody changed.
 pub(super) fn answer_row(row: &Row<'_>, event_id: EventId) -> rusqlite::Result<Result<Answer, SpoolError>> {
-    let key: Vec<u8> = row.get(4)?;
-    let Ok(public_key) = PublicKey::from_hex(&hex::encode(key)) else {
-        return Ok(Err(SpoolError::Tampered { event_id }));
-    };
-    let sent = SignedEnvelope {
-        installation_id: row.get(0)?,
-        attempt: row.get(1)?,
-        signed_at: Timestamp::from_millis(row.get(2)?),
-        signature: Signature::from_bytes(row.get(3)?),
-        public_key,
+    let sent = match row.get::<_, Option<Vec<u8>>>(4)? {
+        None => None,
+        Some(key) => {
+            let Ok(public_key) = PublicKey::from_hex(&hex::encode(key)) else {
+                return Ok(Err(SpoolError::Tampered { event_id }));
+            };
+            Some(SignedEnvelope {
+                installation_id: row.get(0)?,
+                attempt: row.get(1)?,
+                signed_at: Timestamp::from_millis(row.get(2)?),
+                signature: Signature::from_bytes(row.get(3)?),
+                public_key,
+            })
+        }
     };
     let received_at = Timestamp::from_millis(row.get(7)?);
     Ok(Ok(Answer { sent, status: row.get(5)?, body: row.get(6)?, received_at }))

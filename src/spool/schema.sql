@@ -6,7 +6,8 @@ CREATE TABLE spool (
     created_at   INTEGER NOT NULL,
     index_epoch  INTEGER NOT NULL,   -- the key of the tombstones, sealed like a record
     index_nonce  BLOB NOT NULL,
-    index_sealed BLOB NOT NULL
+    index_sealed BLOB NOT NULL,
+    feed_position INTEGER            -- of an outbox: up to where its feed was read; NULL: its events are for the relay
 ) STRICT;
 
 CREATE TABLE streams (

@@ -7,7 +7,7 @@ use crate::facts::{EventId, Timestamp};
 /// How a send ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
-    /// A matching receipt came.
+    /// A matching receipt came, or what an outbox sent was taken.
     Receipted(Answer),
     /// The receiver holds other content; its answer is the evidence.
     Conflict(Answer),
@@ -216,7 +216,7 @@ fn finish(db: &Connection, sent: &InFlight, settled: &Settled<'_>) -> Result<Sta
 /// Moves an event out of the hot table. Its content stays where it is.
 pub(super) fn move_over(db: &Connection, seq: i64, settled: &Settled<'_>) -> Result<(), SpoolError> {
     let Settled { state, judged, error, answer, at } = *settled;
-    let sent = answer.map(|answer| &answer.sent);
+    let sent = answer.and_then(|answer| answer.sent.as_ref());
     db.prepare_cached(
         "INSERT INTO settled
          SELECT seq, event_id, stream, source_ref, ?2, attempt, failures + ?3, created_at, payload_sha256,

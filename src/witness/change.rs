@@ -1,5 +1,6 @@
 use super::WitnessError;
 use super::incident::What;
+use super::open::Witness;
 use super::record::Kind;
 use super::state::OwnKey;
 use super::stream::{Stream, StreamName};
@@ -58,6 +59,28 @@ pub enum Change {
         /// The statement of the old key and of the new one, signed by both.
         rollover: Object,
     },
+}
+
+impl Witness {
+    /// Makes a change before anything is submitted. It is on the disk and anchored when this returns. Blocks.
+    pub fn change(&mut self, change: &Change) -> Result<(), WitnessError> {
+        self.make(change)?;
+        if let Some(anchor) = &self.setup.anchor {
+            anchor.advance(&self.state.floor)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a change that is not anchored yet.
+    pub(super) fn make(&mut self, change: &Change) -> Result<(), WitnessError> {
+        let (rules, times) = (self.setup.rules, self.setup.times.clone());
+        self.write(|state, db, secret| {
+            let mut turn = Turn { db, secret, rules, times: &*times, state: state.clone() };
+            change.make(&mut turn)?;
+            *state = turn.state;
+            Ok(())
+        })
+    }
 }
 
 impl Change {
@@ -169,6 +192,10 @@ fn raise(turn: &mut Turn<'_>, peer: &str, statement: &Statement, unknown_as: Opt
 fn rotate(turn: &mut Turn<'_>, kid: &str, public_key: &PublicKey, rollover: &Object) -> Result<(), WitnessError> {
     if turn.state.is_ours(public_key) {
         return Err(WitnessError::Change("the key signed for this witness before".into()));
+    }
+    // A statement names its key by this alone.
+    if turn.state.keys.iter().any(|own| own.kid == kid) {
+        return Err(WitnessError::Change("an earlier key of this witness has the same kid".into()));
     }
     let unsigned: bool = turn.db.query_row(
         "SELECT EXISTS (SELECT 1 FROM receipts WHERE signature IS NULL) OR EXISTS (SELECT 1 FROM forks WHERE signature IS NULL)",

@@ -26,7 +26,7 @@ use crate::store::{RoleLock, StoreError, Writer};
 #[derive(Debug, Clone)]
 pub struct Desk {
     jobs: mpsc::Sender<Job>,
-    signers: Arc<Vec<Signer>>,
+    pub(super) signers: Arc<Vec<Signer>>,
     standing: Arc<Mutex<Snapshot>>,
     path: Arc<PathBuf>,
     metrics: Metrics,
@@ -125,7 +125,9 @@ impl Desk {
             }
             Decided::Forked(committed) => Ok(Verdict::Forked(self.evidence(committed).await?)),
             Decided::Refused(e) => Err(e),
-            Decided::Changed => Err(WitnessError::Damaged("a submission was taken for a change")),
+            Decided::Changed | Decided::Unsigned(_) => {
+                Err(WitnessError::Damaged("a submission was taken for something else"))
+            }
         }
     }
 
@@ -153,14 +155,17 @@ impl Desk {
         &self.path
     }
 
-    async fn ask(&self, work: Work) -> Result<Decided, WitnessError> {
+    pub(super) async fn ask(&self, work: Work) -> Result<Decided, WitnessError> {
         let (reply, answer) = oneshot::channel();
         let gone = || WitnessError::Store(StoreError::Stopped);
         self.jobs.send(Job::Work { work, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
-    async fn receipt(&self, committed: Committed<crate::protocol::witness::Statement>) -> Result<Object, WitnessError> {
+    pub(super) async fn receipt(
+        &self,
+        committed: Committed<crate::protocol::witness::Statement>,
+    ) -> Result<Object, WitnessError> {
         let Committed { n, id, content, signed } = committed;
         let (kid, preimage) = (content.key_epoch.clone(), content.preimage());
         let signed = match signed {
@@ -170,7 +175,7 @@ impl Desk {
         Ok(receipt(&id, &content, &signed.public_key, &signed.signature))
     }
 
-    async fn evidence(
+    pub(super) async fn evidence(
         &self,
         committed: Committed<crate::protocol::witness::ForkEvidence>,
     ) -> Result<Object, WitnessError> {

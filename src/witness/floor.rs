@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use crate::custody::{Anchor, AnchorKind, CustodyError, ErrorKind, Floor, PurposeKey};
+use crate::custody::{Anchor, AnchorKind, CustodyError, ErrorKind, Floor, FloorPlace, PurposeKey};
 use crate::facts::{folder_of, with_suffix};
 use crate::protocol::json::{self, Object, Value};
 use crate::protocol::witness::{document_preimage, signed_document, verify_document};
@@ -15,27 +15,19 @@ use crate::protocol::witness::{document_preimage, signed_document, verify_docume
 pub struct SignedFloor {
     place: Box<dyn FloorPlace>,
     witness_id: String,
-    /// The first one signs; a floor of any of them is believed.
+    /// The last one signs, so that the one before it can be taken away once it was followed by that; a floor of any of
+    /// them is believed.
     keys: Vec<PurposeKey>,
 }
 
-/// Where the bytes of a floor are kept. Blocking.
-pub trait FloorPlace: Send + Sync + fmt::Debug {
-    /// What was written last; `None` where nothing was.
-    fn read(&self) -> Result<Option<Vec<u8>>, CustodyError>;
-
-    /// Puts new bytes in the place of the old ones. They are durable when this returns; a crash leaves either.
-    fn write(&self, bytes: &[u8]) -> Result<(), CustodyError>;
-}
-
 impl SignedFloor {
-    /// A floor of this witness, signed with the first of its keys.
+    /// A floor of this witness, signed with the last of its keys.
     pub fn new(place: Box<dyn FloorPlace>, witness_id: &str, keys: Vec<PurposeKey>) -> Self {
         Self { place, witness_id: witness_id.to_owned(), keys }
     }
 
     fn write(&self, floor: &Floor) -> Result<(), CustodyError> {
-        let key = self.keys.first().ok_or_else(|| odd("no key signs the floor"))?;
+        let key = self.keys.last().ok_or_else(|| odd("no key signs the floor"))?;
         let document = Object::new()
             .with("kind", KIND)
             .with("witness_id", self.witness_id.as_str())

@@ -37,7 +37,8 @@ pub enum What {
 }
 
 impl What {
-    const ALL: [Self; 7] = [
+    /// Each of them.
+    pub const ALL: [Self; 7] = [
         Self::AnchorMissing,
         Self::AnchorSetBack,
         Self::OtherHistory,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::WitnessError;
-use super::change::reconciled;
+use super::change::{Change, reconciled};
 use super::incident::{Incident, What};
 use super::record::{self, Kind, START};
 use super::request::Times;
@@ -52,6 +52,9 @@ pub struct Allowed {
     pub by: String,
     /// Why.
     pub reason: String,
+    /// What changes with it, such as floors of peers: before the anchor follows, so that a crash in between leaves an
+    /// incident, and never a state that goes on without them.
+    pub changes: Vec<Change>,
 }
 
 /// A witness's state, which is this process's alone for as long as it is open, and was found to be what it was (I7).
@@ -84,7 +87,9 @@ impl Witness {
         }
         let mut db = store::open(path, &SCHEMA, Access::Create).map_err(|e| sort(e, anchor))?;
         let role = take_role(path)?;
-        let (state, secret) = match State::read(&db).map_err(|e| damaged(e, anchor))? {
+        let read = State::read(&db).map_err(|e| damaged(e, anchor))?;
+        let is_begun = read.is_none();
+        let (state, secret) = match read {
             Some((state, mac)) => {
                 let secret = Secret::open(&db, &state.state_id, setup.wrapping.as_deref())?;
                 let sum = Stream::sum(&db, &secret).map_err(|e| damaged(e, anchor))?;
@@ -97,6 +102,7 @@ impl Witness {
             None => begin(&mut db, &setup, anchor)?,
         };
         let mut witness = Self { db, path: path.to_owned(), state, secret: Arc::new(secret), setup, role };
+        let anchor = if is_begun { witness.follow_a_lost_one(anchor)? } else { anchor };
         witness.compare(anchor)?;
         witness.settle_key()?;
         Ok(witness)
@@ -105,6 +111,16 @@ impl Witness {
     /// The state's last record, and what all of them lead to.
     pub fn floor(&self) -> Floor {
         self.state.floor
+    }
+
+    /// The incident that stopped it, where nobody has allowed it to go on.
+    pub fn stopped(&self) -> Option<&str> {
+        self.state.stopped.as_deref()
+    }
+
+    /// Every stream.
+    pub fn streams(&self, see: impl FnMut(Stream)) -> Result<(), WitnessError> {
+        Stream::each(&self.db, see)
     }
 
     /// Compares the state with its anchor, and brings the anchor up to it where that is what a crash left to do.
@@ -123,6 +139,7 @@ impl Witness {
             Standing::Refused(what) if allows(&self.setup, what) => {
                 let Some(allowed) = self.setup.allowed.clone() else { return Ok(()) };
                 self.reconcile(&allowed, anchor)?;
+                allowed.changes.iter().try_for_each(|change| self.make(change))?;
                 match anchor {
                     Some(_) => place.advance(&self.state.floor)?,
                     None => place.begin(&self.state.floor)?,
@@ -131,6 +148,17 @@ impl Witness {
             Standing::Refused(what) => return Err(Incident::new(what, Some(state), anchor).into()),
         }
         Ok(())
+    }
+
+    /// A state that was begun where another one was lost has the anchor of that one, which it now takes over.
+    fn follow_a_lost_one(&mut self, anchor: Option<Floor>) -> Result<Option<Floor>, WitnessError> {
+        let Some(allowed) = self.setup.allowed.clone().filter(|allowed| allowed.what == What::StateLost) else {
+            return Ok(anchor);
+        };
+        allowed.changes.iter().try_for_each(|change| self.make(change))?;
+        let (Some(place), Some(_)) = (self.setup.anchor.clone(), anchor) else { return Ok(anchor) };
+        place.advance(&self.state.floor)?;
+        Ok(Some(self.state.floor))
     }
 
     /// What the records lead to at the anchor's count: its own root, where the ones behind it lead from there to ours.
@@ -220,7 +248,7 @@ fn begin(db: &mut Connection, setup: &Setup, anchor: Option<Floor>) -> Result<(S
     };
     state.begin(&tx)?;
     let secret = Secret::make(&tx, &state_id, setup.wrapping.as_deref())?;
-    let allowed = setup.allowed.as_ref().filter(|_| anchor.is_some());
+    let allowed = setup.allowed.as_ref().filter(|allowed| allowed.what == What::StateLost);
     let body = Object::new()
         .with("state_id", state_id)
         .with("key", key.to_object())
@@ -230,9 +258,6 @@ fn begin(db: &mut Connection, setup: &Setup, anchor: Option<Floor>) -> Result<(S
     // The row was made in this transaction.
     state.keep(&tx, &secret, 0)?;
     tx.commit()?;
-    if let (Some(place), Some(_)) = (&setup.anchor, anchor) {
-        place.advance(&state.floor)?;
-    }
     Ok((state, secret))
 }
 

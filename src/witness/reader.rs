@@ -3,13 +3,16 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::record::Kind;
 use super::schema::SCHEMA;
+use super::state::{OwnKey, State};
 use super::stream::Stream;
 use super::{Counts, WitnessError};
+use crate::custody::Floor;
 use crate::facts::Digest;
 use crate::protocol::json::{self, Object};
 use crate::protocol::witness::{
-    ForkEvidence, Statement, SubmitterSignature, fork_evidence_for_verifiers, receipt, sealed_fork_evidence,
+    Class, ForkBundle, ForkEvidence, Rollover, Statement, SubmitterSignature, class, receipt, sealed_fork_evidence,
     verify_fork_evidence, verify_receipt,
 };
 use crate::protocol::{PublicKey, Signature};
@@ -20,6 +23,9 @@ use crate::store::{self, Access};
 pub struct WitnessReader {
     db: Connection,
 }
+
+/// Evidence that is read at once.
+const PAGE: usize = 200;
 
 /// Fork evidence, with all that it takes to judge it.
 #[derive(Debug, Clone)]
@@ -38,40 +44,26 @@ pub struct Fork {
     pub submitted_signature: Option<SubmitterSignature>,
 }
 
-/// What fork evidence shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// What the witness says that it saw. It may be answered by whoever submitted it.
-    Claim,
-    /// Two heads of one number, signed by one key: whoever has that key has shown two histories.
-    Proof,
-}
-
-impl Class {
-    /// The name, as evidence carries it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Claim => "claim",
-            Self::Proof => "proof",
-        }
-    }
-}
-
 impl Fork {
     /// Everything in one object, which `verify --evidence` reads, the documented verifier form beside it.
     pub fn to_object(&self) -> Result<Object, WitnessError> {
-        let evidence = self.sealed.get_object("evidence").and_then(|evidence| ForkEvidence::from_object(evidence).ok());
+        let Self { n, class, sealed, receipt, receipted_signature, submitted_signature } = self.clone();
+        let evidence = sealed.get_object("evidence").and_then(|evidence| ForkEvidence::from_object(evidence).ok());
         let evidence = evidence.ok_or(UNREADABLE)?;
-        let signature = |signature: &Option<SubmitterSignature>| signature.as_ref().map(SubmitterSignature::to_object);
-        Ok(Object::new()
-            .with("n", self.n)
-            .with("class", self.class.name())
-            .with("fork_evidence", self.sealed.clone())
-            .with("receipt", self.receipt.clone())
-            .with("receipted_signature", signature(&self.receipted_signature))
-            .with("submitted_signature", signature(&self.submitted_signature))
-            .with("verifier", fork_evidence_for_verifiers(&evidence)))
+        let bundle = ForkBundle { n, sealed, receipt, receipted_signature, submitted_signature };
+        Ok(bundle.to_object(class, &evidence))
     }
+}
+
+/// How far the file says that it has come. Whoever can write there can have written that too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The last record, and what all of them lead to.
+    pub floor: Floor,
+    /// Our keys in their order; the last one signs.
+    pub keys: Vec<OwnKey>,
+    /// The incident that stopped it.
+    pub stopped: Option<String>,
 }
 
 impl WitnessReader {
@@ -147,19 +139,48 @@ impl WitnessReader {
         n.map(|n| self.fork(n)).transpose()
     }
 
-    /// Every receipt and every piece of evidence that is signed, in their order, behind the record `after`.
-    pub fn export(&self, mut see: impl FnMut(Object) -> Result<(), WitnessError>) -> Result<(), WitnessError> {
-        let sql = "SELECT r.body, receipts.public_key, receipts.signature FROM receipts JOIN records r USING (n)
-                   WHERE signature IS NOT NULL ORDER BY n";
-        let mut statement = self.db.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            see(receipt_of(signed_row(row)?)?)?;
+    /// Everything that is signed, each in its order: the rollovers from one key to the next, so that whoever reads on
+    /// knows whom to trust, then the receipts, then fork evidence.
+    pub fn export<E: From<WitnessError>>(&self, mut see: impl FnMut(Object) -> Result<(), E>) -> Result<(), E> {
+        self.rollovers()?.into_iter().try_for_each(&mut see)?;
+        let mut after = 0;
+        loop {
+            let page = self.receipts(after)?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            page.into_iter().try_for_each(|(_, receipt)| see(receipt))?;
         }
-        for fork in self.forks(None, 0, i64::MAX as usize)? {
-            see(fork.to_object()?)?;
+        after = 0;
+        loop {
+            let page = self.forks(None, after, PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.n;
+            page.iter().try_for_each(|fork| see(fork.to_object()?))?;
         }
-        Ok(())
+    }
+
+    /// Receipts behind the record `after`, each with the number of its record.
+    fn receipts(&self, after: u64) -> Result<Vec<(u64, Object)>, WitnessError> {
+        let sql = "SELECT r.body, receipts.public_key, receipts.signature, n FROM receipts JOIN records r USING (n)
+                   WHERE n > ?1 AND signature IS NOT NULL ORDER BY n LIMIT ?2";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let rows = statement.query_map(params![after, PAGE], |row| Ok((row.get(3)?, signed_row(row)?)))?;
+        rows.map(|row| row.map_err(WitnessError::from).and_then(|(n, row)| Ok((n, receipt_of(row)?)))).collect()
+    }
+
+    /// The rollovers from one key to the next, signed by both.
+    pub fn rollovers(&self) -> Result<Vec<Object>, WitnessError> {
+        let mut statement = self.db.prepare("SELECT body FROM records WHERE kind = ?1 ORDER BY n")?;
+        let bodies = statement.query_map([Kind::Rotated.name()], |row| row.get::<_, Vec<u8>>(0))?;
+        let bodies = bodies.map(|body| json::parse(&body?).map_err(|_| UNREADABLE));
+        // With the published settings a key is adopted, without a word of the one before it.
+        bodies.filter(|body| !body.as_ref().is_ok_and(|body| !Rollover::is_one(body))).collect()
+    }
+
+    /// How far the file says that it has come; `None` where nothing was begun.
+    pub fn written(&self) -> Result<Option<Written>, WitnessError> {
+        let state = State::read(&self.db)?;
+        Ok(state.map(|(State { floor, keys, stopped, .. }, _)| Written { floor, keys, stopped }))
     }
 
     /// Every stream.
@@ -185,7 +206,8 @@ impl WitnessReader {
             Some(n) => self.receipted(n)?,
             None => (None, None),
         };
-        let class = class(&submitted_signature, &receipted_signature);
+        // What is in the records was verified before it was written.
+        let class = class(receipted_signature.as_ref(), submitted_signature.as_ref());
         Ok(Fork { n, class, sealed, receipt, receipted_signature, submitted_signature })
     }
 
@@ -197,14 +219,6 @@ impl WitnessReader {
         };
         let signature = json::parse(&row.0).ok().and_then(|body| signature_of(&body));
         Ok((Some(receipt_of(row)?), signature))
-    }
-}
-
-/// Two heads of one number by one key are proof, which they are here because the number was receipted with another hash.
-fn class(submitted: &Option<SubmitterSignature>, receipted: &Option<SubmitterSignature>) -> Class {
-    match (submitted, receipted) {
-        (Some(submitted), Some(receipted)) if submitted.public_key == receipted.public_key => Class::Proof,
-        _ => Class::Claim,
     }
 }
 

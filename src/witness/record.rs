@@ -103,6 +103,6 @@ pub(super) fn follow(db: &Connection, secret: &Secret, from: &Floor, to: u64) ->
     Ok(chain)
 }
 
-fn mac(secret: &Secret, n: u64, kind: &str, body: &[u8]) -> Tag {
+pub(super) fn mac(secret: &Secret, n: u64, kind: &str, body: &[u8]) -> Tag {
     secret.mac(&Framed::new("record").number(n).bytes(kind.as_bytes()).bytes(body))
 }

@@ -6,6 +6,7 @@ use super::incident::{Incident, What};
 use super::record::{self, Kind};
 use super::request::{Checked, Times};
 use super::secret::Secret;
+use super::standing::BATCH;
 use super::state::State;
 use super::stream::{Stream, StreamName};
 use crate::facts::random_id;
@@ -29,6 +30,8 @@ pub(super) struct Turn<'a> {
 pub(super) enum Work {
     Change(Change),
     Submit(Checked),
+    /// Some of what has no signature yet.
+    Unsigned,
 }
 
 /// What was decided and is written down.
@@ -38,6 +41,7 @@ pub(super) enum Decided {
     Forked(Committed<ForkEvidence>),
     Receipted { committed: Committed<Statement>, is_replay: bool },
     Refused(WitnessError),
+    Unsigned(Vec<Decided>),
 }
 
 /// What is on the disk, and waits for its signature where there is none yet.
@@ -72,6 +76,7 @@ impl Turn<'_> {
         let done = match work {
             Work::Change(change) => change.make(self).map(|()| Decided::Changed),
             Work::Submit(checked) => self.submit(checked),
+            Work::Unsigned => self.unsigned().map(Decided::Unsigned),
         };
         match done {
             // These concern one alone; behind every other one the whole is undone.
@@ -216,6 +221,20 @@ impl Turn<'_> {
         let sql = "INSERT INTO forks (n, stream, evidence_hash) VALUES (?1, ?2, ?3)";
         self.db.prepare_cached(sql)?.execute(params![n, stream.row, hash.as_bytes()])?;
         Ok(Decided::Forked(Committed { n, id, content: evidence, signed: None }))
+    }
+
+    /// Some of what was decided and has no signature: a crash came before it, or the key was away.
+    fn unsigned(&self) -> Result<Vec<Decided>, WitnessError> {
+        let some = |table: &str| -> Result<Vec<u64>, WitnessError> {
+            let sql = format!("SELECT n FROM {table} WHERE signature IS NULL ORDER BY n LIMIT {BATCH}");
+            let mut statement = self.db.prepare(&sql)?;
+            Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        };
+        let receipted =
+            |n| Ok(Decided::Receipted { committed: read_receipt(self.db, self.secret, n)?, is_replay: true });
+        let receipts = some("receipts")?.into_iter().map(receipted);
+        let forks = some("forks")?.into_iter().map(|n| Ok(Decided::Forked(read_fork(self.db, self.secret, n)?)));
+        receipts.chain(forks).collect()
     }
 
     /// The time of what is decided now.

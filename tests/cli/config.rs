@@ -41,11 +41,11 @@ fn the_example_is_taken_with_every_key_in_it() {
     vault.secret("relay.pass", "open sesame\n");
     vault.openssl("genpkey -algorithm ed25519 -out plain.pem");
     vault.openssl("pkcs8 -topk8 -scrypt -in plain.pem -passout file:relay.pass -out relay.pem");
-    for purpose in ["source", "witness", "record"] {
+    for purpose in ["source", "witness", "witness-next", "record"] {
         vault.openssl(&format!("genpkey -algorithm ed25519 -out {purpose}.pem"));
     }
     let done = Done::of(&mut vault.without_config(&["--config", "c.toml", "config", "check"]));
-    assert_eq!(done.ok(), "config: OK (c.toml, 4 signing keys)\n");
+    assert_eq!(done.ok(), "config: OK (c.toml, 5 signing keys)\n");
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::process::{Command, Stdio};
 
 use super::vault::{Done, Vault};
 
-const COMMANDS: [&str; 39] = [
+const COMMANDS: [&str; 53] = [
     "attest",
     "audit export",
     "audit follow",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 39] = [
     "generate-encryption-key",
     "generate-signing-key",
     "metrics",
+    "quorum verify",
     "receipt show",
     "relay drain",
     "relay pause",
@@ -40,6 +41,19 @@ const COMMANDS: [&str; 39] = [
     "spool stats",
     "spool verify",
     "verify",
+    "witness checkpoint",
+    "witness counts",
+    "witness export",
+    "witness follow",
+    "witness forks",
+    "witness reconcile",
+    "witness rotate",
+    "witness show",
+    "witness status",
+    "witness stream add",
+    "witness stream list",
+    "witness stream reoriginate",
+    "witness verify",
     "witness-checkpoint",
     "witness-counts",
 ];
@@ -56,7 +70,17 @@ fn every_command_has_help() {
 #[test]
 fn every_command_and_every_group_has_examples() {
     let vault = Vault::new();
-    for command in COMMANDS.into_iter().chain(["audit", "config", "custody", "receipt", "relay", "spool"]) {
+    for command in COMMANDS.into_iter().chain([
+        "audit",
+        "config",
+        "custody",
+        "quorum",
+        "receipt",
+        "relay",
+        "spool",
+        "witness",
+        "witness stream",
+    ]) {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = Done::of(&mut vault.without_config(&words)).ok();
         let (_, examples) = help.split_once("\nExample").unwrap_or_else(|| panic!("{command}: {help}"));

@@ -21,6 +21,8 @@ installation.id = "ins_1"
 installation.stream_id = "str_1"
 spool.path = "spool.sqlite3"
 witness.path = "witness.sqlite3"
+witness.first_use = "accept"
+witness.rollback = "accepted"
 custody.file.encryption_key_file = "encryption.key"
 
 [custody.keys.relay]

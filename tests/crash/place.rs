@@ -112,7 +112,7 @@ pub(crate) fn answer(event: &Event) -> Answer {
         signature: Signature::from_bytes([5; 64]),
         public_key,
     };
-    Answer { sent, status: 200, body: body(event), received_at: event.created_at }
+    Answer { sent: Some(sent), status: 200, body: body(event), received_at: event.created_at }
 }
 
 /// The body of that answer.

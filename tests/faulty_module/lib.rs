@@ -26,8 +26,9 @@ use std::thread;
 use std::time::Duration;
 
 use cryptoki_sys::{
-    CK_BYTE, CK_FLAGS, CK_FUNCTION_LIST, CK_MECHANISM, CK_NOTIFY, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE,
-    CK_SLOT_ID, CK_TOKEN_INFO, CK_ULONG, CK_USER_TYPE, CK_UTF8CHAR, CKR_GENERAL_ERROR, CKR_OK, Pkcs11,
+    CK_ATTRIBUTE, CK_BYTE, CK_FLAGS, CK_FUNCTION_LIST, CK_MECHANISM, CK_NOTIFY, CK_OBJECT_HANDLE, CK_RV,
+    CK_SESSION_HANDLE, CK_SLOT_ID, CK_TOKEN_INFO, CK_ULONG, CK_USER_TYPE, CK_UTF8CHAR, CKR_GENERAL_ERROR, CKR_OK,
+    Pkcs11,
 };
 
 static LISTS: OnceLock<Option<Lists>> = OnceLock::new();
@@ -59,7 +60,9 @@ fn load() -> Option<Lists> {
         (module.C_GetFunctionList(&raw mut list) == CKR_OK).then(|| *list)?
     };
     let ours = CK_FUNCTION_LIST {
+        C_CreateObject: Some(create_object),
         C_Decrypt: Some(decrypt),
+        C_DestroyObject: Some(destroy_object),
         C_GetTokenInfo: Some(get_token_info),
         C_Login: Some(login),
         C_OpenSession: Some(open_session),
@@ -160,6 +163,25 @@ unsafe extern "C" fn decrypt(
     match fault {
         Some(Fault::Code(code)) => code,
         _ => unsafe { real!(C_Decrypt)(session, data, length, out, out_length) },
+    }
+}
+
+unsafe extern "C" fn create_object(
+    session: CK_SESSION_HANDLE,
+    template: *mut CK_ATTRIBUTE,
+    length: CK_ULONG,
+    object: *mut CK_OBJECT_HANDLE,
+) -> CK_RV {
+    match fault("C_CreateObject") {
+        Some(Fault::Code(code)) => code,
+        _ => unsafe { real!(C_CreateObject)(session, template, length, object) },
+    }
+}
+
+unsafe extern "C" fn destroy_object(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> CK_RV {
+    match fault("C_DestroyObject") {
+        Some(Fault::Code(code)) => code,
+        _ => unsafe { real!(C_DestroyObject)(session, object) },
     }
 }
 

@@ -1,7 +1,7 @@
 use local_vault::protocol::json::{Object, Value};
 use local_vault::protocol::witness::{verify_fork_evidence, verify_receipt};
 
-use super::custody::is_only_for_files;
+use super::custody::{has_no_published_settings, is_only_for_files};
 use super::home::{Home, Said, public_key};
 
 pub(crate) fn hash(letter: char) -> String {
@@ -64,6 +64,17 @@ fn a_stream_is_followed_and_a_replay_gives_the_same_receipt() {
     receipt(&submit(&home, " 1_000 ", &c, Some(&b)), false);
     receipt(&submit(&home, "9223372036854775807", &a, Some(&c)), false);
     counts(&home, 0, 4);
+}
+
+#[test]
+fn first_use_is_accepted_with_one_line_of_warning() {
+    if has_no_published_settings() {
+        return;
+    }
+    let warning = "one key signs for relay and witness, and a new stream is trusted on first use";
+    let said = submit(&Home::new(), "1", &hash('a'), None);
+    receipt(&said, false);
+    assert!(said.one_line().contains(warning), "{}", said.err);
 }
 
 #[test]

@@ -116,7 +116,7 @@ async fn eight_judgements_are_death_after_the_published_delays() {
     let dead = &place.events()[0];
     assert_eq!((dead.failures, dead.last_error.as_deref()), (8, Some("http-422")));
     let answer = place.reader().answer(dead).unwrap().unwrap();
-    assert_eq!((answer.status, answer.sent.attempt), (422, 8));
+    assert_eq!((answer.status, answer.sent.unwrap().attempt), (422, 8));
     place.clock.advance(Duration::from_secs(1_000_000));
     assert!(run(&mut drain).await.0.is_empty(), "the dead are not sent again");
 }
@@ -134,7 +134,7 @@ async fn a_conflict_is_settled_at_once_and_its_evidence_is_kept() {
     assert_eq!(states, [(State::Conflict, Some("http-409")), (State::Receipted, None)]);
     let event = &place.events()[0];
     let evidence = place.reader().answer(event).unwrap().unwrap();
-    assert_eq!((evidence.status, evidence.sent.attempt), (409, 2));
+    assert_eq!((evidence.status, evidence.sent.unwrap().attempt), (409, 2));
     let error = json::parse(&evidence.body).unwrap().get_object("error").unwrap().clone();
     assert_eq!(error.get_str("code"), Some("source_ref_conflict"));
     assert_eq!(error.get("eventId"), Some(&Value::from(event.event_id.to_string())));

@@ -10,7 +10,7 @@ use local_vault::ingest::Ingest;
 use local_vault::protocol::PublicKey;
 use local_vault::protocol::bundle::{Bundle, TrustedKeys, Verified};
 use local_vault::protocol::json;
-use local_vault::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Outcome, Step, Trust};
+use local_vault::relay::{Client, ClientConfig, Drain, DrainConfig, Endpoint, Outbox, Outcome, Step, Trust};
 use local_vault::spool::{Destination, Event, Filter, Gate, Spool, SpoolError, SpoolReader, State};
 use tempfile::TempDir;
 
@@ -119,6 +119,34 @@ impl Place {
         Drain::start(&self.path(), self.spool(), signer, client, clock, config).await
     }
 
+    pub(crate) fn outbox_path(&self) -> PathBuf {
+        self.folder.path().join("witness.sqlite3.outbox")
+    }
+
+    pub(crate) fn outbox_spool(&self) -> Arc<Spool> {
+        Arc::new(Spool::open(&self.outbox_path(), custody::spool_keys(ROOT), self.clock.clone()).unwrap())
+    }
+
+    /// A witness's outbox beside the spool.
+    pub(crate) async fn outbox(&self) -> Outbox {
+        Outbox::new(&self.outbox_path(), self.outbox_spool()).await.unwrap()
+    }
+
+    /// The relay of that outbox.
+    pub(crate) async fn outbox_drain(&self, client: Client) -> Drain {
+        self.try_outbox_drain(client).await.unwrap()
+    }
+
+    pub(crate) async fn try_outbox_drain(&self, client: Client) -> Result<Drain, SpoolError> {
+        let (installation_id, audit) = (INSTALLATION.into(), self.audit());
+        let config = DrainConfig { installation_id, parallel: 8, count_every_failure: false, audit };
+        self.outbox().await.drain(client, self.clock.clone(), config).await
+    }
+
+    pub(crate) fn outbox_reader(&self) -> SpoolReader {
+        SpoolReader::open(&self.outbox_path()).unwrap()
+    }
+
     pub(crate) fn reader(&self) -> SpoolReader {
         SpoolReader::open(&self.path()).unwrap()
     }
@@ -140,7 +168,7 @@ impl Place {
     pub(crate) async fn verify(&self, event: &Event) -> Verified {
         let answer = self.reader().answer(event).unwrap().unwrap();
         let payload = self.spool().payload(event.event_id).await.unwrap().unwrap();
-        let sent = answer.sent;
+        let sent = answer.sent.unwrap();
         let bundle = Bundle {
             envelope: event.envelope(&sent.installation_id, sent.attempt, sent.signed_at),
             signature: sent.signature,

@@ -7,6 +7,7 @@ mod support;
 
 mod enroll;
 mod events;
+mod feed;
 mod modes;
 mod process;
 mod statements;

@@ -139,7 +139,7 @@ pub(crate) fn answer(event: &Event) -> Answer {
         signature: Signature::from_bytes([5; 64]),
         public_key: public_key(),
     };
-    Answer { sent, status: 200, body: b"{\"accepted\":true}".to_vec(), received_at: event.created_at }
+    Answer { sent: Some(sent), status: 200, body: b"{\"accepted\":true}".to_vec(), received_at: event.created_at }
 }
 
 fn public_key() -> PublicKey {

@@ -82,8 +82,22 @@ impl Sandbox {
 
     /// Answers the next events so, `None` for until told otherwise.
     pub(crate) async fn behave(&self, mode: &str, times: Option<u32>) {
-        let order = Object::new().with("mode", mode).with("times", times).to_canonical();
-        let response = self.client().post(self.at("/sandbox/behave")).body(order).send().await.unwrap();
+        self.behave_on("events", mode, times).await;
+    }
+
+    /// The same on another path: `checkpoints` or `feed`.
+    pub(crate) async fn behave_on(&self, path: &str, mode: &str, times: Option<u32>) {
+        let order = Object::new().with("mode", mode).with("times", times).with("on", path);
+        self.order("/sandbox/behave", &order).await;
+    }
+
+    /// Puts these behind what is in the feed.
+    pub(crate) async fn feed(&self, submissions: Vec<Value>) {
+        self.order("/sandbox/feed", &Object::new().with("submissions", submissions)).await;
+    }
+
+    async fn order(&self, path: &str, order: &Object) {
+        let response = self.client().post(self.at(path)).body(order.to_canonical()).send().await.unwrap();
         assert_eq!(response.status(), 200);
     }
 

@@ -13,6 +13,7 @@ mod softhsm;
 mod attributes;
 mod away;
 mod find;
+mod floor;
 mod generate;
 mod metrics;
 mod module;

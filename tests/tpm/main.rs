@@ -12,6 +12,7 @@ mod swtpm;
 mod tpm_proxy;
 
 mod adversary;
+mod anchor;
 mod application;
 mod bus;
 mod epochs;
@@ -26,3 +27,4 @@ mod process;
 mod recovery;
 mod reseal;
 mod retries;
+mod witness;

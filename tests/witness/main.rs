@@ -8,6 +8,11 @@ mod custody;
 #[path = "../support/witness.rs"]
 mod witness;
 
+mod allowed;
+mod peers;
+mod place;
+mod reconcile;
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -8,7 +8,6 @@ mod client;
 #[path = "../support/custody.rs"]
 mod custody;
 #[path = "../support/sandbox.rs"]
-#[allow(dead_code)] // other tests use the rest
 mod support;
 #[path = "../cli/vault.rs"]
 #[allow(dead_code)] // the tests of other commands use the rest

@@ -56,12 +56,6 @@ pub(in crate::cli) async fn checkpoint(vault: Vault, args: CheckpointArgs) -> Re
     };
     // Before anything is opened: such input changes nothing.
     submission.check().map_err(WitnessError::from)?;
-    if vault.settings.custody.published_signing_key {
-        tracing::warn!("one key signs for relay and witness; a config file can name a key for each");
-    }
-    if vault.settings.witness.first_use {
-        tracing::warn!("a stream that nobody added is trusted on first use");
-    }
     let verdict = submit(&vault, Request::new(submission, OPERATOR)).await?;
     Output::new().json(&verdict.to_object())?;
     Ok(0)
@@ -69,6 +63,7 @@ pub(in crate::cli) async fn checkpoint(vault: Vault, args: CheckpointArgs) -> Re
 
 /// Submits one checkpoint: to the service that has the state open, or to the state at hand.
 pub(in crate::cli) async fn submit(vault: &Vault, request: Request) -> Result<Verdict, Failure> {
+    warn(vault);
     let submission = request.submission.clone();
     // A service that has it keeps it: nobody waits for that in vain.
     if let Some(verdict) = witness_socket::submit(vault, &request).await? {
@@ -88,6 +83,18 @@ pub(in crate::cli) async fn submit(vault: &Vault, request: Request) -> Result<Ve
         submission.checkpoint_seq_no,
     ));
     Ok(verdict)
+}
+
+/// One line, whatever there is to warn of.
+fn warn(vault: &Vault) {
+    match (vault.settings.custody.published_signing_key, vault.settings.witness.first_use) {
+        (true, true) => tracing::warn!(
+            "one key signs for relay and witness, and a new stream is trusted on first use; a config file can say otherwise"
+        ),
+        (true, false) => tracing::warn!("one key signs for relay and witness; a config file can name a key for each"),
+        (false, true) => tracing::warn!("a new stream is trusted on first use"),
+        (false, false) => {}
+    }
 }
 
 pub(in crate::cli) fn counts(vault: &Vault) -> Result<u8, Failure> {

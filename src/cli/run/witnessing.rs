@@ -87,7 +87,7 @@ impl Witnessing {
         let told = found.clone();
         let opening = apart("witness", move |runtime| {
             let mut incident = None;
-            let opened = runtime.block_on(vault.try_witness(None, &mut incident));
+            let opened = runtime.block_on(vault.checked_witness(&mut incident));
             *told.lock().unwrap_or_else(PoisonError::into_inner) = incident;
             opened
         });

@@ -44,7 +44,7 @@ impl Opened {
 impl Record {
     pub(super) async fn read(reader: &SpoolReader, event: Event, payload: Option<Opened>) -> Result<Self, Failure> {
         let answer = match reader.answer(&event) {
-            Ok(Some(answer)) => Ok(Some(bundle(&event, answer, None).await?)),
+            Ok(Some(answer)) => Ok(bundle(&event, answer, None).await?),
             Ok(None) => Ok(None),
             Err(e) => Err(e),
         };

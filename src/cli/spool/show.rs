@@ -46,7 +46,7 @@ pub(super) async fn run(vault: &Vault, id: EventId, with_payload: bool, as_json:
 pub(super) async fn bundles(event: &Event, answers: Vec<Answer>) -> Result<Vec<Bundle>, Failure> {
     let mut bundles = Vec::with_capacity(answers.len());
     for answer in answers {
-        bundles.push(bundle(event, answer, None).await?);
+        bundles.extend(bundle(event, answer, None).await?);
     }
     Ok(bundles)
 }

@@ -7,7 +7,9 @@ use crate::protocol::PublicKey;
 use crate::protocol::bundle::{Bundle, TrustedKeys};
 use crate::protocol::json::{Object, Value};
 use crate::protocol::source::{PayloadHashOf, SourceAttestation};
-use crate::protocol::witness::{fork_evidence_for_verifiers, verify_fork_evidence, verify_receipt};
+use crate::protocol::witness::{
+    Class, ForkBundle, Rollover, fork_evidence_for_verifiers, verify_fork_evidence, verify_receipt,
+};
 
 /// Verifies one thing after another, tells of each, and counts.
 pub(super) struct Verifier {
@@ -24,11 +26,13 @@ pub(super) struct Proved {
     said: String,
     /// Fork evidence as the platform's verifiers show it.
     evidence: Option<Object>,
+    /// What a bundle of fork evidence shows.
+    class: Option<Class>,
 }
 
 impl Proved {
     pub(super) const fn said(said: String) -> Self {
-        Self { said, evidence: None }
+        Self { said, evidence: None, class: None }
     }
 }
 
@@ -46,14 +50,20 @@ impl Verifier {
         }
     }
 
-    /// Whatever it is: what it says it is decides how it is verified.
-    pub(super) fn object(&self, object: &Object) -> Result<Proved, String> {
+    /// Whatever it is: what it says it is decides how it is verified. Behind a rollover the key that follows is trusted.
+    pub(super) fn object(&mut self, object: &Object) -> Result<Proved, String> {
         if Bundle::is_one(object) {
             let bundle = Bundle::from_object(object).map_err(|e| e.to_string())?;
             return self.bundle(&bundle).map(Proved::said);
         }
         if SourceAttestation::is_one(object) {
             return self.attestation(object).map(Proved::said);
+        }
+        if Rollover::is_one(object) {
+            return self.rollover(object).map(Proved::said);
+        }
+        if ForkBundle::is_one(object) {
+            return self.fork_bundle(object);
         }
         // What `witness-checkpoint` prints holds one of the two.
         let inner = ["receipt", "forkEvidence"].iter().find_map(|name| object.get(name).and_then(Value::as_object));
@@ -104,6 +114,31 @@ impl Verifier {
         }
     }
 
+    fn rollover(&mut self, object: &Object) -> Result<String, String> {
+        let mut last = "no witness key is trusted".to_owned();
+        for key in &self.keys.witness {
+            match Rollover::verify(object, key) {
+                Ok(Rollover { witness_id, old, new, .. }) => {
+                    let (kid, hex) = (new.kid, new.public_key.to_hex());
+                    self.keys.witness.push(new.public_key);
+                    return Ok(format!("{witness_id} went from {} to {kid}: {hex} is trusted from here on", old.kid));
+                }
+                Err(e) => last = e.to_string(),
+            }
+        }
+        Err(last)
+    }
+
+    fn fork_bundle(&self, object: &Object) -> Result<Proved, String> {
+        if self.keys.witness.is_empty() {
+            return Err("no witness key is trusted".into());
+        }
+        let (class, evidence) = ForkBundle::verify(object, &self.keys.witness).map_err(|e| e.to_string())?;
+        let (stream, number) = (&evidence.submission.stream_id, evidence.submission.checkpoint_seq_no);
+        let said = format!("fork evidence, a {}, for {stream} number {number}", class.name());
+        Ok(Proved { said, evidence: Some(fork_evidence_for_verifiers(&evidence)), class: Some(class) })
+    }
+
     fn with_witness_key(&self, verify: impl Fn(&PublicKey) -> Result<Proved, String>) -> Result<Proved, String> {
         let mut last = "no witness key is trusted".to_owned();
         for key in &self.keys.witness {
@@ -119,11 +154,12 @@ impl Verifier {
     pub(super) fn tell(&mut self, name: &str, checked: Result<Proved, String>) -> Result<(), Failure> {
         let verifies = checked.is_ok();
         *(if verifies { &mut self.good } else { &mut self.bad }) += 1;
-        let Proved { said, evidence } = checked.unwrap_or_else(Proved::said);
+        let Proved { said, evidence, class } = checked.unwrap_or_else(Proved::said);
         let evidence = evidence.filter(|_| self.shows_evidence);
         let output = Output::new();
         if self.json {
             let object = Object::new().with("name", name).with("verifies", verifies).with("detail", said);
+            let object = class.into_iter().fold(object, |object, class| object.with("class", class.name()));
             return output.json(&evidence.into_iter().fold(object, |object, shown| object.with("evidence", shown)));
         }
         let word = if verifies { "OK    " } else { "FAILED" };
@@ -157,5 +193,5 @@ fn fork_evidence(object: &Object, key: &PublicKey) -> Result<Proved, String> {
     let evidence = verify_fork_evidence(object, key).map_err(|e| e.to_string())?;
     let (stream, number) = (&evidence.submission.stream_id, evidence.submission.checkpoint_seq_no);
     let said = format!("fork evidence for {stream} number {number}");
-    Ok(Proved { said, evidence: Some(fork_evidence_for_verifiers(&evidence)) })
+    Ok(Proved { said, evidence: Some(fork_evidence_for_verifiers(&evidence)), class: None })
 }

@@ -87,27 +87,12 @@ impl Tpm {
         Ok(TpmWrappingKey::of(self.clone(), made))
     }
 
-    /// Destroys a key of ours: its half in the TPM, and its files. Whether there was any. Blocks.
+    /// Destroys a key of ours, or an anchor: what is in the TPM, and the files. Whether there was any. Blocks.
     pub fn evict(&self, label: &str) -> Result<bool, CustodyError> {
         check_label(label)?;
         let _lock = durable::lock_folder(&self.config().folder)?;
         let label = label.to_owned();
-        self.run(move |link| {
-            let folder = link.config.folder.clone();
-            let mut there = false;
-            if SealedFile::path(&folder, &label).exists() {
-                let sealed = SealedFile::read(&folder, &label)?;
-                sealed.destroy_replaced(link)?;
-                sealed.secret.destroy(link)?;
-            }
-            let files =
-                [SealedFile::path(&folder, &label), Covered::path(&folder, &label), ResidentKey::path(&folder, &label)];
-            for path in files.iter().filter(|path| path.exists()) {
-                durable::remove(path)?;
-                there = true;
-            }
-            Ok(there)
-        })
+        self.run(move |link| destroy(link, &label))
     }
 
     /// The NV indices of our making that no sealed file names: the halves of epochs, and what a kill or an undone
@@ -136,13 +121,33 @@ impl Tpm {
         })?;
         let _lock = durable::lock_folder(&self.config().folder)?;
         let references = self.references()?;
-        if self.sealed()?.iter().any(|sealed| sealed.nv_index == index) {
-            let message = format!("0x{index:08x} is the half of a key");
-            let advice = "Nothing was destroyed. A key goes by its label.";
+        if self.sealed()?.iter().any(|sealed| sealed.has(index)) {
+            let message = format!("0x{index:08x} is the half of a key, or of an anchor");
+            let advice = "Nothing was destroyed. A key or an anchor goes by its label.";
             return Err(error(ErrorKind::Refused, operation, message, advice));
         }
         self.run(move |link| half.destroy(link, &references))
     }
+}
+
+/// What [`Tpm::evict`] does, once the folder is locked.
+pub(super) fn destroy(link: &mut Link, label: &str) -> Result<bool, Fault> {
+    let folder = link.config.folder.clone();
+    let mut there = false;
+    if SealedFile::path(&folder, label).exists() {
+        let sealed = SealedFile::read(&folder, label)?;
+        if let Content::Anchor { indices, .. } = sealed.content {
+            indices.destroy(link)?;
+        }
+        sealed.destroy_replaced(link)?;
+        sealed.secret.destroy(link)?;
+    }
+    let files = [SealedFile::path(&folder, label), Covered::path(&folder, label), ResidentKey::path(&folder, label)];
+    for path in files.iter().filter(|path| path.exists()) {
+        durable::remove(path)?;
+        there = true;
+    }
+    Ok(there)
 }
 
 fn refuse_provisioned(folder: &Path) -> Result<(), CustodyError> {
@@ -187,7 +192,7 @@ fn generate_resident(link: &mut Link, label: &str) -> Result<PublicKey, Fault> {
 }
 
 /// Puts a new secret's file into the folder. Where that fails its half is destroyed again: nobody knows of it.
-fn keep(link: &mut Link, path: &Path, file: SealedFile) -> Result<(), Fault> {
+pub(super) fn keep(link: &mut Link, path: &Path, file: SealedFile) -> Result<(), Fault> {
     let kept = durable::make_folder(&link.config.folder).and_then(|()| durable::create(path, &file.to_bytes()));
     if kept.is_err() {
         let _ = file.secret.destroy(link);
@@ -195,7 +200,7 @@ fn keep(link: &mut Link, path: &Path, file: SealedFile) -> Result<(), Fault> {
     Ok(kept?)
 }
 
-fn free(path: &Path) -> Result<PathBuf, CustodyError> {
+pub(super) fn free(path: &Path) -> Result<PathBuf, CustodyError> {
     if path.exists() { Err(durable::taken(path)) } else { Ok(path.to_owned()) }
 }
 

@@ -1,17 +1,17 @@
 use std::fmt;
 
 use tss_esapi::attributes::NvIndexAttributesBuilder;
-use tss_esapi::constants::CapabilityType;
 use tss_esapi::constants::response_code::Tss2ResponseCodeKind as Code;
-use tss_esapi::handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle};
+use tss_esapi::handles::NvIndexHandle;
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
 use tss_esapi::interface_types::resource_handles::{NvAuth, Provision};
-use tss_esapi::structures::{Auth, CapabilityData, MaxNvBuffer, NvPublicBuilder};
+use tss_esapi::structures::{Auth, MaxNvBuffer, NvPublicBuilder};
 use zeroize::Zeroizing;
 
 use super::approved::digest;
 use super::fault::{Fault, at};
 use super::link::Link;
+use super::nv_index::{self, DRAWS, NvIndex};
 use super::object_policy;
 use super::pcr::Value;
 use super::policy::Reference;
@@ -21,45 +21,37 @@ use crate::custody::{CustodyError, ErrorKind};
 
 /// Half of a secret in an NV index of the TPM, read under a policy of ours. Undefining it destroys the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Half(u32);
-
-/// The owner's indices (TCG Registry of reserved handles, table of NV index ranges).
-const FIRST: u32 = 0x0180_0000;
-const INDICES: u32 = 0x0040_0000;
-
-/// How often a number is drawn that somebody else has.
-const DRAWS: u32 = 32;
+pub(super) struct Half(NvIndex);
 
 const LENGTH: u16 = 32;
 
 impl Half {
     /// The index with this number, where it is one of the owner's.
     pub(super) fn at(index: u32) -> Option<Self> {
-        (FIRST..FIRST + INDICES).contains(&index).then_some(Self(index))
+        NvIndex::at(index).map(Self)
     }
 
     /// Reads what it is shown as.
     pub(super) fn from_name(name: &str) -> Option<Self> {
-        Self::at(u32::from_str_radix(name.strip_prefix("0x")?, 16).ok()?)
+        NvIndex::from_name(name).map(Self)
     }
 
     pub(super) const fn index(self) -> u32 {
-        self.0
+        self.0.number()
     }
 
     /// Puts `half` into a new index. Nobody can write it again: what would let them is drawn and forgotten.
     pub(super) fn store(link: &mut Link, reference: Reference, half: &[u8; 32]) -> Result<Self, Fault> {
         let written_with = random::<32>()?;
         for _ in 0..DRAWS {
-            let half_at = Self(FIRST + u32::from_be_bytes(*random::<4>()?) % INDICES);
+            let half_at = Self(NvIndex::draw()?);
             match half_at.define(link, reference, &written_with) {
                 Ok(handle) => return half_at.write(link, reference, handle, half).map(|()| half_at),
                 Err(fault) if fault.is(&[Code::NvDefined]) => {}
                 Err(fault) => return Err(fault),
             }
         }
-        let advice = "Run: local-vault custody tpm status";
-        Err(error(ErrorKind::Broken, "TPM2_NV_DefineSpace", "no NV index was free", advice).into())
+        Err(nv_index::none_free().into())
     }
 
     fn define(self, link: &mut Link, reference: Reference, auth: &[u8; 32]) -> Result<NvIndexHandle, Fault> {
@@ -72,7 +64,7 @@ impl Half {
             .build()
             .map_err(at("TPM2_NV_DefineSpace"))?;
         let public = NvPublicBuilder::new()
-            .with_nv_index(NvIndexTpmHandle::new(self.0).map_err(at("TPM2_NV_DefineSpace"))?)
+            .with_nv_index(self.0.to_define()?)
             .with_index_name_algorithm(HashingAlgorithm::Sha256)
             .with_index_attributes(attributes)
             .with_index_auth_policy(digest(&policy)?)
@@ -100,7 +92,7 @@ impl Half {
     pub(super) fn read(self, link: &mut Link, reference: Reference) -> Result<Option<Zeroizing<[u8; 32]>>, Fault> {
         refuse_other(link)?;
         let wanted = object_policy::signed(link, reference)?;
-        let Some(handle) = self.handle(link)? else { return Ok(None) };
+        let Some(handle) = self.0.handle(link)? else { return Ok(None) };
         if !is_read_under(link, handle, &[wanted])? {
             let _ = link.context.tr_close(&mut handle.into());
             return Err(odd("an NV index of ours was made anew by somebody else").into());
@@ -121,7 +113,7 @@ impl Half {
         refuse_other(link)?;
         link.open_owner()?;
         let policies = policies(link, references)?;
-        let Some(handle) = self.handle(link)? else { return Ok(false) };
+        let Some(handle) = self.0.handle(link)? else { return Ok(false) };
         if !is_read_under(link, handle, &policies)? {
             let _ = link.context.tr_close(&mut handle.into());
             let message = format!("NV index {self} is not what it should be");
@@ -132,16 +124,11 @@ impl Half {
             link.encrypted("TPM2_NV_UndefineSpace", |context| context.nv_undefine_space(Provision::Owner, handle));
         undefined.map(|()| true).map_err(|fault| link.explain_owner(fault))
     }
-
-    fn handle(self, link: &mut Link) -> Result<Option<NvIndexHandle>, Fault> {
-        let index = NvIndexTpmHandle::new(self.0).map_err(at("TPM2_NV_ReadPublic"))?;
-        Ok(link.find(TpmHandle::NvIndex(index))?.map(NvIndexHandle::from))
-    }
 }
 
 impl fmt::Display for Half {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0x{:08x}", self.0)
+        self.0.fmt(f)
     }
 }
 
@@ -154,10 +141,10 @@ fn refuse_other(link: &mut Link) -> Result<(), Fault> {
 pub(super) fn ours(link: &mut Link, references: &[Reference]) -> Result<Vec<Half>, Fault> {
     let policies = policies(link, references)?;
     let mut found = Vec::new();
-    for half in indices(link)? {
-        let Some(handle) = half.handle(link)? else { continue };
+    for index in nv_index::all(link)? {
+        let Some(handle) = index.handle(link)? else { continue };
         if is_read_under(link, handle, &policies)? {
-            found.push(half);
+            found.push(Half(index));
         }
         link.context.tr_close(&mut handle.into()).map_err(at("TPM2_NV_ReadPublic"))?;
     }
@@ -171,25 +158,6 @@ fn policies(link: &mut Link, references: &[Reference]) -> Result<Vec<Value>, Fau
 fn is_read_under(link: &mut Link, handle: NvIndexHandle, policies: &[Value]) -> Result<bool, Fault> {
     let (public, _) = link.context.nv_read_public(handle).map_err(at("TPM2_NV_ReadPublic"))?;
     Ok(policies.iter().any(|policy| public.authorization_policy().value() == policy))
-}
-
-fn indices(link: &mut Link) -> Result<Vec<Half>, Fault> {
-    const AT_A_TIME: u32 = 64;
-    let (mut found, mut next) = (Vec::new(), FIRST);
-    loop {
-        let told = link
-            .context
-            .execute_without_session(|context| context.get_capability(CapabilityType::Handles, next, AT_A_TIME));
-        let (CapabilityData::Handles(handles), more) = told.map_err(at("TPM2_GetCapability"))? else {
-            return Err(odd("the TPM lists no handles").into());
-        };
-        let handles: Vec<u32> = handles.into_inner().into_iter().map(u32::from).collect();
-        found.extend(handles.iter().filter_map(|&handle| Half::at(handle)));
-        match handles.last() {
-            Some(&last) if more && last < FIRST + INDICES => next = last + 1,
-            _ => return Ok(found),
-        }
-    }
 }
 
 fn odd(message: &str) -> CustodyError {

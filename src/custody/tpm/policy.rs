@@ -49,6 +49,11 @@ pub(super) fn auth_value(policy: &Value) -> Value {
     extend(policy, &[&POLICY_AUTH_VALUE])
 }
 
+/// Who asks knows the object's secret, and nothing else counts.
+pub(super) fn auth_value_alone() -> Value {
+    auth_value(&EMPTY)
+}
+
 /// What the policy key signs so that TPM2_PolicyAuthorize takes `approved` with `reference`.
 pub(super) fn to_sign(approved: &Value, reference: Reference, parent_name: &str) -> Value {
     extend(approved, &[&reference.to_bytes(parent_name)])

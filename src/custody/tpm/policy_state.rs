@@ -29,12 +29,39 @@ pub struct PolicyState {
 pub struct SealedState {
     /// Its label.
     pub label: String,
-    /// Whether it is a signing seed, or wraps data keys.
-    pub is_seed: bool,
+    /// What it is for.
+    pub kind: SealedKind,
     /// The generation whose policies open it.
     pub generation: u32,
     /// Its half in the TPM.
     pub nv_index: u32,
+}
+
+impl SealedState {
+    /// Whether this NV index goes with it.
+    pub(super) fn has(&self, index: u32) -> bool {
+        let is_of_an_anchor =
+            matches!(self.kind, SealedKind::Anchor { counter, floor, .. } if [counter, floor].contains(&index));
+        is_of_an_anchor || self.nv_index == index
+    }
+}
+
+/// What a sealed secret is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealedKind {
+    /// It writes to an anchor, in two more NV indices.
+    Anchor {
+        /// Of the counter.
+        counter: u32,
+        /// Of the floor.
+        floor: u32,
+        /// Whether it was begun in full. Where it was not, the next begin makes it anew.
+        is_made: bool,
+    },
+    /// A signing seed.
+    Seed,
+    /// It wraps data keys.
+    Wrapping,
 }
 
 impl Tpm {
@@ -70,7 +97,14 @@ impl Tpm {
         let state = |label: String| {
             let SealedFile { content, secret, .. } = SealedFile::read(folder, &label)?;
             let (generation, nv_index) = (secret.generation(), secret.half().index());
-            Ok(SealedState { label, is_seed: matches!(content, Content::Seed(_)), generation, nv_index })
+            let kind = match content {
+                Content::Anchor { indices, is_made } => {
+                    SealedKind::Anchor { counter: indices.counter.number(), floor: indices.floor.number(), is_made }
+                }
+                Content::Seed(_) => SealedKind::Seed,
+                Content::Wrapping => SealedKind::Wrapping,
+            };
+            Ok(SealedState { label, kind, generation, nv_index })
         };
         SealedFile::labels(folder)?.into_iter().map(state).collect()
     }

@@ -1,8 +1,10 @@
 use std::path::{Path, PathBuf};
 
+use super::anchor::Indices;
 use super::fault::Fault;
 use super::link::Link;
 use super::nv::Half;
+use super::nv_index::NvIndex;
 use super::policy::Reference;
 use super::sealed::SealedSecret;
 use super::{durable, error};
@@ -23,6 +25,8 @@ pub(super) struct SealedFile {
 /// What a secret is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
+    /// What writes to the indices of an anchor. They are named before they are made.
+    Anchor { indices: Indices, is_made: bool },
     /// The seed of the Ed25519 key with this public half.
     Seed(PublicKey),
     /// What data keys are wrapped with, besides the half of each epoch.
@@ -81,6 +85,11 @@ impl SealedFile {
         let replaced: Vec<json::Value> = self.replaced.iter().map(named).collect();
         let object = if replaced.is_empty() { object } else { object.with("replaced", replaced) };
         match &self.content {
+            Content::Anchor { indices, is_made } => object
+                .with("kind", "anchor")
+                .with("counter_nv_index", indices.counter.to_string())
+                .with("floor_nv_index", indices.floor.to_string())
+                .with("made", *is_made),
             Content::Seed(public) => object.with("kind", "ed25519-seed").with("public_key", public.to_hex()),
             Content::Wrapping => object.with("kind", "wrapping"),
         }
@@ -88,6 +97,7 @@ impl SealedFile {
 
     fn from_object(object: &Object) -> Option<Self> {
         let content = match object.get_str("kind")? {
+            "anchor" => Content::Anchor { indices: indices(object)?, is_made: object.get("made")?.as_bool()? },
             "ed25519-seed" => Content::Seed(PublicKey::from_hex(object.get_str("public_key")?).ok()?),
             "wrapping" => Content::Wrapping,
             _ => return None,
@@ -99,6 +109,11 @@ impl SealedFile {
         let file = Self { content, secret: SealedSecret::from_object(object.get_object("secret")?)?, replaced };
         (file.to_object() == *object).then_some(file)
     }
+}
+
+fn indices(object: &Object) -> Option<Indices> {
+    let index = |name| NvIndex::from_name(object.get_str(name)?);
+    Some(Indices { counter: index("counter_nv_index")?, floor: index("floor_nv_index")? })
 }
 
 fn replaced_half(half: &json::Value) -> Option<(u32, Half)> {

@@ -138,6 +138,21 @@ impl Link {
         done
     }
 
+    /// Works over a policy session of its own that asserts nothing yet. It authenticates commands and answers with the
+    /// secret of the object that is used, and encrypts nothing.
+    pub(super) fn over_policy_session<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self, PolicySession) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let session = self.start(SessionType::Policy, Salt::None)?;
+        let done = self.with_attributes(session, false, false).and_then(|()| match session {
+            AuthSession::PolicySession(session) => work(self, session),
+            _ => Err(not_a_session().into()),
+        });
+        self.flush(SessionHandle::from(session));
+        done
+    }
+
     /// Runs a command that is authorized by an object's secret, which does not pass, over a session that authenticates
     /// it. Where there is no PIN the secret is empty.
     pub(super) fn with_pin_hidden<T>(

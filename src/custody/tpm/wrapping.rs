@@ -3,8 +3,6 @@ use std::sync::Arc;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
-use hkdf::Hkdf;
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::fault::Fault;
@@ -13,7 +11,7 @@ use super::nv::Half;
 use super::policy::Reference;
 use super::sealed_file::{Content, SealedFile};
 use super::worker::Tpm;
-use super::{error, random};
+use super::{derive, error, random};
 use crate::custody::{
     CustodyError, DataKey, EpochKeys, ErrorKind, Protection, ReleasedDataKey, WrappedKey, WrappingKey,
 };
@@ -50,8 +48,13 @@ impl TpmWrappingKey {
 
     /// The same, whatever its id.
     pub(super) fn find(tpm: Arc<Tpm>, label: &str) -> Result<Self, CustodyError> {
-        if let Content::Seed(_) = SealedFile::read(&tpm.config().folder, label)?.content {
-            let message = format!("the sealed secret {label:?} is a signing seed");
+        let other = match SealedFile::read(&tpm.config().folder, label)?.content {
+            Content::Anchor { .. } => Some("the secret of an anchor"),
+            Content::Seed(_) => Some("a signing seed"),
+            Content::Wrapping => None,
+        };
+        if let Some(other) = other {
+            let message = format!("the sealed secret {label:?} is {other}");
             let advice = "Name one that was made with `custody generate wrapping` under [custody.tpm.wrapping].";
             return Err(error(ErrorKind::Misconfigured, "find", message, advice));
         }
@@ -157,13 +160,6 @@ impl fmt::Debug for TpmWrappingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TpmWrappingKey({})", self.key_id)
     }
-}
-
-fn derive(secret: &[u8], label: &[u8]) -> Zeroizing<[u8; 32]> {
-    let mut key = Zeroizing::new([0; 32]);
-    // HKDF gives up to 255 hashes; one was asked for.
-    Hkdf::<Sha256>::new(None, secret).expand(label, key.as_mut()).expect("32 bytes from HKDF-SHA256");
-    key
 }
 
 fn does_not_unwrap() -> CustodyError {

@@ -93,15 +93,25 @@ pub fn verify_fork_evidence(object: &Object, key: &PublicKey) -> Result<ForkEvid
 
 /// The form in which a verifier shows fork evidence. It is unsigned and goes beside the signed form.
 pub fn fork_evidence_for_verifiers(evidence: &ForkEvidence) -> Object {
-    let checkpoint = |id: &str, hash: &str| Object::new().with("checkpoint_id", id).with("checkpoint_head_hash", hash);
     let submission = &evidence.submission;
-    let last = evidence.head.as_ref().map(|head| checkpoint(&head.checkpoint_id, &head.checkpoint_hash));
-    let submitted = checkpoint(&submission.checkpoint_id, &submission.checkpoint_hash);
+    let last = evidence.head.as_ref().map(|head| (head.checkpoint_id.as_str(), head.checkpoint_hash.as_str()));
+    let submitted = (submission.checkpoint_id.as_str(), submission.checkpoint_hash.as_str());
+    ambiguous_history(&submission.stream_id, last.into_iter().chain([submitted]), &submission.witness_id)
+}
+
+/// The verifier's form over checkpoints, each with its id and hash, that are not of one history.
+pub(in crate::protocol) fn ambiguous_history<'a>(
+    stream_id: &str,
+    checkpoints: impl Iterator<Item = (&'a str, &'a str)>,
+    detected_by: &str,
+) -> Object {
+    let shown =
+        checkpoints.map(|(id, hash)| Object::new().with("checkpoint_id", id).with("checkpoint_head_hash", hash));
     Object::new()
         .with("kind", "fork_evidence")
-        .with("stream_id", submission.stream_id.as_str())
-        .with("conflicting_checkpoints", last.into_iter().chain([submitted]).collect::<Vec<_>>())
-        .with("detected_by", submission.witness_id.as_str())
+        .with("stream_id", stream_id)
+        .with("conflicting_checkpoints", shown.collect::<Vec<_>>())
+        .with("detected_by", detected_by)
         .with("result", "verifier_rejects_ambiguous_history")
 }
 

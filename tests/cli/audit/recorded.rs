@@ -19,7 +19,8 @@ fn every_command_that_does_something_is_recorded_with_who_gave_it_and_how_it_end
         &["--checkpoint-seq-no", "1", "--checkpoint-hash", &hash],
     ]
     .concat();
-    let given: [(&[&str], &str); 14] = [
+    let add = ["witness", "stream", "add", "--tenant-id", "t", "--stream-id", "x", "--consent", "ticket 17"];
+    let given: [(&[&str], &str); 17] = [
         (&["attest", "a"], "attest"),
         (&["attestation", "self-test"], "attestation self-test"),
         (&["audit", "prune", "--before", "1d", "--yes"], "audit prune"),
@@ -33,6 +34,9 @@ fn every_command_that_does_something_is_recorded_with_who_gave_it_and_how_it_end
         (&["relay", "resume"], "relay resume"),
         (&["relay", "test"], "relay test"),
         (&["spool", "rotate"], "spool rotate"),
+        (&["witness", "status"], "witness status"),
+        (&add, "witness stream add"),
+        (&["witness", "verify"], "witness verify"),
         (&checkpoint, "witness-checkpoint"),
     ];
     let uid = i64::from(rustix::process::getuid().as_raw());
@@ -72,7 +76,7 @@ fn looking_at_files_is_not_recorded_and_showing_a_payload_is() {
     let vault = Vault::with_an_event();
     let before = entries(&vault).len();
     let id = vault.json(&["spool", "list", "--json"])[0].get_str("eventId").unwrap().to_owned();
-    let looks: [&[&str]; 9] = [
+    let looks: [&[&str]; 10] = [
         &["audit", "head"],
         &["audit", "verify"],
         &["audit", "export"],
@@ -81,6 +85,7 @@ fn looking_at_files_is_not_recorded_and_showing_a_payload_is() {
         &["relay", "status"],
         &["spool", "show", &id],
         &["spool", "stats"],
+        &["witness", "counts"],
         &["witness-counts"],
     ];
     looks.into_iter().for_each(|words| drop(vault.ok(words)));

@@ -1,7 +1,7 @@
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, printable};
 use crate::cli::vault::Vault;
-use crate::custody::tpm::{Lockout, PolicyState, SealedState, Tpm, TpmFacts};
+use crate::custody::tpm::{Lockout, PolicyState, SealedKind, SealedState, Tpm, TpmFacts};
 use crate::protocol::json::{Object, Value};
 
 pub(super) fn run(vault: &Vault, json: bool) -> Result<u8, Failure> {
@@ -74,8 +74,15 @@ impl Status {
                 policy.generation
             ));
         }
-        for SealedState { label, is_seed, generation, nv_index } in &self.sealed {
-            let kind = if *is_seed { "Ed25519 seed" } else { "wrapping secret" };
+        for SealedState { label, kind, generation, nv_index } in &self.sealed {
+            let kind = match kind {
+                SealedKind::Anchor { counter, floor, is_made } => {
+                    let begun = if *is_made { "" } else { ", NOT BEGUN IN FULL" };
+                    format!("anchor{begun}, counter NV 0x{counter:08x}, floor NV 0x{floor:08x}")
+                }
+                SealedKind::Seed => "Ed25519 seed".to_owned(),
+                SealedKind::Wrapping => "wrapping secret".to_owned(),
+            };
             all.push(format!(
                 "sealed       {} ({kind}, generation {generation}, NV 0x{nv_index:08x})",
                 printable(label)
@@ -112,12 +119,18 @@ fn policy_object(policy: &PolicyState) -> Value {
 }
 
 fn sealed_object(sealed: &SealedState) -> Value {
-    Object::new()
-        .with("label", sealed.label.as_str())
-        .with("kind", if sealed.is_seed { "ed25519-seed" } else { "wrapping" })
-        .with("generation", sealed.generation)
-        .with("nvIndex", format!("0x{:08x}", sealed.nv_index))
-        .into()
+    let index = |index: u32| format!("0x{index:08x}");
+    let object = Object::new().with("label", sealed.label.as_str());
+    let object = match sealed.kind {
+        SealedKind::Anchor { counter, floor, is_made } => object
+            .with("kind", "anchor")
+            .with("begun", is_made)
+            .with("counterNvIndex", index(counter))
+            .with("floorNvIndex", index(floor)),
+        SealedKind::Seed => object.with("kind", "ed25519-seed"),
+        SealedKind::Wrapping => object.with("kind", "wrapping"),
+    };
+    object.with("generation", sealed.generation).with("nvIndex", index(sealed.nv_index)).into()
 }
 
 /// The TPM, for people.
