@@ -32,6 +32,7 @@ mod support;
 mod vault;
 mod verify;
 mod witness;
+mod witness_socket;
 
 use std::ffi::OsString;
 

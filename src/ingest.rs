@@ -5,14 +5,10 @@ mod api;
 mod file;
 mod group;
 mod lines;
-mod quota;
 mod refusal;
 mod request;
 mod rules;
-mod shares;
 mod submission;
-
-pub mod socket;
 
 use std::sync::Arc;
 

@@ -13,9 +13,10 @@ pub mod protocol;
 // ---- 2 custody: keys that sign and wrap, and never leave
 pub mod custody;
 
-// ---- 3 durable: what must outlive a crash
+// ---- 3 durable: what must outlive a crash; and how the services are asked
 pub mod audit;
 pub mod epochs;
+pub mod http;
 pub mod spool;
 pub mod store;
 

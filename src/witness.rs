@@ -4,18 +4,25 @@
 //! (I1, I7). A state that lies behind its anchor, or is not as it was written, is never signed on. A signature that a
 //! crash prevented is made when the same checkpoint comes again, over the same bytes.
 
+mod api;
+mod callers;
 mod change;
+mod change_form;
 mod check;
+mod counter;
 mod desk;
 mod document;
 mod error;
 mod floor;
+mod identity;
 mod import;
 mod incident;
+mod metrics;
 mod open;
 mod peers;
 mod reader;
 mod record;
+mod refusal;
 mod request;
 mod rotate;
 mod schema;
@@ -26,17 +33,24 @@ mod stream;
 mod sum;
 mod turn;
 
+pub use api::{Api, OPENAPI};
+pub use callers::{Callers, OPERATOR, PER_SECOND, Peer, Submitter};
 pub use change::Change;
+pub use change_form::FormError;
 pub use check::{Checked, Wrong};
+pub use counter::{Counter, Presence};
 pub use desk::{Closing, Desk, Snapshot};
 pub use document::sign as sign_document;
 pub use error::WitnessError;
 pub use floor::{FloorFile, SignedFloor};
+pub use identity::Policy;
 pub use import::{ImportError, Imported, is_published_witness, published_counts};
 pub use incident::{Incident, What};
+pub use metrics::Metrics;
 pub use open::{Allowed, Setup, Witness};
 pub use peers::{Difference, HeadsPage, PeerError, PeerHeads, contradicts, floors, is_ahead, needed};
 pub use reader::{Fork, WitnessReader, Written};
+pub use refusal::{Code, Refusal};
 pub use request::{GuardedClock, Request, Times};
 pub use schema::SCHEMA;
 pub use state::OwnKey;

@@ -22,7 +22,7 @@ const fn room(name: &'static str, layer: u8, beside: &'static [&'static str]) ->
     Room { name, layer, beside }
 }
 
-const HOUSE: [Room; 13] = [
+const HOUSE: [Room; 14] = [
     // 5 shell: everything, and the only place with exit codes
     room("cli", 5, &["config"]),
     room("config", 5, &[]),
@@ -31,9 +31,10 @@ const HOUSE: [Room; 13] = [
     room("relay", 4, &[]),
     room("sandbox", 4, &[]),
     room("witness", 4, &[]),
-    // 3 durable
+    // 3 durable, and how the services are asked
     room("spool", 3, &["epochs", "store"]),
     room("audit", 3, &[]),
+    room("http", 3, &["store"]),
     room("epochs", 3, &["store"]),
     room("store", 3, &[]),
     // 2 custody

@@ -5,8 +5,9 @@ use crate::audit::AuditError;
 use crate::config::ConfigError;
 use crate::custody::{CustodyError, ErrorKind, SignError};
 use crate::epochs::EpochError;
+use crate::http::mutual::MutualError;
+use crate::http::socket::SocketError;
 use crate::ingest::IngestError;
-use crate::ingest::socket::SocketError;
 use crate::protocol::witness::Refusal;
 use crate::relay::{ClientError, EndpointError};
 use crate::spool::import::ImportError;
@@ -319,6 +320,18 @@ impl From<IngestError> for Failure {
             IngestError::Sign(e) => e.into(),
             IngestError::Spool(e) => e.into(),
             IngestError::TooLong => Self::data(message, "Spool its hash, or split it. Nothing was spooled."),
+        }
+    }
+}
+
+impl From<MutualError> for Failure {
+    fn from(error: MutualError) -> Self {
+        let message = error.to_string();
+        match error {
+            MutualError::File { .. } => Self::config(message, "Mend [witness.listen] in the config file, or the file."),
+            MutualError::Listen { .. } => {
+                Self::unavailable(message, "Name another address in [witness.listen], or end what listens there.")
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ use super::output::Output;
 use super::vault::Vault;
 use crate::relay::Drain;
 use crate::spool::Limits;
+use crate::witness::Metrics;
 use collect::Sources;
 
 /// Between two writes of the file: as often as Prometheus usually asks.
@@ -93,6 +94,15 @@ impl Exporter {
         let rooms = Registry::new();
         drain.register(&rooms).map_err(|e| told::defect(&e))?;
         sources.gather_from(rooms);
+        Ok(())
+    }
+
+    /// Tells from now on what the witness measures, too.
+    pub(super) fn watch_witness(&self, metrics: &Metrics) -> Result<(), Failure> {
+        let Some(sources) = &self.sources else { return Ok(()) };
+        let room = Registry::new();
+        metrics.register(&room).map_err(|e| told::defect(&e))?;
+        sources.gather_witness_from(room);
         Ok(())
     }
 

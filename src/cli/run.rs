@@ -1,12 +1,16 @@
-//! The service: takes events in over a local socket, relays them, and tells how it is. It stays up while a device or the
-//! receiver is away, and goes on by itself.
+//! The service: takes events in over a local socket, relays them, witnesses, and tells how it is. It stays up while a
+//! device or the receiver is away, and goes on by itself. The relay and the witness each go on without the other.
 
 mod health;
+mod hook;
 mod look;
 mod notify;
 mod relaying;
 mod reload;
 mod routes;
+mod serving;
+mod telling;
+mod witnessing;
 
 use std::sync::{Arc, mpsc as threads};
 use std::thread;
@@ -24,14 +28,16 @@ use super::recorded::Recorded;
 use super::stop::Stop;
 use super::vault::Vault;
 use crate::config::Flags;
+use crate::http::Patience;
+use crate::http::socket::Listener;
 use crate::ingest::Api;
-use crate::ingest::socket::{Listener, Patience};
 use health::Health;
 use look::Look;
 use notify::Pulse;
 use relaying::{Relaying, answering};
 use reload::Reload;
 use routes::Routes;
+use serving::{Serving, Tasks};
 
 /// How long a producer is waited for: for a body, and for the next line of a batch.
 const BODY: Duration = Duration::from_secs(30);
@@ -49,7 +55,11 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
     let listener = Listener::bind(&ingest.socket, ingest.mode)?;
     tracing::info!("the service begins");
     let exporter = Arc::new(Exporter::start(&vault).await?);
-    let health = Arc::new(Health::new(&vault, exporter.clone())?);
+    let mut witness = Serving::of(&vault).await?;
+    // A host that only witnesses has no receiver.
+    let relays = witness.is_none() || vault.settings.relay.endpoint.is_some();
+    let presence = witness.as_ref().map(|witness| witness.presence.subscribe());
+    let health = Arc::new(Health::new(&vault, exporter.clone(), presence, relays)?);
     let (vault, wake) = (Arc::new(vault), Arc::new(Notify::new()));
     let look = Arc::new(Look::new(vault.clone(), health.clone()));
     let (opened, spool) = watch::channel(None);
@@ -57,14 +67,25 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
     let desk = Arc::new(desk);
 
     let (closing, closed) = watch::channel(false);
-    let api = Api::new(at_the_desk, reload.rules(), closed.clone(), BODY);
-    let routes = Routes { api, look: look.clone(), vault: vault.clone(), wake: wake.clone() };
+    let api = relays.then(|| Api::new(at_the_desk, reload.rules(), closed.clone(), BODY));
+    let asked = witness.as_ref().map(|witness| witness.api.clone());
+    let routes = Routes { api, witness: asked, look: look.clone(), vault: vault.clone(), wake: wake.clone() };
     let routes = Arc::new(routes);
     let handler = move |peer, request| {
         let routes = routes.clone();
         async move { routes.answer(peer, request).await }
     };
-    let mut serving = tokio::spawn(listener.serve(Patience::default(), reload.rules(), handler, closed.clone()));
+    let (rules, callers) = (reload.rules(), witness.as_ref().map(|witness| witness.callers.clone()));
+    let knows = move |uid| rules.borrow().knows(uid) || callers.as_ref().is_some_and(|callers| callers.knows(uid));
+    let mut serving = tokio::spawn(listener.serve(Patience::default(), knows, handler, closed.clone()));
+    let (answered, all_answered) = watch::channel(false);
+    let mut witnessing = match witness.take() {
+        Some(witness) => {
+            exporter.watch_witness(&witness.metrics)?;
+            witness.start(&vault, &health, &stop, closed.clone(), all_answered)
+        }
+        None => Tasks::default(),
+    };
     let (ping, pings) = mpsc::channel(1);
     let relaying = Relaying {
         vault: vault.clone(),
@@ -74,9 +95,18 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
         bounds: reload.bounds(),
         parallel: reload.parallel(),
         wake,
+        is_beside: witnessing.are_there(),
         stop: stop.clone(),
     };
-    let mut relaying = tokio::spawn(answering(pings, relaying.run()));
+    let idle = stop.clone();
+    let work = async move {
+        if relays {
+            return relaying.run().await;
+        }
+        idle.asked().await;
+        Ok(())
+    };
+    let mut relaying = tokio::spawn(answering(pings, work));
     let pulse = tokio::spawn(Pulse { look, spool, relay: ping, known: health.known(), ends: closed.clone() }.go_on());
     let drain = vault.settings.run.drain;
     let reloading = tokio::spawn(reload.go_on(vault, health));
@@ -96,6 +126,9 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
             // How a connection broke off is its client's affair.
             let _ = serving.await;
         }
+        witnessing.answered().await;
+        answered.send_replace(true);
+        witnessing.closed().await;
     };
     let settled = async {
         if ended.is_none() {

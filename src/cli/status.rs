@@ -14,7 +14,7 @@ use super::output::Output;
 use super::stop::Stop;
 use super::vault::Vault;
 use crate::protocol::json::Object;
-pub(super) use ask::{AskError, ask};
+pub(super) use ask::{AskError, ask, post};
 pub(super) use collect::offline as offline_status;
 pub(super) use collect::{Live, blind, collect, reduced};
 pub(super) use show::summary;

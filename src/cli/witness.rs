@@ -21,6 +21,7 @@ use super::failure::Failure;
 use super::output::Output;
 use super::published;
 use super::vault::Vault;
+use super::witness_socket;
 use crate::protocol::json::MAX_BYTES;
 use crate::witness::{Change, Desk};
 use checkpoint::CheckpointArgs;
@@ -145,8 +146,11 @@ pub(super) async fn run(vault: &Vault, command: WitnessCommand) -> Result<u8, Fa
     }
 }
 
-/// Makes a change to the state at hand.
+/// Makes a change: through the service that has the state open, or to the state at hand.
 async fn change(vault: &Vault, change: Change) -> Result<(), Failure> {
+    if witness_socket::change(vault, &change).await? {
+        return Ok(());
+    }
     let (desk, closing) = Desk::start(vault.witness().await?)?;
     let changed = desk.change(change).await;
     closing.close(desk).await;

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::reader::Section;
 use crate::facts::with_suffix;
-use crate::ingest::socket::MODE;
+use crate::http::socket::MODE;
 use crate::ingest::{LONGEST_ID, Producer, Rules};
 
 /// The local socket, and who may submit what over it.

@@ -76,6 +76,8 @@ pub struct Submitter {
     pub uid: Option<u32>,
     /// Over mTLS: the SHA-256 of the public key of their certificate.
     pub spki_pin: Option<Digest>,
+    /// How many checkpoints, where that is limited otherwise than for everybody.
+    pub checkpoints_per_second: Option<u32>,
 }
 
 /// Where submissions come in over mTLS.
@@ -158,6 +160,13 @@ pub(super) fn read(mut section: Section<'_>, folder: &Path) -> FileWitness {
     }
 }
 
+impl WitnessSettings {
+    /// Whether a service witnesses: where somebody may submit. A feed is followed by a process of its own.
+    pub fn is_served(&self) -> bool {
+        self.listen.is_some() || !self.submitters.is_empty()
+    }
+}
+
 impl FileWitness {
     /// Where there is a config file, what it does not allow is not allowed. Without one it is as published.
     pub(super) fn settle(self, path: Option<PathBuf>, has_file: bool) -> WitnessSettings {
@@ -233,12 +242,19 @@ fn submitter(mut section: Section<'_>) -> Option<Submitter> {
     let name = section.text("name");
     let tenants = section.list("tenants", "a list of tenants", |text| (!text.is_empty()).then(|| text.to_owned()));
     let uid = user(&mut section);
+    let per_second = section.number("checkpoints_per_second", 1..=u64::from(u32::MAX));
     let spki_pin = section.parsed("spki_pin", "64 hex digits", |text| text.parse().ok());
     if uid.is_none() && spki_pin.is_none() {
         section.problem("needs one of user, uid and spki_pin");
     }
     section.end();
-    Some(Submitter { name: name?, tenants: tenants.unwrap_or_default().into_iter().collect(), uid, spki_pin })
+    Some(Submitter {
+        name: name?,
+        tenants: tenants.unwrap_or_default().into_iter().collect(),
+        uid,
+        spki_pin,
+        checkpoints_per_second: per_second.and_then(|per_second| u32::try_from(per_second).ok()),
+    })
 }
 
 /// Two of a name would share their pins, and two of a uid or a key could not be told apart.

@@ -17,9 +17,10 @@ use tokio::task::spawn_blocking;
 
 use super::refusal::{Code, Refusal};
 use super::rules::Rules;
-use super::shares::{Share, Shares};
-use super::socket::{Body, Peer};
 use super::{Attestor, Ingest, Request as Wish, Submission, check_id};
+use crate::http::Body;
+use crate::http::socket::Peer;
+use crate::http::{Share, Shares};
 use crate::spool::Enqueued;
 use batch::Batch;
 use body::{EVENT, NDJSON, Room, SMALL};
@@ -53,14 +54,14 @@ pub struct Api {
     shared: Arc<Shared>,
     room: Room,
     batches: Arc<Semaphore>,
-    shares: Arc<Shares>,
+    shares: Arc<Shares<u32>>,
 }
 
 /// A batch's place among the others, until it is dropped.
 #[derive(Debug)]
 struct Place {
     _place: OwnedSemaphorePermit,
-    _share: Share,
+    _share: Share<u32>,
 }
 
 /// What outlives a request: a batch goes on while its answer is already on its way.

@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::quota::Quota;
 use super::refusal::Refusal;
 use super::submission::Submission;
+use crate::http::Quota;
 
 /// A local user who may submit events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Rules {
     }
 
     /// Whether this user may submit anything at all.
-    pub(super) fn knows(&self, uid: u32) -> bool {
+    pub fn knows(&self, uid: u32) -> bool {
         self.producers.contains_key(&uid)
     }
 

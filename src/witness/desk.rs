@@ -7,6 +7,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use super::change::Change;
+use super::metrics::Metrics;
 use super::open::{Setup, Witness};
 use super::request::{Request, SubmissionOrRefusal};
 use super::secret::Secret;
@@ -28,6 +29,7 @@ pub struct Desk {
     pub(super) signers: Arc<Vec<Signer>>,
     standing: Arc<Mutex<Snapshot>>,
     path: Arc<PathBuf>,
+    metrics: Metrics,
 }
 
 /// Ends the work of a desk.
@@ -66,6 +68,11 @@ enum Job {
 impl Desk {
     /// Begins to take submissions. To be called within a runtime; asks the anchor's device what it is.
     pub fn start(witness: Witness) -> Result<(Self, Closing), WitnessError> {
+        Self::measured(witness, Metrics::default())
+    }
+
+    /// The same, and counts on in these.
+    pub fn measured(witness: Witness, metrics: Metrics) -> Result<(Self, Closing), WitnessError> {
         let Witness { db, path, state, secret, setup, role } = witness;
         let Setup { signers, anchor, anchor_interval, rules, times, .. } = setup;
         let kind = anchor.as_ref().map(|anchor| anchor.kind()).transpose()?;
@@ -78,6 +85,7 @@ impl Desk {
             keys: state.keys.clone(),
             stopped: state.stopped.clone(),
         };
+        metrics.stands(&standing);
         let standing = Arc::new(Mutex::new(standing));
         let (jobs, queue) = mpsc::channel(QUEUE);
         let store = Writer::spawn(db, &path);
@@ -92,14 +100,21 @@ impl Desk {
             standing: standing.clone(),
             stepped: Instant::now(),
             tried: Instant::now(),
+            metrics: metrics.clone(),
             _role: role,
         };
         let closing = Closing(tokio::spawn(worker.run(queue)));
-        Ok((Self { jobs, signers: Arc::new(signers), standing, path: Arc::new(path) }, closing))
+        Ok((Self { jobs, signers: Arc::new(signers), standing, path: Arc::new(path), metrics }, closing))
     }
 
     /// Decides about a checkpoint and answers it, once that is on the disk, anchored, and signed.
     pub async fn submit(&self, request: Request) -> Result<Verdict, WitnessError> {
+        let verdict = self.decide(request).await;
+        self.metrics.submitted(&verdict);
+        verdict
+    }
+
+    async fn decide(&self, request: Request) -> Result<Verdict, WitnessError> {
         let checked = request.check().map_err(|e| match e {
             SubmissionOrRefusal::Refusal(refusal) => WitnessError::Refused(refusal),
             SubmissionOrRefusal::Submission(e) => WitnessError::Submission(e),
@@ -201,6 +216,12 @@ impl Desk {
 }
 
 impl Closing {
+    /// Returns when the desk ends by itself: its store failed, and it answers no more.
+    pub async fn ended(&mut self) {
+        // A panic there was reported by the panic hook already.
+        let _ = (&mut self.0).await;
+    }
+
     /// Waits until everything that was submitted is answered and written down. Every other clone of the desk may be kept;
     /// it answers no more.
     pub async fn close(self, desk: Desk) {
@@ -231,6 +252,7 @@ struct Worker {
     stepped: Instant,
     /// When that was last tried.
     tried: Instant,
+    metrics: Metrics,
     _role: RoleLock,
 }
 
@@ -291,6 +313,9 @@ impl Worker {
         if work.is_empty() && signatures.is_empty() {
             return true;
         }
+        if !work.is_empty() {
+            self.metrics.took(work.len());
+        }
         let decided = match self.commit(signatures, work).await {
             Ok(decided) => decided,
             Err(e) => {
@@ -332,6 +357,7 @@ impl Worker {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         (standing.floor, standing.stopped) = (self.state.floor, self.state.stopped.clone());
         standing.keys.clone_from(&self.state.keys);
+        self.metrics.stands(&standing);
         Ok(decided)
     }
 
@@ -344,14 +370,18 @@ impl Worker {
     async fn step(&mut self) -> Result<(), CustodyError> {
         let Some(anchor) = self.anchor.clone().filter(|_| self.is_behind()) else { return Ok(()) };
         let floor = self.state.floor;
-        self.tried = Instant::now();
+        let begun = Instant::now();
+        self.tried = begun;
         let stepped = spawn_blocking(move || anchor.advance(&floor)).await;
         let advice = "Nothing was signed. This is a defect in local-vault; please report it.";
         let broke =
             |_| CustodyError::new(ErrorKind::Broken, "witness", "anchor", "the anchor's step broke off", advice);
         stepped.map_err(broke)??;
         self.stepped = Instant::now();
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner).anchored = Some(floor.count);
+        self.metrics.stepped(begun.elapsed());
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.anchored = Some(floor.count);
+        self.metrics.stands(&standing);
         Ok(())
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -8,6 +9,7 @@ use super::state::{OwnKey, State};
 use super::stream::Stream;
 use super::{Counts, WitnessError};
 use crate::custody::Floor;
+use crate::facts::Digest;
 use crate::protocol::json::{self, Object};
 use crate::protocol::witness::{
     Class, ForkBundle, ForkEvidence, Rollover, Statement, SubmitterSignature, class, receipt, sealed_fork_evidence,
@@ -76,28 +78,37 @@ impl WitnessReader {
         Ok(Counts { forks: count("forks")?, receipts: count("receipts")? })
     }
 
-    /// The signed receipts of a checkpoint: one for each stream of the tenant that has one of that name. Without a tenant,
-    /// of all tenants.
-    pub fn checkpoint(&self, tenant: Option<&str>, checkpoint_id: &str) -> Result<Vec<Object>, WitnessError> {
+    /// The signed receipts of a checkpoint: one for each stream of these tenants that has one of that name; `None`: of all
+    /// tenants.
+    pub fn checkpoint(
+        &self,
+        tenants: Option<&BTreeSet<String>>,
+        checkpoint_id: &str,
+    ) -> Result<Vec<Object>, WitnessError> {
         let sql = "SELECT r.body, receipts.public_key, receipts.signature FROM receipts
                    JOIN records r USING (n) JOIN streams USING (stream)
-                   WHERE checkpoint_id_of = ?1 AND (?2 IS NULL OR tenant_id = ?2) AND signature IS NOT NULL ORDER BY n";
+                   WHERE checkpoint_id_of = ?1 AND (?2 IS NULL OR tenant_id IN (SELECT value FROM json_each(?2, '$.of'))) AND signature IS NOT NULL ORDER BY n";
         let sql = sql.replace("checkpoint_id_of", "receipts.checkpoint_id");
         let mut statement = self.db.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![checkpoint_id, tenant], signed_row)?;
+        let rows = statement.query_map(params![checkpoint_id, list(tenants)], signed_row)?;
         rows.map(|row| receipt_of(row?)).collect()
     }
 
-    /// The last receipt of each stream of a tenant, from the stream behind `after` on; with the place to go on behind.
-    pub fn heads(&self, tenant: Option<&str>, after: i64, limit: usize) -> Result<(Vec<Object>, i64), WitnessError> {
+    /// The last receipt of each stream of these tenants, from the stream behind `after` on; with the place to go on behind.
+    pub fn heads(
+        &self,
+        tenants: Option<&BTreeSet<String>>,
+        after: i64,
+        limit: usize,
+    ) -> Result<(Vec<Object>, i64), WitnessError> {
         let sql = "SELECT r.body, receipts.public_key, receipts.signature, streams.stream FROM streams
                    JOIN receipts ON receipts.stream = streams.stream AND receipts.origin = streams.origin
                                 AND receipts.seq_no = streams.seq_no
                    JOIN records r ON r.n = receipts.n
-                   WHERE (?1 IS NULL OR tenant_id = ?1) AND streams.stream > ?2 AND signature IS NOT NULL
+                   WHERE (?1 IS NULL OR tenant_id IN (SELECT value FROM json_each(?1, '$.of'))) AND streams.stream > ?2 AND signature IS NOT NULL
                    ORDER BY streams.stream LIMIT ?3";
         let mut statement = self.db.prepare_cached(sql)?;
-        let mut rows = statement.query(params![tenant, after, limit])?;
+        let mut rows = statement.query(params![list(tenants), after, limit])?;
         let (mut heads, mut next) = (Vec::new(), after);
         while let Some(row) = rows.next()? {
             heads.push(receipt_of(signed_row(row)?)?);
@@ -106,13 +117,26 @@ impl WitnessReader {
         Ok((heads, next))
     }
 
-    /// Fork evidence of a tenant, behind the record `after`.
-    pub fn forks(&self, tenant: Option<&str>, after: u64, limit: usize) -> Result<Vec<Fork>, WitnessError> {
+    /// Fork evidence of these tenants, behind the record `after`.
+    pub fn forks(
+        &self,
+        tenants: Option<&BTreeSet<String>>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Fork>, WitnessError> {
         let sql = "SELECT n FROM forks JOIN streams USING (stream)
-                   WHERE (?1 IS NULL OR tenant_id = ?1) AND n > ?2 AND signature IS NOT NULL ORDER BY n LIMIT ?3";
+                   WHERE (?1 IS NULL OR tenant_id IN (SELECT value FROM json_each(?1, '$.of'))) AND n > ?2 AND signature IS NOT NULL ORDER BY n LIMIT ?3";
         let mut statement = self.db.prepare_cached(sql)?;
-        let rows = statement.query_map(params![tenant, after, limit], |row| row.get(0))?;
+        let rows = statement.query_map(params![list(tenants), after, limit], |row| row.get(0))?;
         rows.map(|n| self.fork(n?)).collect()
+    }
+
+    /// The evidence of this hash, once its signature is written down.
+    pub fn fork_of(&self, evidence_hash: Digest) -> Result<Option<Fork>, WitnessError> {
+        let sql = "SELECT n FROM forks WHERE evidence_hash = ?1 AND signature IS NOT NULL";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let n = statement.query_row([evidence_hash.as_bytes()], |row| row.get(0)).optional()?;
+        n.map(|n| self.fork(n)).transpose()
     }
 
     /// Everything that is signed, each in its order: the rollovers from one key to the next, so that whoever reads on
@@ -196,6 +220,12 @@ impl WitnessReader {
         let signature = json::parse(&row.0).ok().and_then(|body| signature_of(&body));
         Ok((Some(receipt_of(row)?), signature))
     }
+}
+
+/// Some tenants, as a statement takes them.
+fn list(tenants: Option<&BTreeSet<String>>) -> Option<String> {
+    let list = Object::new().with("of", tenants?.iter().map(String::as_str).collect::<Vec<_>>());
+    String::from_utf8(list.to_canonical()).ok()
 }
 
 /// A record's body, the key, the signature.

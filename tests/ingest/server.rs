@@ -10,7 +10,8 @@ use hyper::{Response, StatusCode};
 use local_vault::audit::{Audit, AuditConfig};
 use local_vault::custody::{Purpose, PurposeKey, Signer, SignerConfig};
 use local_vault::facts::{EventId, SystemClock};
-use local_vault::ingest::socket::{Body, Listener, Patience};
+use local_vault::http::socket::Listener;
+use local_vault::http::{Body, Patience};
 use local_vault::ingest::{Api, Attestor, Desk, Ingest, Producer, Rules};
 use local_vault::protocol::PublicKey;
 use local_vault::protocol::json::{self, Object};
@@ -90,7 +91,8 @@ impl Server {
             let _inside = runtime.enter();
             let listener = Listener::bind(&socket(folder.path()), 0o666).unwrap();
             let patience = Patience { head: patience, answer: patience };
-            runtime.spawn(listener.serve(patience, rules_seen, handler, stopped))
+            let knows = move |uid| rules_seen.borrow().knows(uid);
+            runtime.spawn(listener.serve(patience, knows, handler, stopped))
         };
         let server = Self { folder, runtime, desk, rules, stop, serving: Some(serving), refused };
         server.come_back();

@@ -5,8 +5,8 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 
+use local_vault::http::socket::{LONGEST_PATH, Listener, SocketError};
 use local_vault::ingest::Rules;
-use local_vault::ingest::socket::{LONGEST_PATH, Listener, SocketError};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 

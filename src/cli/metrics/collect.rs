@@ -19,6 +19,8 @@ use crate::store::StoreError;
 pub(super) struct Sources {
     /// What the rooms measure of themselves.
     rooms: Mutex<Registry>,
+    /// And the witness, where there is one.
+    witness: Mutex<Registry>,
     spool: PathBuf,
     limits: Mutex<Limits>,
     audit: (Arc<Audit>, PathBuf),
@@ -35,6 +37,7 @@ impl Sources {
     pub(super) fn of(vault: &Vault) -> Result<Self, Failure> {
         Ok(Self {
             rooms: Mutex::default(),
+            witness: Mutex::default(),
             spool: vault.spool_path()?,
             limits: Mutex::new(vault.settings.bounds.limits),
             audit: (vault.audit()?, vault.settings.audit.folder.clone()),
@@ -51,6 +54,11 @@ impl Sources {
     /// Gathers what this registry does, in place of what an earlier relay measured.
     pub(super) fn gather_from(&self, rooms: Registry) {
         *self.rooms.lock().unwrap_or_else(PoisonError::into_inner) = rooms;
+    }
+
+    /// Gathers what the witness measures.
+    pub(super) fn gather_witness_from(&self, witness: Registry) {
+        *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = witness;
     }
 
     pub(super) fn note_custody(&self, up: bool) {
@@ -80,6 +88,7 @@ impl Sources {
         // A log that cannot be read is down already.
         let _ = audit::tell(&told, folder, self.clock.now());
         let mut families = self.rooms.lock().unwrap_or_else(PoisonError::into_inner).gather();
+        families.extend(self.witness.lock().unwrap_or_else(PoisonError::into_inner).gather());
         families.extend(told.families());
         families.extend(self.of_the_spool().families());
         Ok(take(&text(&families)?))

@@ -2,6 +2,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::witnessing::status;
 use crate::audit::Audit;
 use crate::cli::failure::Failure;
 use crate::cli::metrics::Exporter;
@@ -11,6 +12,7 @@ use crate::cli::vault::Vault;
 use crate::facts::{Clock, Timestamp};
 use crate::relay::{KEY_AWAY, Outcome};
 use crate::spool::Limits;
+use crate::witness::Presence;
 
 /// What the service knows of itself, and tells when it changes.
 pub(super) struct Health {
@@ -20,6 +22,10 @@ pub(super) struct Health {
     started_at: Timestamp,
     /// Whether the start is over: everything is open, or known to be away.
     known: watch::Sender<bool>,
+    /// The witness, where the service has one.
+    witness: Option<watch::Receiver<Presence>>,
+    /// Whether it relays, too.
+    relays: bool,
     seen: Mutex<Seen>,
 }
 
@@ -30,10 +36,17 @@ struct Seen {
     last_error: Option<(String, Timestamp)>,
     reloaded_at: Option<Timestamp>,
     limits: Limits,
+    /// Why nothing is witnessed.
+    witness: Option<String>,
 }
 
 impl Health {
-    pub(super) fn new(vault: &Vault, exporter: Arc<Exporter>) -> Result<Self, Failure> {
+    pub(super) fn new(
+        vault: &Vault,
+        exporter: Arc<Exporter>,
+        witness: Option<watch::Receiver<Presence>>,
+        relays: bool,
+    ) -> Result<Self, Failure> {
         let seen = Seen {
             condition: Condition::default(),
             degraded_at: None,
@@ -41,6 +54,7 @@ impl Health {
             last_error: None,
             reloaded_at: None,
             limits: vault.settings.bounds.limits,
+            witness: None,
         };
         Ok(Self {
             clock: vault.clock.clone(),
@@ -48,6 +62,8 @@ impl Health {
             exporter,
             started_at: vault.clock.now(),
             known: watch::Sender::new(false),
+            witness,
+            relays,
             seen: Mutex::new(seen),
         })
     }
@@ -92,6 +108,24 @@ impl Health {
         self.known.send_replace(true);
     }
 
+    /// Something that the witness needs is not there, or everything is again.
+    pub(super) fn witness_lacks(&self, failure: Option<&Failure>) {
+        let mut seen = self.seen();
+        let why = failure.map(|failure| failure.message().to_owned());
+        match (&seen.witness, failure) {
+            (None, Some(failure)) => {
+                let error = failure.custody().map_or_else(|| failure.message().to_owned(), |custody| custody.origin());
+                tracing::warn!(error, "the witness is degraded");
+            }
+            (Some(_), None) => tracing::warn!("the witness recovered"),
+            _ => {}
+        }
+        seen.witness = why;
+        if !self.relays {
+            self.known.send_replace(true);
+        }
+    }
+
     /// The config file was read again.
     pub(super) fn reloaded(&self, limits: Limits) {
         let mut seen = self.seen();
@@ -112,6 +146,9 @@ impl Health {
             last_error: seen.last_error.clone(),
             reloaded_at: seen.reloaded_at,
             limits: seen.limits,
+            relays: self.relays,
+            witness: self.witness.as_ref().map(|presence| status(&presence.borrow())),
+            witness_lacks: seen.witness.clone(),
         }
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Relaying {
     pub(super) parallel: Arc<AtomicUsize>,
     /// Rings when something was spooled.
     pub(super) wake: Arc<Notify>,
+    /// Whether the service has other work, which goes on whatever becomes of the relay.
+    pub(super) is_beside: bool,
     pub(super) stop: Stop,
 }
 
@@ -68,6 +70,14 @@ impl Relaying {
         while !self.stop.is_asked() {
             match self.relay(&mut wait).await {
                 Err(failure) if failure.is_away() || failure.is_temporary() => {
+                    self.health.lacks(&failure);
+                    self.stop.sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST);
+                }
+                Err(failure) if self.is_beside => {
+                    // What is open may be what failed.
+                    self.desk.send_replace(None);
+                    self.spool.send_replace(None);
                     self.health.lacks(&failure);
                     self.stop.sleep(wait).await;
                     wait = (wait * 2).min(LONGEST);

@@ -1,24 +1,26 @@
 use std::sync::Arc;
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Notify;
 
 use super::look::Look;
 use crate::cli::status::reduced;
 use crate::cli::vault::Vault;
+use crate::http::socket::Peer;
+use crate::http::{Body, JSON, respond};
 use crate::ingest::Api;
-use crate::ingest::socket::{Body, Peer};
 use crate::protocol::json::Object;
+use crate::witness;
 
-const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What the service answers over its socket: how it is, and the producers' API.
 pub(super) struct Routes {
-    pub(super) api: Api,
+    /// The producers', where the service relays.
+    pub(super) api: Option<Api>,
+    pub(super) witness: Option<Arc<witness::Api>>,
     pub(super) look: Arc<Look>,
     pub(super) vault: Arc<Vault>,
     /// Rung when something may have been spooled.
@@ -36,13 +38,29 @@ impl Routes {
             (_, "/v1/status" | "/v1/logs") => {
                 refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "GET is all that this path knows")
             }
-            _ => self.submit(peer, request).await,
+            _ => self.submit(peer, self.ask_witness(peer, request).await).await,
         }
     }
 
-    async fn submit(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+    async fn ask_witness(&self, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, Request<Incoming>> {
+        match &self.witness {
+            Some(witness) => witness.answer(witness::Peer::Uid(peer.uid), request).await,
+            None => Err(request),
+        }
+    }
+
+    /// What is not answered yet.
+    async fn submit(&self, peer: Peer, asked: Result<Response<Body>, Request<Incoming>>) -> Response<Body> {
+        let request = match asked {
+            Ok(answer) => return answer,
+            Err(request) => request,
+        };
         let spools = request.method() == Method::POST;
-        match self.api.answer(peer, request).await {
+        let answer = match &self.api {
+            Some(api) => api.answer(peer, request).await,
+            None => Err(request),
+        };
+        match answer {
             Err(_) => refuse(StatusCode::NOT_FOUND, "not_found", "there is no such path"),
             Ok(answer) if spools => {
                 // Each part of an answer tells of events that are on the disk, and may be sent.
@@ -73,12 +91,4 @@ fn is_ours(peer: Peer) -> bool {
 fn refuse(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let error = Object::new().with("error", Object::new().with("code", code).with("message", message));
     respond(status, JSON, error.to_canonical())
-}
-
-fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let body = Full::new(body.into()).map_err(|never| match never {});
-    let mut response = Response::new(body.boxed_unsync());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }

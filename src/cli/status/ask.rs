@@ -11,6 +11,8 @@ use crate::protocol::json::{self, Object};
 
 /// How long the service is waited for, and how long its answer may be.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same where it asks a device for a signature.
+const PATIENCE_OF_KEYS: Duration = Duration::from_secs(60);
 const LONGEST: u64 = 4 * 1024 * 1024;
 
 /// Why the service gave no answer.
@@ -32,31 +34,46 @@ pub(in crate::cli) enum AskError {
 
 /// Asks the service at `socket` for `path` (RFC 9112). Gives the body of a 200.
 pub(in crate::cli) async fn ask(socket: &Path, path: &str) -> Result<Vec<u8>, AskError> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    match exchange(socket, request.as_bytes(), PATIENCE).await? {
+        (200, body) => Ok(body),
+        (status, _) => Err(AskError::Refused(status)),
+    }
+}
+
+/// Posts an object there. Gives the status and the body, whatever they are.
+pub(in crate::cli) async fn post(socket: &Path, path: &str, body: &[u8]) -> Result<(u16, Vec<u8>), AskError> {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    exchange(socket, &[head.as_bytes(), body].concat(), PATIENCE_OF_KEYS).await
+}
+
+async fn exchange(socket: &Path, request: &[u8], patience: Duration) -> Result<(u16, Vec<u8>), AskError> {
     let asked = async {
         let mut stream = UnixStream::connect(socket).await.map_err(|e| match e.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::Nobody,
             kind => AskError::Socket(kind),
         })?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let mut answer = Vec::new();
         let exchanged = async {
-            stream.write_all(request.as_bytes()).await?;
+            stream.write_all(request).await?;
             stream.take(LONGEST).read_to_end(&mut answer).await
         };
         exchanged.await.map_err(|_: io::Error| AskError::Silent)?;
         body_of(&answer)
     };
-    timeout(PATIENCE, asked).await.unwrap_or(Err(AskError::Silent))
+    timeout(patience, asked).await.unwrap_or(Err(AskError::Silent))
 }
 
 /// The answers of our own service have a length and are not chunked.
-fn body_of(answer: &[u8]) -> Result<Vec<u8>, AskError> {
+fn body_of(answer: &[u8]) -> Result<(u16, Vec<u8>), AskError> {
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").ok_or(AskError::Silent)?;
     let status = answer.strip_prefix(b"HTTP/1.1 ").and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok());
-    match status.and_then(|status| status.parse().ok()).ok_or(AskError::Silent)? {
-        200 => Ok(answer[end + 4..].to_vec()),
-        status => Err(AskError::Refused(status)),
-    }
+    let status = status.and_then(|status| status.parse().ok()).ok_or(AskError::Silent)?;
+    Ok((status, answer[end + 4..].to_vec()))
 }
 
 /// What the service said, as an object.
@@ -69,9 +86,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_body_of_a_200_alone_is_an_answer() {
-        assert_eq!(body_of(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap(), b"{}");
-        assert!(matches!(body_of(b"HTTP/1.1 403 Forbidden\r\n\r\n"), Err(AskError::Refused(403))));
+    fn an_answer_has_a_status_and_a_body() {
+        assert_eq!(body_of(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap(), (200, b"{}".to_vec()));
+        assert_eq!(body_of(b"HTTP/1.1 403 Forbidden\r\n\r\n").unwrap(), (403, Vec::new()));
         for answer in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 2", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 abc\r\n\r\n"] {
             assert!(matches!(body_of(answer.as_bytes()), Err(AskError::Silent)), "{answer}");
         }

@@ -20,24 +20,49 @@ pub(in crate::cli) struct Live {
     pub(in crate::cli) reloaded_at: Option<Timestamp>,
     /// How much the spool takes, since the config file was read last.
     pub(in crate::cli) limits: Limits,
+    /// Whether it relays: one that only witnesses has no spool.
+    pub(in crate::cli) relays: bool,
+    /// How its witness is, where it has one.
+    pub(in crate::cli) witness: Option<Object>,
+    /// Why nothing is witnessed.
+    pub(in crate::cli) witness_lacks: Option<String>,
 }
 
 /// What the service tells whoever may hear everything. Where the spool cannot be read, that part is null. Blocks on
 /// the disk.
 pub(in crate::cli) fn collect(vault: &Vault, live: &Live) -> Object {
     let now = vault.clock.now();
-    let spool = vault.reader().and_then(|reader| Looked::at(&reader));
+    let spool = live.relays.then(|| vault.reader().and_then(|reader| Looked::at(&reader)));
     let degraded = live.degraded.as_ref().map(|(why, _)| why.clone());
-    let unread = spool.as_ref().err().map(|failure| failure.message().to_owned());
-    let away = if live.is_starting { Away::Starting } else { Away::because(degraded.or(unread)) };
-    status(vault, spool.ok().as_ref(), &live.limits, away, now).with("service", service(vault, live, now))
+    let unread = spool.as_ref().and_then(|spool| spool.as_ref().err()).map(|failure| failure.message().to_owned());
+    let why = degraded.or(unread).or_else(|| live.witness_lacks());
+    let away = if live.is_starting { Away::Starting } else { Away::because(why) };
+    let spool = spool.and_then(Result::ok);
+    of_service(vault, status(vault, spool.as_ref(), &live.limits, away, now), live, now)
 }
 
 /// The same where the disk does not answer.
 pub(in crate::cli) fn blind(vault: &Vault, live: &Live) -> Object {
     let now = vault.clock.now();
     let why = Away::Degraded("the disk does not answer".into());
-    status(vault, None, &live.limits, why, now).with("service", service(vault, live, now))
+    of_service(vault, status(vault, None, &live.limits, why, now), live, now)
+}
+
+impl Live {
+    /// Why nothing is witnessed, where that is so.
+    fn witness_lacks(&self) -> Option<String> {
+        let stopped = self.witness.as_ref().and_then(|witness| witness.get_str("incident"));
+        self.witness_lacks.clone().or_else(|| stopped.map(|incident| format!("the witness was stopped: {incident}")))
+    }
+}
+
+/// The same with what the service knows of itself.
+fn of_service(vault: &Vault, status: Object, live: &Live, now: Timestamp) -> Object {
+    let status = status.with("service", service(vault, live, now));
+    match &live.witness {
+        Some(witness) => status.with("witness", witness.clone()),
+        None => status,
+    }
 }
 
 /// What the spool tells where no service does: `why` says why not.

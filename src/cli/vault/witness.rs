@@ -16,7 +16,7 @@ use crate::protocol::witness::Rules;
 use crate::relay::{Client, Drain, DrainConfig, Endpoint, Outbox};
 use crate::store::{FileKind, StoreError, file_kind};
 use crate::witness::{
-    Allowed, Counts, FloorFile, GuardedClock, Incident, SCHEMA, Setup, SignedFloor, Witness, WitnessError,
+    Allowed, Counts, FloorFile, GuardedClock, Incident, SCHEMA, Setup, SignedFloor, What, Witness, WitnessError,
     WitnessReader, published_counts, sign_document,
 };
 
@@ -42,12 +42,17 @@ impl Vault {
     /// nothing but its peers can tell whether it was set back, enough of them have told: also at a start that looks
     /// clean, since so does a restored copy.
     pub(in crate::cli) async fn witness(&self) -> Result<Witness, Failure> {
+        self.checked_witness(&mut None).await
+    }
+
+    /// The same; `found` says which incident it was, for who goes on without.
+    pub(in crate::cli) async fn checked_witness(&self, found: &mut Option<What>) -> Result<Witness, Failure> {
         self.refuse_unsaid_rollback()?;
         let asked = if self.relies_on_peers() { Some(self.ask_peers().await?) } else { None };
         if let Some(asked) = asked.as_ref().filter(|asked| !asked.is_enough()) {
             return Err(asked.too_few());
         }
-        let mut witness = self.open_witness(None).await?;
+        let mut witness = self.try_witness(None, found).await?;
         if let Some(asked) = asked {
             self.raise_floors(&mut witness, &asked)?;
         }
@@ -56,12 +61,17 @@ impl Vault {
 
     /// The state alone, where an operator may allow it to go on after an incident. Peers are not asked.
     pub(in crate::cli) async fn open_witness(&self, allowed: Option<Allowed>) -> Result<Witness, Failure> {
+        self.try_witness(allowed, &mut None).await
+    }
+
+    async fn try_witness(&self, allowed: Option<Allowed>, found: &mut Option<What>) -> Result<Witness, Failure> {
         let resolved = self.resolve_witness()?;
         self.make_folder(&resolved.path)?;
         let setup = self.witness_setup(allowed)?;
         let signer = setup.signers.first().cloned();
         let mut witness = match Witness::open(&resolved.path, setup) {
             Err(WitnessError::Incident(incident)) => {
+                *found = Some(incident.what);
                 return Err(self.tell_incident(&incident, signer.as_ref()).await);
             }
             opened => opened?,
@@ -166,6 +176,12 @@ impl Vault {
         Ok(path.display().to_string())
     }
 
+    /// What holds beyond the published rules.
+    pub(in crate::cli) fn witness_rules(&self) -> Rules {
+        let settings = &self.settings.witness;
+        Rules { first_use: settings.first_use, longest_jump: settings.longest_jump }
+    }
+
     fn witness_setup(&self, allowed: Option<Allowed>) -> Result<Setup, Failure> {
         let settings = &self.settings.witness;
         let keys = self.keys_for(Purpose::Witness)?;
@@ -176,7 +192,7 @@ impl Vault {
             wrapping: if self.has_wrapping_key() { Some(self.recorded_wrapping_key()?) } else { None },
             anchor: self.witness_anchor(purpose_keys)?,
             anchor_interval: settings.anchor_interval,
-            rules: Rules { first_use: settings.first_use, longest_jump: settings.longest_jump },
+            rules: self.witness_rules(),
             times: Arc::new(GuardedClock(self.clock.clone())),
             adopts_keys: self.settings.config_file.is_none(),
             allowed,

@@ -32,7 +32,8 @@ pub(in crate::cli) struct ForksArgs {
 }
 
 pub(super) fn run(vault: &Vault, args: &ForksArgs) -> Result<u8, Failure> {
-    let forks = vault.witness_reader()?.forks(args.tenant.as_deref(), args.after, args.limit)?;
+    let tenants = args.tenant.clone().map(|tenant| [tenant].into());
+    let forks = vault.witness_reader()?.forks(tenants.as_ref(), args.after, args.limit)?;
     let output = Output::new();
     if args.json {
         for fork in &forks {

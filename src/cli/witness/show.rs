@@ -24,7 +24,8 @@ pub(in crate::cli) struct ShowArgs {
 }
 
 pub(super) fn run(vault: &Vault, args: &ShowArgs) -> Result<u8, Failure> {
-    let receipts = vault.witness_reader()?.checkpoint(args.tenant.as_deref(), &args.checkpoint_id)?;
+    let tenants = args.tenant.clone().map(|tenant| [tenant].into());
+    let receipts = vault.witness_reader()?.checkpoint(tenants.as_ref(), &args.checkpoint_id)?;
     if receipts.is_empty() {
         return Err(Failure::data(
             format!("there is no receipt for the checkpoint {}", args.checkpoint_id),

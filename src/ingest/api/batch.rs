@@ -13,10 +13,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::body::{NDJSON, SMALL, pass_over};
 use super::reply::Reply;
 use super::{Place, Shared, refused};
+use crate::http::Body;
+use crate::http::socket::Peer;
 use crate::ingest::group::Group;
 use crate::ingest::lines::{Line, Lines};
 use crate::ingest::refusal::{Code, Refusal};
-use crate::ingest::socket::{Body, Peer};
 use crate::ingest::submission::Submission;
 
 /// Answers that wait for the client to take them, by group. A client that sends all of a batch before it reads has room

@@ -9,9 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
+use crate::http::{Share, Shares};
 use crate::ingest::LONGEST_LINE;
 use crate::ingest::refusal::{Code, Refusal};
-use crate::ingest::shares::{Share, Shares};
 
 /// The type of one event.
 pub(super) const EVENT: &str = "application/json";
@@ -35,12 +35,12 @@ const REFUSED: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Room {
     places: Arc<Semaphore>,
-    shares: Arc<Shares>,
+    shares: Arc<Shares<u32>>,
     patience: Duration,
 }
 
 /// A body's place in memory, until it is dropped; none for a short one.
-pub(super) type Place = Option<(OwnedSemaphorePermit, Share)>;
+pub(super) type Place = Option<(OwnedSemaphorePermit, Share<u32>)>;
 
 impl Room {
     pub(super) fn new(patience: Duration) -> Self {

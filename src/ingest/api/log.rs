@@ -1,6 +1,6 @@
+use crate::http::socket::Peer;
 use crate::ingest::IngestError;
 use crate::ingest::refusal::{Code, Refusal};
-use crate::ingest::socket::Peer;
 
 /// Says that a producer was refused, where that is somebody else's business, too.
 pub(super) fn tell(peer: Peer, refusal: &Refusal) {

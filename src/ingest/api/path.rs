@@ -1,3 +1,4 @@
+use crate::http::percent_decoded;
 use crate::ingest::refusal::{Code, Refusal};
 
 /// What a path names.
@@ -26,30 +27,13 @@ impl Route {
         let (stream_id, source_ref) = rest.strip_prefix("events/")?.split_once('/')?;
         let one = (!source_ref.contains('/')).then(|| {
             let wrong = || Refusal::new(Code::IdInvalid, "the path is not percent-encoded UTF-8");
-            let stream_id = decode(stream_id).ok_or_else(wrong)?;
-            let source_ref = decode(source_ref).ok_or_else(wrong)?;
+            let stream_id = percent_decoded(stream_id).ok_or_else(wrong)?;
+            let source_ref = percent_decoded(source_ref).ok_or_else(wrong)?;
             Ok(Self::Event { stream_id, source_ref })
         });
         let slashes = || Err(Refusal::new(Code::NotFound, "a slash within an id is written %2F"));
         Some(one.unwrap_or_else(slashes))
     }
-}
-
-/// Undoes percent-encoding (RFC 3986 section 2.1). A `+` is a plus.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [c, tail @ ..] = rest {
-        rest = tail;
-        if *c != b'%' {
-            bytes.push(*c);
-            continue;
-        }
-        let (digits, tail) = rest.split_at_checked(2)?;
-        bytes.push(hex::decode(digits).ok()?[0]);
-        rest = tail;
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

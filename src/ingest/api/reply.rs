@@ -1,11 +1,10 @@
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 use super::body::EVENT;
+use crate::http::{Body, respond};
 use crate::ingest::refusal::{Code, Refusal};
-use crate::ingest::socket::Body;
 use crate::protocol::json::{Object, Value};
 use crate::spool::Enqueued;
 
@@ -65,12 +64,4 @@ pub(super) fn not_allowed(method: &'static str) -> Response<Body> {
 /// A document that does not change.
 pub(super) fn document(text: &'static str) -> Response<Body> {
     respond(StatusCode::OK, EVENT, Bytes::from_static(text.as_bytes()))
-}
-
-fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let body = Full::new(body.into()).map_err(|never| match never {});
-    let mut response = Response::new(body.boxed_unsync());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }

@@ -1,10 +1,6 @@
-//! The local socket: where it lies, who is at the other end, and how long anybody is waited for. HTTP/1.1 over a Unix
-//! socket; what a request gets is a handler's.
+//! The local socket: where it lies, and who is at the other end.
 
 mod place;
-mod serve;
-mod timed;
-mod users;
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -12,15 +8,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Bytes;
-use tokio::net::{UnixListener, UnixSocket};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use rustix::process::geteuid;
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
+use tokio::sync::watch;
 
+use super::serve::{Door, Guest, serve};
+use super::users::Users;
+use super::{Body, Patience};
 use crate::store::{RoleLock, StoreError};
-pub use serve::Patience;
-
-/// The body of an answer. Its error breaks the connection, so that nobody takes half an answer for a whole one.
-pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The longest path of a socket, in bytes (`sun_path` of unix(7), less the zero at its end).
 pub const LONGEST_PATH: usize = 107;
@@ -74,9 +71,42 @@ impl Listener {
         Ok(Self { listener, place })
     }
 
+    /// Answers requests by `handler`, of few who are not known, until `stop` holds true, or its sender is gone. Then nobody
+    /// is let in any more, connections that wait for a next request are closed, and it returns once what is under way is
+    /// answered.
+    ///
+    /// Every connection is a task of its own; those that are left end when this is dropped.
+    pub async fn serve<K, H, F>(self, patience: Patience, knows: K, handler: H, stop: watch::Receiver<bool>)
+    where
+        K: Fn(u32) -> bool + Send + Sync + 'static,
+        H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send,
+    {
+        let Self { listener, place } = self;
+        let own_uid = geteuid().as_raw();
+        // Whoever runs the service looks at it.
+        let users = Users::new(move |uid| uid == 0 || uid == own_uid || knows(uid));
+        let greet = |stream: UnixStream| {
+            // The kernel knows whose it is, or it is nobody's.
+            let peer = stream.peer_cred().ok().map(|credentials| Peer { uid: credentials.uid() });
+            let guest = peer.and_then(|peer| Some(Guest { stream, peer, let_in: users.let_in(peer.uid)? }));
+            async { guest }
+        };
+        serve(listener, greet, patience, handler, stop).await;
+        drop(place);
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.place.path
+    }
+}
+
+impl Door for UnixListener {
+    type Connection = UnixStream;
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        Ok(Self::accept(self).await?.0)
     }
 }
 

@@ -4,20 +4,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// A connection that fails where its peer takes nothing for too long. Whoever reads no answer must not hold a place
 /// for ever.
-pub(super) struct Timed {
-    stream: UnixStream,
+pub(super) struct Timed<S> {
+    stream: S,
     patience: Duration,
     /// Runs while the peer is waited for.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Timed {
-    pub(super) const fn new(stream: UnixStream, patience: Duration) -> Self {
+impl<S> Timed<S> {
+    pub(super) const fn new(stream: S, patience: Duration) -> Self {
         Self { stream, patience, deadline: None }
     }
 
@@ -36,13 +35,13 @@ impl Timed {
     }
 }
 
-impl AsyncRead for Timed {
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Timed {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.within(cx, done)

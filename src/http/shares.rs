@@ -1,53 +1,53 @@
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of something each user has, so that none keeps the others out.
 #[derive(Debug)]
-pub(super) struct Shares {
+pub struct Shares<K: Eq + Hash> {
     /// Of one user.
     most: usize,
-    taken: Mutex<HashMap<u32, usize>>,
+    taken: Mutex<HashMap<K, usize>>,
 }
 
 /// What is counted until this is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
-    uid: u32,
+pub struct Share<K: Eq + Hash> {
+    who: K,
     taken: usize,
-    shares: Arc<Shares>,
+    shares: Arc<Shares<K>>,
 }
 
-impl Shares {
+impl<K: Eq + Hash + Copy> Shares<K> {
     /// So many for each user.
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: Mutex::default() })
+    pub fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, taken: Mutex::new(HashMap::new()) })
     }
 
     /// One more; `None` where this user has enough.
-    pub(super) fn take(self: &Arc<Self>, uid: u32) -> Option<Share> {
-        self.take_many(uid, 1)
+    pub fn take(self: &Arc<Self>, who: K) -> Option<Share<K>> {
+        self.take_many(who, 1)
     }
 
     /// So many more; `None` where this user would have too many.
-    pub(super) fn take_many(self: &Arc<Self>, uid: u32, many: usize) -> Option<Share> {
+    pub fn take_many(self: &Arc<Self>, who: K, many: usize) -> Option<Share<K>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_one = taken.get(&uid).copied().unwrap_or_default();
+        let of_one = taken.get(&who).copied().unwrap_or_default();
         if many > self.most - of_one {
             return None;
         }
-        taken.insert(uid, of_one + many);
-        Some(Share { uid, taken: many, shares: self.clone() })
+        taken.insert(who, of_one + many);
+        Some(Share { who, taken: many, shares: self.clone() })
     }
 }
 
-impl Drop for Share {
+impl<K: Eq + Hash> Drop for Share<K> {
     fn drop(&mut self) {
         let mut taken = self.shares.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut of_one) = taken.entry(self.uid) {
-            *of_one.get_mut() -= self.taken;
-            if *of_one.get() == 0 {
-                of_one.remove();
+        if let Some(of_one) = taken.get_mut(&self.who) {
+            *of_one -= self.taken;
+            if *of_one == 0 {
+                taken.remove(&self.who);
             }
         }
     }

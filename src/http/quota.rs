@@ -1,29 +1,29 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many events a producer may submit: so many a second, and after a rest that many at once.
+/// How much somebody may ask for: so many a second, and after a rest that many at once.
 #[derive(Debug)]
-pub(super) struct Quota {
+pub struct Quota {
     per_second: f64,
     state: Mutex<Bucket>,
 }
 
 #[derive(Debug)]
 struct Bucket {
-    /// Events that may come now.
+    /// What may come now.
     left: f64,
     at: Instant,
 }
 
 impl Quota {
     /// Full at the start.
-    pub(super) fn new(per_second: u32, now: Instant) -> Self {
+    pub fn new(per_second: u32, now: Instant) -> Self {
         let per_second = f64::from(per_second);
         Self { per_second, state: Mutex::new(Bucket { left: per_second, at: now }) }
     }
 
-    /// Takes one event; where there is none left, says after what time there is.
-    pub(super) fn take(&self, now: Instant) -> Result<(), Duration> {
+    /// Takes one; where there is none left, says after what time there is.
+    pub fn take(&self, now: Instant) -> Result<(), Duration> {
         let mut bucket = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let rested = now.saturating_duration_since(bucket.at).as_secs_f64();
         bucket.left = self.per_second.min(rested.mul_add(self.per_second, bucket.left));
