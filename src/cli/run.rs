@@ -1,6 +1,7 @@
 //! The service: takes events in over a local socket, relays them, witnesses, and tells how it is. It stays up while a
 //! device or the receiver is away, and goes on by itself. The relay and the witness each go on without the other.
 
+mod following;
 mod health;
 mod hook;
 mod look;

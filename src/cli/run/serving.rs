@@ -21,6 +21,7 @@ pub(super) struct Serving {
     pub(super) callers: Arc<Callers>,
     pub(super) metrics: Metrics,
     pub(super) presence: watch::Sender<Presence>,
+    found: mpsc::Sender<Object>,
     forks: mpsc::Receiver<Object>,
     listener: Option<Listener>,
 }
@@ -55,8 +56,8 @@ impl Serving {
         let (callers, metrics) = (Arc::new(callers(vault)), Metrics::default());
         let presence = watch::Sender::new(Presence::Away);
         let (found, forks) = mpsc::channel(WAITING);
-        let api = Api::new(presence.subscribe(), callers.clone(), found, metrics.clone(), BODY);
-        Ok(Some(Self { api: Arc::new(api), callers, metrics, presence, forks, listener }))
+        let api = Api::new(presence.subscribe(), callers.clone(), found.clone(), metrics.clone(), BODY);
+        Ok(Some(Self { api: Arc::new(api), callers, metrics, presence, found, forks, listener }))
     }
 
     /// Opens the witness and serves it. `closed` becomes true when the service ends, and `answered` once everybody is
@@ -69,10 +70,10 @@ impl Serving {
         closed: watch::Receiver<bool>,
         answered: watch::Receiver<bool>,
     ) -> Tasks {
-        let Self { api, callers, metrics, presence, forks, listener } = self;
+        let Self { api, callers, metrics, presence, found, forks, listener } = self;
         let telling = Telling { vault: vault.clone(), presence: presence.subscribe(), metrics: metrics.clone(), forks };
         let (vault, health, stop) = (vault.clone(), health.clone(), stop.clone());
-        let witnessing = Witnessing { vault, health, presence, metrics, stop, answered };
+        let witnessing = Witnessing { vault, health, presence, metrics, forks: found, stop, answered };
         let knows = move |key| callers.knows_key(key);
         let handler = move |peer: mutual::Peer, request| {
             let api = api.clone();

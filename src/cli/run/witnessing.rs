@@ -1,8 +1,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
+use super::following::follow;
 use super::health::Health;
 use crate::cli::apart::apart;
 use crate::cli::failure::Failure;
@@ -15,13 +17,15 @@ use crate::witness::{Callers, Closing, Counter, Desk, Metrics, Policy, Presence,
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Opens the witness and keeps it open, for as long as the service runs: what is away is tried again. An incident is
-/// not: nobody but an operator mends it.
+/// Opens the witness and keeps it open, for as long as the service runs: what is away is tried again, and so is
+/// what an operator has to mend.
 pub(super) struct Witnessing {
     pub(super) vault: Arc<Vault>,
     pub(super) health: Arc<Health>,
     pub(super) presence: watch::Sender<Presence>,
     pub(super) metrics: Metrics,
+    /// Told of evidence against what comes out of the feed.
+    pub(super) forks: mpsc::Sender<Object>,
     pub(super) stop: Stop,
     /// Becomes true once everybody is answered who was let in.
     pub(super) answered: watch::Receiver<bool>,
@@ -46,6 +50,7 @@ impl Witnessing {
                 Ok((counter, closing)) => {
                     wait = FIRST;
                     self.health.witness_lacks(None);
+                    self.metrics.stopped_is(counter.desk.standing().stopped.is_some());
                     self.presence.send_replace(Presence::There(counter.clone()));
                     tracing::info!(records = counter.desk.standing().floor.count, "the witness is open");
                     if self.serve(&counter, closing).await {
@@ -55,8 +60,8 @@ impl Witnessing {
                 Err(unopened) if unopened.is_over_some_day() => self.is_away(&unopened.failure),
                 Err(unopened) => {
                     self.stopped(&unopened);
-                    self.stop.asked().await;
-                    return;
+                    // Until an operator has mended it, which shows by itself.
+                    wait = LONGEST;
                 }
             }
             self.stop.sleep(wait).await;
@@ -65,7 +70,8 @@ impl Witnessing {
     }
 
     /// Whether the service ends. Otherwise the desk did, whose store failed.
-    async fn serve(&mut self, counter: &Counter, mut closing: Closing) -> bool {
+    async fn serve(&mut self, counter: &Arc<Counter>, mut closing: Closing) -> bool {
+        let following = self.follow(counter);
         let answered = async {
             // A sender that is gone says so as well.
             let _ = self.answered.wait_for(|answered| *answered).await;
@@ -73,13 +79,29 @@ impl Witnessing {
         tokio::select! {
             () = closing.ended() => {}
             () = answered => {
+                if let Some(following) = following {
+                    // It ends as the service does, and what it had read it reads again.
+                    let _ = following.await;
+                }
                 self.presence.send_replace(Presence::Ending);
                 closing.close(counter.desk.clone()).await;
                 return true;
             }
         }
+        if let Some(following) = following {
+            following.abort();
+            // Whoever follows next has the outbox alone.
+            let _ = following.await;
+        }
         self.is_away(&Failure::unavailable("the witness's store failed, and is opened anew", "Look at its disk."));
         false
+    }
+
+    /// Follows the feed, where one is configured.
+    fn follow(&self, counter: &Arc<Counter>) -> Option<JoinHandle<()>> {
+        self.vault.settings.witness.feed.as_ref()?;
+        let (vault, forks, stop) = (self.vault.clone(), self.forks.clone(), self.stop.clone());
+        Some(tokio::spawn(follow(vault, counter.clone(), forks, stop)))
     }
 
     async fn open(&self) -> Result<(Arc<Counter>, Closing), Unopened> {

@@ -145,9 +145,6 @@ impl Vault {
     /// Signs an incident, keeps it beside the database, and gives the failure that tells of it.
     pub(in crate::cli) async fn tell_incident(&self, incident: &Incident, signer: Option<&Signer>) -> Failure {
         let what = incident.what.name();
-        if let Ok(audit) = self.audit() {
-            audit.note(Event::incident("witness", what));
-        }
         tracing::error!(incident = what, "the witness signs nothing");
         let kept = self.keep_incident(incident, signer).await;
         let advice = match kept {
@@ -168,6 +165,7 @@ impl Vault {
         let path = with_suffix(&self.witness_path()?, &name);
         // Whoever tries again each minute finds it again, and neither fills the disk nor wears out the key.
         if !path.exists() {
+            self.audit()?.note(Event::incident("witness", incident.what.name()));
             let signer = signer.ok_or_else(|| Failure::config("no key signs it", "Configure the witness's key."))?;
             let signed = sign_document(signer, &incident.to_object(self.witness_id()?, self.clock.now())).await?;
             let written = std::fs::write(&path, signed.to_canonical());
