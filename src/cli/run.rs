@@ -56,7 +56,8 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
     let listener = Listener::bind(&ingest.socket, ingest.mode)?;
     tracing::info!("the service begins");
     let exporter = Arc::new(Exporter::start(&vault).await?);
-    let mut witness = Serving::of(&vault).await?;
+    let (closing, closed) = watch::channel(false);
+    let mut witness = Serving::of(&vault, closed.clone()).await?;
     let relays = witness.is_none() || relays_beside(&vault.settings);
     let presence = witness.as_ref().map(|witness| witness.presence.subscribe());
     let health = Arc::new(Health::new(&vault, exporter.clone(), presence, relays)?);
@@ -66,7 +67,6 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
     let (desk, at_the_desk) = watch::channel(None);
     let desk = Arc::new(desk);
 
-    let (closing, closed) = watch::channel(false);
     let api = relays.then(|| Api::new(at_the_desk, reload.rules(), closed.clone(), BODY));
     let asked = witness.as_ref().map(|witness| witness.api.clone());
     let routes = Routes { api, witness: asked, look: look.clone(), vault: vault.clone(), wake: wake.clone() };

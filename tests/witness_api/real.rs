@@ -9,14 +9,10 @@ use super::support::wait_until;
 use super::vault::Vault;
 use super::witness::{checkpoint, rival};
 
-/// Lets this process's user submit, and first use be accepted.
+/// Lets this process's user submit.
 fn let_us_in(vault: &Vault) {
     let uid = geteuid().as_raw();
     vault.configure(&format!("[[witness.submitters]]\nname = \"ci\"\ntenants = [\"ten_1\"]\nuid = {uid}\n"));
-    vault.reconfigure(
-        "witness.path = \"witness.sqlite3\"",
-        "witness.path = \"witness.sqlite3\"\nwitness.first_use = \"accept\"\nwitness.rollback = \"accepted\"",
-    );
 }
 
 fn submit(service: &Service, submission: &local_vault::protocol::witness::Submission) -> u16 {
@@ -153,4 +149,20 @@ fn a_hook_that_hangs_holds_nothing_up() {
     assert_eq!(submit(&service, &checkpoint(2, Some(1))), 201);
     service.end();
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn the_same_fork_is_told_of_once_however_often_it_is_shown() {
+    let vault = Vault::new();
+    let_us_in(&vault);
+    let service = Service::of(&vault);
+    service.until_state("ok");
+    assert_eq!(submit(&service, &checkpoint(1, None)), 201);
+    for _ in 0..5 {
+        assert_eq!(submit(&service, &rival(1, None)), 409);
+    }
+    let other = local_vault::protocol::witness::Submission { checkpoint_hash: "ee".repeat(32), ..rival(1, None) };
+    assert_eq!(submit(&service, &other), 409);
+    wait_until(|| (service.said().matches("a fork was found").count() >= 2).then_some(()));
+    assert_eq!(service.end().matches("a fork was found").count(), 2);
 }
