@@ -8,7 +8,8 @@ use local_vault::audit::{Audit, AuditConfig};
 use local_vault::custody::file::{FileKey, RootKey};
 use local_vault::custody::{Purpose, PurposeKey, RecordedWrappingKey, Signer, SignerConfig};
 use local_vault::facts::SystemClock;
-use local_vault::ingest::socket::{Listener, MODE, Patience};
+use local_vault::http::Patience;
+use local_vault::http::socket::{Listener, MODE};
 use local_vault::ingest::{Api, Attestor, Desk, Ingest, Rules};
 use local_vault::spool::{Spool, SpoolKeys};
 use tokio::runtime::Runtime;
@@ -60,7 +61,8 @@ impl Server {
             }
         };
         let listener = Listener::bind(&socket, MODE).unwrap();
-        runtime.spawn(listener.serve(Patience::default(), rules_seen, handler, stopped));
+        let knows = move |uid| rules_seen.borrow().knows(uid);
+        runtime.spawn(listener.serve(Patience::default(), knows, handler, stopped));
         Self { socket, _runtime: runtime, _desk: desk, _rules: rules, _stop: stop }
     }
 
