@@ -161,9 +161,9 @@ pub(super) fn read(mut section: Section<'_>, folder: &Path) -> FileWitness {
 }
 
 impl WitnessSettings {
-    /// Whether a service witnesses: where somebody may submit. A feed is followed by a process of its own.
+    /// Whether a service witnesses: where somebody may submit, or a feed is followed.
     pub fn is_served(&self) -> bool {
-        self.listen.is_some() || !self.submitters.is_empty()
+        self.listen.is_some() || !self.submitters.is_empty() || self.feed.is_some()
     }
 }
 
