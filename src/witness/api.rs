@@ -117,14 +117,19 @@ impl Api {
                 return Err(refusal);
             }
         };
-        let body = tokio::select! {
-            body = body::read(body, self.patience) => body,
+        let read = tokio::select! {
+            read = body::read(&mut body, self.patience) => read,
             () = self.ends() => Err(stopping()),
         };
-        let taken = match body {
+        let taken = match read {
             Ok(object) if *route == Route::Changes => return self.change(peer, &object).await,
             Ok(object) => self.request(&caller, &object),
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                if refusal.code == Code::BodyTooLarge {
+                    body::pass_over(&head, &mut body).await;
+                }
+                Err(refusal)
+            }
         };
         match taken {
             Ok((counter, request)) => self.submit(&counter, request).await,

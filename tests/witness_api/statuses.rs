@@ -115,6 +115,8 @@ fn what_was_signed_is_looked_up_also_while_nothing_is() {
     assert_eq!(server.submit(&checkpoint(1, None)).status, 201);
     assert_eq!(server.submit(&rival(1, None)).status, 409);
     assert_eq!(server.submit(&checkpoint(2, Some(1))).status, 201);
+    // The last signature is written down with the turn that follows it.
+    assert_eq!(server.submit(&checkpoint(2, Some(1))).status, 200);
     let paths = ["heads", "checkpoints/chk_1", "forks"].map(|path| format!("/witness/v1/{path}"));
     let before = paths.each_ref().map(|path| server.get(path).object());
     server.presence.send_replace(Presence::Away);

@@ -135,7 +135,7 @@ async fn pages(heads: &Heads, peer: &PeerSettings) -> Result<(Vec<Statement>, bo
     let (mut all, mut after, mut is_stopped) = (Vec::new(), 0, false);
     for _ in 0..MOST_PAGES {
         let page = heads.after(after).await.map_err(|e| e.to_string())?;
-        let page = HeadsPage::read(&page, &peer.public_key, after).map_err(|e| e.to_string())?;
+        let page = HeadsPage::read(&page, &peer.public_keys, after).map_err(|e| e.to_string())?;
         all.extend(page.heads);
         is_stopped |= page.is_stopped;
         match page.next {
