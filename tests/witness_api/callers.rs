@@ -56,6 +56,22 @@ fn what_another_tenant_has_is_not_among_ones_own() {
 }
 
 #[test]
+fn a_head_that_is_not_signed_yet_does_not_hide_the_one_before_it() {
+    let server = Server::start();
+    for n in 1..=2 {
+        assert_eq!(server.submit(&checkpoint(n, (n > 1).then_some(n - 1))).status, 201);
+    }
+    assert_eq!(server.submit(&checkpoint(2, Some(1))).status, 200);
+    // As in the moment before it is written down, and after a crash in it.
+    let db = rusqlite::Connection::open(server.path()).unwrap();
+    db.execute("UPDATE receipts SET public_key = NULL, signature = NULL WHERE seq_no = 2", []).unwrap();
+    let heads = list(&server.get("/witness/v1/heads"), "heads");
+    let numbers: Vec<_> =
+        heads.iter().map(|head| head.get_object("statement").unwrap().get("checkpoint_seq_no").cloned()).collect();
+    assert_eq!(numbers, [Some(1_i64.into())]);
+}
+
+#[test]
 fn evidence_comes_in_pages() {
     let server = Server::start();
     assert_eq!(server.submit(&checkpoint(1, None)).status, 201);
