@@ -118,6 +118,7 @@ impl Api {
             }
         };
         let read = tokio::select! {
+            biased;
             read = body::read(&mut body, self.patience) => read,
             () = self.ends() => Err(stopping()),
         };
