@@ -3,6 +3,7 @@
 
 mod path;
 mod quota;
+mod refused;
 mod reply;
 mod serve;
 mod shares;
@@ -19,6 +20,7 @@ use hyper::body::Bytes;
 
 pub use path::percent_decoded;
 pub use quota::Quota;
+pub use refused::pass_over;
 pub use reply::{JSON, respond};
 pub use serve::Patience;
 pub use shares::{Share, Shares};

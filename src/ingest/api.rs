@@ -18,9 +18,9 @@ use tokio::task::spawn_blocking;
 use super::refusal::{Code, Refusal};
 use super::rules::Rules;
 use super::{Attestor, Ingest, Request as Wish, Submission, check_id};
-use crate::http::Body;
 use crate::http::socket::Peer;
-use crate::http::{Share, Shares};
+use crate::http::{Body, Share, Shares, pass_over};
+use crate::ingest::LONGEST_LINE;
 use crate::spool::Enqueued;
 use batch::Batch;
 use body::{EVENT, NDJSON, Room, SMALL};
@@ -113,7 +113,7 @@ impl Api {
         let submitted = match self.begin(peer, &head, &body) {
             Ok(_place) => self.submit(peer, body).await,
             Err(refusal) => {
-                body::refuse(&head, &mut body).await;
+                pass_over(&head, &mut body, LONGEST_LINE).await;
                 Err(refusal)
             }
         };
@@ -147,7 +147,7 @@ impl Api {
         match self.begin_batch(peer, &head).await {
             Ok(place) => Batch::start(self.shared.clone(), peer, body, place),
             Err(refusal) => {
-                body::refuse(&head, &mut body).await;
+                pass_over(&head, &mut body, LONGEST_LINE).await;
                 refused(peer, refusal).into()
             }
         }

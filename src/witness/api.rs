@@ -18,7 +18,7 @@ use super::counter::{Counter, Presence};
 use super::metrics::Metrics;
 use super::refusal::{Code, Refusal};
 use super::{Archive, Change, Verdict, WitnessError, WitnessReader};
-use crate::http::{Body, JSON, respond};
+use crate::http::{Body, JSON, pass_over, respond};
 use crate::protocol::json::Object;
 use route::{Query, Route};
 
@@ -113,7 +113,7 @@ impl Api {
             Ok(begun) => begun,
             Err(refusal) => {
                 self.note(route, &refusal);
-                body::pass_over(&head, &mut body).await;
+                pass_over(&head, &mut body, body::REFUSED).await;
                 return Err(refusal);
             }
         };
@@ -127,7 +127,7 @@ impl Api {
             Ok(object) => self.request(&caller, &object),
             Err(refusal) => {
                 if refusal.code == Code::BodyTooLarge {
-                    body::pass_over(&head, &mut body).await;
+                    pass_over(&head, &mut body, body::REFUSED).await;
                 }
                 Err(refusal)
             }

@@ -9,8 +9,8 @@ use super::look::Look;
 use crate::cli::status::reduced;
 use crate::cli::vault::Vault;
 use crate::http::socket::Peer;
-use crate::http::{Body, JSON, respond};
-use crate::ingest::Api;
+use crate::http::{Body, JSON, pass_over, respond};
+use crate::ingest::{Api, LONGEST_LINE};
 use crate::protocol::json::Object;
 use crate::witness;
 
@@ -61,7 +61,11 @@ impl Routes {
             None => Err(request),
         };
         match answer {
-            Err(_) => refuse(StatusCode::NOT_FOUND, "not_found", "there is no such path"),
+            Err(request) => {
+                let (head, mut body) = request.into_parts();
+                pass_over(&head, &mut body, LONGEST_LINE).await;
+                refuse(StatusCode::NOT_FOUND, "not_found", "there is no such path")
+            }
             Ok(answer) if spools => {
                 // Each part of an answer tells of events that are on the disk, and may be sent.
                 let wake = self.wake.clone();

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -26,9 +26,6 @@ const ROOM: usize = 48 * 1024;
 
 /// Of one user: the longest event there is.
 const ROOM_OF_ONE: usize = LONGEST_LINE / 1024;
-
-/// How long a refused body is read on.
-const REFUSED: Duration = Duration::from_secs(2);
 
 /// The memory for the longer bodies of single events. Each takes its part before it is read; the usual event waits for
 /// nobody.
@@ -103,24 +100,4 @@ pub(super) async fn pass_over(body: &mut Incoming, shared: &Shared) {
         () = sleep(shared.patience) => {}
         () = ends => {}
     }
-}
-
-/// The same for a request that is refused, for a moment and no more bytes than an event has: whoever may do nothing gets
-/// no more work done than that. A client that waits to be asked for its body is not asked.
-pub(super) async fn refuse(head: &Parts, body: &mut Incoming) {
-    if head.headers.contains_key(EXPECT) {
-        return;
-    }
-    let read = async {
-        let mut left = LONGEST_LINE;
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            left = match left.checked_sub(length) {
-                Some(left) => left,
-                None => return,
-            };
-        }
-    };
-    // Whoever takes longer finds it closed.
-    let _ = timeout(REFUSED, read).await;
 }

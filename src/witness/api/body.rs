@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use tokio::time::timeout;
 
@@ -15,9 +15,8 @@ use crate::witness::refusal::{Code, Refusal};
 /// The longest body, in bytes.
 pub(super) const LONGEST: usize = 64 * 1024;
 
-/// How long a refused body is read on, and how much of it.
-const REFUSED: Duration = Duration::from_secs(2);
-const REFUSED_BYTES: usize = 16 * LONGEST;
+/// How much of a refused body is read on.
+pub(super) const REFUSED: usize = 16 * LONGEST;
 
 /// Refuses a body of another type or encoding, and one that is too long by what it says.
 pub(super) fn check(head: &Parts, body: &Incoming) -> Result<(), Refusal> {
@@ -49,26 +48,6 @@ pub(super) async fn read(body: &mut Incoming, patience: Duration) -> Result<Obje
     };
     let bytes = timeout(patience, read).await.map_err(|_| late())??;
     json::parse(&bytes).map_err(|e| Refusal::new(Code::BodyInvalid, e.to_string()))
-}
-
-/// Reads what is left of a body that is refused, for a moment: a client that sends all of it before it reads would find
-/// a closed connection in place of its answer. One that waits to be asked for its body is not asked.
-pub(super) async fn pass_over(head: &Parts, body: &mut Incoming) {
-    if head.headers.contains_key(EXPECT) {
-        return;
-    }
-    let read = async {
-        let mut left = REFUSED_BYTES;
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            left = match left.checked_sub(length) {
-                Some(left) => left,
-                None => return,
-            };
-        }
-    };
-    // Whoever takes longer finds it closed.
-    let _ = timeout(REFUSED, read).await;
 }
 
 /// A submission as it is, or within an object that carries more beside it.
