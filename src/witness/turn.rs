@@ -249,7 +249,7 @@ impl Turn<'_> {
             .with("by", checked.caller.as_str())
             .with("submitter_signature", checked.signature.as_ref().map(SubmitterSignature::to_object));
         let n = self.state.append(self.db, self.secret, Kind::Accepted, &body)?;
-        insert_receipt(self.db, n, &stream, submission)?;
+        insert_receipt(self.db, n, stream.row, stream.origin, submission)?;
         let committed = Committed { n, id, content: statement, signed: None };
         Ok(Decided::Receipted { committed, is_replay: false })
     }
@@ -333,12 +333,13 @@ fn known(stream: Option<&Stream>, receipted: Option<&Committed<Statement>>) -> K
 pub(super) fn insert_receipt(
     db: &Connection,
     n: u64,
-    stream: &Stream,
+    stream: i64,
+    origin: i64,
     submission: &Submission,
 ) -> Result<(), WitnessError> {
     let sql = "INSERT INTO receipts (n, stream, origin, seq_no, checkpoint_id) VALUES (?1, ?2, ?3, ?4, ?5)";
     let Submission { checkpoint_seq_no, checkpoint_id, .. } = submission;
-    db.prepare_cached(sql)?.execute(params![n, stream.row, stream.origin, checkpoint_seq_no, checkpoint_id])?;
+    db.prepare_cached(sql)?.execute(params![n, stream, origin, checkpoint_seq_no, checkpoint_id])?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod contract;
 mod custody;
 mod device;
 mod devices;
+mod import;
 mod installed;
 mod kill;
 mod look_back;
