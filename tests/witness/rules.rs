@@ -205,6 +205,20 @@ async fn what_peers_have_witnessed_is_a_floor_whose_rival_is_a_fork() {
     closing.close(desk).await;
 }
 
+#[tokio::test]
+async fn peers_are_told_the_last_receipt_also_behind_a_floor_and_before_one_without_a_signature() {
+    let place = Place::new();
+    let key = super::device::CountingKey::new(place.key.clone());
+    let (desk, closing) = start(&place, Setup { signers: vec![witness::signer("k", key.clone())], ..place.setup() });
+    let receipts = accept(&desk, &[checkpoint(1, None), checkpoint(2, Some(1))]).await;
+    desk.change(Change::Raise { heads: vec![held_by_peer(5, "str_1")], unknown_as: None }).await.unwrap();
+    key.goes_away(true);
+    submit(&desk, checkpoint(6, Some(5))).await.unwrap_err();
+    closing.close(desk).await;
+    let (heads, _) = WitnessReader::open(&place.path()).unwrap().heads(None, 0, 10).unwrap();
+    assert_eq!(heads, receipts[1..]);
+}
+
 /// One transaction, however many records it is.
 #[tokio::test]
 async fn a_crash_between_many_records_and_their_anchor_step_is_none_of_an_anchor_that_was_set_back() {
