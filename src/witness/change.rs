@@ -1,10 +1,12 @@
 use super::WitnessError;
 use super::incident::What;
+use super::look_back::shown_last;
 use super::open::Witness;
 use super::record::Kind;
 use super::state::OwnKey;
 use super::stream::{Stream, StreamName};
-use super::turn::{Turn, shown};
+use super::turn::Turn;
+use crate::facts::Timestamp;
 use crate::protocol::PublicKey;
 use crate::protocol::json::Object;
 use crate::protocol::witness::{Head, Statement, Submission};
@@ -131,27 +133,33 @@ fn go_on(turn: &mut Turn<'_>, what: What, allowed_by: &str, reason: &str) -> Res
         None => return Err(WitnessError::Change("the witness is not stopped".into())),
     }
     let at = turn.stamp()?;
-    let body = reconciled(what, allowed_by, reason).with("at", at.to_string());
+    let body = reconciled(what, allowed_by, reason, at);
     turn.state.append(turn.db, turn.secret, Kind::Reconciled, &body)?;
     turn.state.stopped = None;
     // What we were shown we have signed, whatever our state says: no rival of it is ever accepted.
-    for statement in shown(turn.db, turn.secret)? {
-        let name = StreamName::from(&statement.submission);
-        let mut stream = Stream::find(turn.db, &name)?.unwrap_or_else(|| Stream::new(name));
-        if stream.row == 0 {
-            stream.insert(turn.db, turn.secret, &mut turn.state)?;
-        }
-        raise_one(turn, OURSELVES, stream, &head_of(&statement))?;
+    shown_last(turn.db, turn.secret)?.map_or(Ok(()), |statement| learn(turn, &statement))
+}
+
+/// A statement of ours that the state does not know becomes the floor of its stream.
+pub(super) fn learn(turn: &mut Turn<'_>, statement: &Statement) -> Result<(), WitnessError> {
+    let name = StreamName::from(&statement.submission);
+    let mut stream = Stream::find(turn.db, &name)?.unwrap_or_else(|| Stream::new(name));
+    if stream.row == 0 {
+        stream.insert(turn.db, turn.secret, &mut turn.state)?;
     }
-    Ok(())
+    raise_one(turn, OURSELVES, stream, &head_of(statement))
 }
 
 /// Who holds a head that we signed ourselves.
 const OURSELVES: &str = "our own receipt";
 
 /// What is written down of whoever allowed it to go on.
-pub(super) fn reconciled(what: What, allowed_by: &str, reason: &str) -> Object {
-    Object::new().with("what", what.name()).with("allowed_by", allowed_by).with("reason", reason)
+pub(super) fn reconciled(what: What, allowed_by: &str, reason: &str, at: Timestamp) -> Object {
+    Object::new()
+        .with("what", what.name())
+        .with("allowed_by", allowed_by)
+        .with("reason", reason)
+        .with("at", at.to_string())
 }
 
 fn reoriginate(

@@ -23,6 +23,7 @@ CREATE TABLE records (
 ) STRICT;
 
 CREATE INDEX incidents ON records (n) WHERE kind = 'incident';
+CREATE INDEX words ON records (n) WHERE kind IN ('begun', 'reconciled');
 
 CREATE TABLE streams (
     stream          INTEGER PRIMARY KEY,

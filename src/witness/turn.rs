@@ -2,7 +2,6 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::WitnessError;
 use super::change::Change;
-use super::incident::{Incident, What};
 use super::record::{self, Kind};
 use super::request::{Checked, Times};
 use super::secret::Secret;
@@ -120,49 +119,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Looks whether the submitter holds a statement of ours that is not among the records. Then the state was rolled
-    /// back, or somebody signs with a copy of the key: nothing more is signed, and both are kept.
-    fn look_back(&mut self, checked: &Checked) -> Result<Option<Incident>, WitnessError> {
-        for known in &checked.known {
-            if !self.state.is_ours(&known.key) || self.has(&known.statement)? {
-                continue;
-            }
-            let what = What::OwnSignatureAhead;
-            let head = Stream::find(self.db, &StreamName::from(&known.statement.submission))?.and_then(|s| s.head);
-            let body = Object::new()
-                .with("what", what.name())
-                .with("statement", known.statement.to_object())
-                .with("receipt", known.receipt.clone())
-                .with("head_seq_no", head.as_ref().map(|head| head.checkpoint_seq_no))
-                .with("head_hash", head.map(|head| head.checkpoint_hash));
-            self.state.append(self.db, self.secret, Kind::Incident, &body)?;
-            self.state.stopped = Some(what.name().to_owned());
-            return Ok(Some(Incident::new(what, Some(self.state.floor), None)));
-        }
-        Ok(None)
-    }
-
-    /// Whether a statement is among the records: receipted in any origin of its stream, or shown to us before, when
-    /// somebody allowed us to go on from that.
-    fn has(&self, statement: &Statement) -> Result<bool, WitnessError> {
-        Ok(self.has_receipted(statement)? || shown(self.db, self.secret)?.contains(statement))
-    }
-
-    fn has_receipted(&self, statement: &Statement) -> Result<bool, WitnessError> {
-        let Some(stream) = Stream::find(self.db, &StreamName::from(&statement.submission))? else { return Ok(false) };
-        let sql = "SELECT n FROM receipts WHERE stream = ?1 AND seq_no = ?2";
-        let mut rows = self.db.prepare_cached(sql)?;
-        let rows = rows.query_map(params![stream.row, statement.submission.checkpoint_seq_no], |row| row.get(0))?;
-        for n in rows {
-            if read_receipt(self.db, self.secret, n?)?.content == *statement {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// What was receipted for a number, in the stream's present origin.
-    fn receipted(&self, stream: &Stream, number: i64) -> Result<Option<Committed<Statement>>, WitnessError> {
+    pub(super) fn receipted(&self, stream: &Stream, number: i64) -> Result<Option<Committed<Statement>>, WitnessError> {
         let sql = "SELECT n FROM receipts WHERE stream = ?1 AND origin = ?2 AND seq_no = ?3";
         let mut statement = self.db.prepare_cached(sql)?;
         let n = statement.query_row(params![stream.row, stream.origin, number], |row| row.get(0)).optional()?;
@@ -306,18 +264,6 @@ impl Turn<'_> {
     }
 }
 
-/// Statements of ours that somebody has shown to us and that we did not know.
-pub(super) fn shown(db: &Connection, secret: &Secret) -> Result<Vec<Statement>, WitnessError> {
-    let mut rows = db.prepare_cached("SELECT n FROM records WHERE kind = 'incident' ORDER BY n")?;
-    let incidents = rows.query_map([], |row| row.get(0))?;
-    let statement = |n: rusqlite::Result<u64>| {
-        let body = record::read(db, secret, n?, Kind::Incident)?;
-        let statement = body.get_object("statement").and_then(|statement| Statement::from_object(statement).ok());
-        statement.ok_or(UNREADABLE)
-    };
-    incidents.map(statement).collect()
-}
-
 fn known(stream: Option<&Stream>, receipted: Option<&Committed<Statement>>) -> Known {
     let Some(stream) = stream else { return Known::default() };
     Known {
@@ -392,7 +338,7 @@ pub(super) fn keep_signature(db: &Connection, n: u64, is_fork: bool, signed: &Si
 
 const RECEIPT_GONE: WitnessError = WitnessError::Damaged("a receipt is gone");
 
-const UNREADABLE: WitnessError = WitnessError::Damaged("a record does not read as what it is");
+pub(super) const UNREADABLE: WitnessError = WitnessError::Damaged("a record does not read as what it is");
 
 impl From<Refusal> for WitnessError {
     fn from(refusal: Refusal) -> Self {
