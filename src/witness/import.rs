@@ -79,7 +79,6 @@ impl Witness {
     /// verified under the key it names. The source is only read; again brings what is new there. Blocks.
     pub fn import(&mut self, source: &Path, scratch: &Path) -> Result<Imported, ImportError> {
         let snapshot = published(source, scratch)?;
-        let before = self.state.floor.count;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut into = Into { db: &tx, secret: &self.secret, state: self.state.clone() };
         let (heads, receipts) = into.receipts(&snapshot.db)?;
@@ -92,7 +91,7 @@ impl Witness {
         let body = Object::new().with("heads", heads).with("receipts", receipts).with("forks", forks);
         into.state.append(&tx, &self.secret, Kind::Imported, &body)?;
         let mut state = into.state;
-        state.keep(&tx, &self.secret, before)?;
+        state.keep(&tx, &self.secret, &self.state.floor)?;
         if !snapshot.is_current(source)? {
             return Err(StoreError::Busy(source.to_owned()).into());
         }

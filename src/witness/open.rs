@@ -230,7 +230,7 @@ impl Witness {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut state = self.state.clone();
         change(&mut state, &tx, &self.secret)?;
-        state.keep(&tx, &self.secret, self.state.floor.count)?;
+        state.keep(&tx, &self.secret, &self.state.floor)?;
         tx.commit()?;
         self.state = state;
         Ok(())
@@ -274,7 +274,7 @@ fn begin(db: &mut Connection, setup: &Setup, anchor: Option<Floor>) -> Result<(S
         .with("allowed", allowed.transpose()?);
     state.append_at(&tx, &secret, first, Kind::Begun, &body)?;
     // The row was made in this transaction.
-    state.keep(&tx, &secret, 0)?;
+    state.keep(&tx, &secret, &START)?;
     tx.commit()?;
     Ok((state, secret))
 }

@@ -69,7 +69,7 @@ impl Turn<'_> {
             // A replay too: what another process has written down may not be anchored yet, and gets no signature here.
             before.is_still(self.db)?;
         } else {
-            self.state.keep(self.db, self.secret, before.floor.count)?;
+            self.state.keep(self.db, self.secret, &before.floor)?;
         }
         Ok((self.state, decided))
     }
