@@ -61,7 +61,8 @@ impl Server {
             }
         };
         let listener = Listener::bind(&socket, MODE).unwrap();
-        runtime.spawn(listener.serve(Patience::default(), |_| true, handler, stopped));
+        let knows = move |uid| rules_seen.borrow().knows(uid);
+        runtime.spawn(listener.serve(Patience::default(), knows, handler, stopped));
         Self { socket, _runtime: runtime, _desk: desk, _rules: rules, _stop: stop }
     }
 

@@ -19,7 +19,7 @@ pub(crate) async fn run(checkpoints: usize, streams: usize) {
             tokio::spawn(async move {
                 for n in 1..=each {
                     for stream in (worker..streams).step_by(AT_ONCE) {
-                        desk.submit(Request::new(checkpoint(stream, n), "bench")).await.unwrap();
+                        desk.submit(Request::new(checkpoint("large", stream, n), "bench")).await.unwrap();
                     }
                 }
             })
@@ -37,7 +37,7 @@ pub(crate) async fn run(checkpoints: usize, streams: usize) {
     let begun = Instant::now();
     let (desk, closing) = Desk::start(place.open("large")).unwrap();
     let opened = begun.elapsed();
-    desk.submit(Request::new(checkpoint(0, each + 1), "bench")).await.unwrap();
+    desk.submit(Request::new(checkpoint("large", 0, each + 1), "bench")).await.unwrap();
     println!("    opened in {:.0} ms, first receipt after {:.0} ms", ms(opened), ms(begun.elapsed()));
     closing.close(desk).await;
 }

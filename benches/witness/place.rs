@@ -76,7 +76,7 @@ impl Place {
             wrapping: Some(Arc::new(RootKey::new(&mut [1; 32]))),
             anchor: None,
             anchor_interval: Duration::ZERO,
-            rules: Rules { first_use: true, longest_jump: Some(1_000_000) },
+            rules: RULES,
             times: Arc::new(GuardedClock(Arc::new(SystemClock))),
             adopts_keys: false,
             allowed: None,
@@ -84,14 +84,17 @@ impl Place {
     }
 }
 
+pub(crate) const RULES: Rules = Rules { first_use: true, longest_jump: Some(1_000_000) };
+pub(crate) const WITNESS: &str = "ins_0123456789abcdef0123456789abcdef";
+
 /// Checkpoint `n` of a stream.
-pub(crate) fn checkpoint(stream: usize, n: i64) -> Submission {
+pub(crate) fn checkpoint(prefix: &str, stream: usize, n: i64) -> Submission {
     let hash = |n: i64| format!("{:064x}", n + 1_000_000 * stream as i64);
     Submission {
-        witness_id: "ins_0123456789abcdef0123456789abcdef".into(),
+        witness_id: WITNESS.into(),
         tenant_id: "ten_bench".into(),
-        stream_id: format!("str_{stream}"),
-        checkpoint_id: format!("chk_{stream}_{n}"),
+        stream_id: format!("str_{prefix}_{stream}"),
+        checkpoint_id: format!("chk_{prefix}_{stream}_{n}"),
         checkpoint_seq_no: n,
         checkpoint_hash: hash(n),
         previous_checkpoint_hash: (n > 1).then(|| hash(n - 1)),

@@ -59,8 +59,8 @@ pub struct PeerSettings {
     pub name: String,
     /// Its `/witness/v1`.
     pub url: String,
-    /// Its key.
-    pub public_key: PublicKey,
+    /// Its keys: after a rotation the new one and the old ones.
+    pub public_keys: Vec<PublicKey>,
     /// Authorities to trust in place of the system's.
     pub ca_file: Option<PathBuf>,
 }
@@ -161,9 +161,9 @@ pub(super) fn read(mut section: Section<'_>, folder: &Path) -> FileWitness {
 }
 
 impl WitnessSettings {
-    /// Whether a service witnesses: where somebody may submit. A feed is followed by a process of its own.
+    /// Whether a service witnesses: where somebody may submit, or a feed is followed.
     pub fn is_served(&self) -> bool {
-        self.listen.is_some() || !self.submitters.is_empty()
+        self.listen.is_some() || !self.submitters.is_empty() || self.feed.is_some()
     }
 }
 
@@ -224,17 +224,17 @@ fn unsupported(section: &Section<'_>) -> Option<AnchorSetting> {
 }
 
 fn peer(mut section: Section<'_>, folder: &Path) -> Option<PeerSettings> {
-    section.needs(&["name", "url", "public_key"]);
+    section.needs(&["name", "url", "public_keys"]);
     let name = section.text("name");
     let url = section.parsed("url", "an https URL that ends in /witness/v1", |text| {
         (text.starts_with("https://") && text.ends_with("/witness/v1")).then(|| text.to_owned())
     });
-    let public_key = section.parsed("public_key", "the 64 hex digits of an Ed25519 key", |text| {
+    let public_keys = section.list("public_keys", "a list of Ed25519 keys, 64 hex digits each", |text| {
         PublicKey::from_hex(text).ok().filter(|key| matches!(key, PublicKey::Ed25519(_)))
     });
     let ca_file = section.path("ca_file", folder);
     section.end();
-    Some(PeerSettings { name: name?, url: url?, public_key: public_key?, ca_file })
+    Some(PeerSettings { name: name?, url: url?, public_keys: public_keys?, ca_file })
 }
 
 fn submitter(mut section: Section<'_>) -> Option<Submitter> {

@@ -90,7 +90,7 @@ pub(super) async fn serve<D, S, P, L, G, GF, H, HF>(
         };
         let (accepted, place) = tokio::select! {
             biased;
-            () = &mut asked => return while connections.join_next().await.is_some() {},
+            () = &mut asked => break,
             next = next => next,
         };
         while connections.try_join_next().is_some() {}
@@ -109,6 +109,9 @@ pub(super) async fn serve<D, S, P, L, G, GF, H, HF>(
             Err(_) => sleep(Duration::from_millis(20)).await,
         }
     }
+    // Whoever comes now finds nobody, in place of waiting.
+    drop(door);
+    while connections.join_next().await.is_some() {}
 }
 
 /// One connection. How it ends is its client's affair.

@@ -92,10 +92,15 @@ impl Api {
                 return Err(refusal);
             }
         };
-        let taken = match body::read(body, self.patience).await {
+        let taken = match body::read(&mut body, self.patience).await {
             Ok(object) if *route == Route::Changes => return self.change(peer, &object).await,
             Ok(object) => self.request(&caller, &object),
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                if refusal.code == Code::BodyTooLarge {
+                    body::pass_over(&head, &mut body).await;
+                }
+                Err(refusal)
+            }
         };
         match taken {
             Ok((counter, request)) => self.submit(&counter, request).await,

@@ -34,7 +34,7 @@ pub struct Wrong {
 const ALL: &str = "
     SELECT r.n, r.kind, r.body, r.mac,
            a.n IS NOT NULL, a.seq_no, a.checkpoint_id, a.public_key, a.signature,
-           f.n IS NOT NULL, f.evidence_hash, f.kid, f.public_key, f.signature,
+           f.n IS NOT NULL, f.shown, f.kid, f.public_key, f.signature,
            s.witness_id, s.tenant_id, s.stream_id
     FROM records r LEFT JOIN receipts a USING (n) LEFT JOIN forks f USING (n)
          LEFT JOIN streams s ON s.stream = coalesce(a.stream, f.stream)
@@ -99,7 +99,8 @@ impl Witness {
             checked.signed.forks += 1;
             let Some(evidence) = read(&body, "evidence", ForkEvidence::from_object) else { return Ok(Err(UNREADABLE)) };
             let preimage = evidence.preimage();
-            let is_same = row.get::<_, Vec<u8>>(10)? == preimage.hash().as_bytes()
+            let shown: Vec<u8> = row.get(10)?;
+            let is_same = (shown == evidence.shown().as_bytes() || shown == preimage.hash().as_bytes())
                 && stream(row)? == StreamName::from(&evidence.submission);
             (is_same, preimage, row.get(11)?, [12, 13])
         };

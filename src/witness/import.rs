@@ -183,7 +183,7 @@ impl Into<'_> {
             let (sealed, public_key) = signed(&json).map_err(refused)?;
             let evidence = verify_fork_evidence(&sealed, &public_key).map_err(|e| refused(e.to_string()))?;
             let hash = evidence.preimage().hash();
-            let sql = "SELECT EXISTS (SELECT 1 FROM forks WHERE evidence_hash = ?1)";
+            let sql = "SELECT EXISTS (SELECT 1 FROM forks WHERE shown = ?1)";
             if self.db.query_row(sql, [hash.as_bytes()], |row| row.get(0))? {
                 continue;
             }
@@ -191,7 +191,7 @@ impl Into<'_> {
             let body = Object::new().with("evidence_id", id.as_str()).with("evidence", evidence.to_object());
             let body = body.with("by", "import").with("against", Value::Null).with("submitter_signature", Value::Null);
             let n = self.state.append(self.db, self.secret, Kind::Forked, &body)?;
-            let sql = "INSERT INTO forks (n, stream, evidence_hash) VALUES (?1, ?2, ?3)";
+            let sql = "INSERT INTO forks (n, stream, shown) VALUES (?1, ?2, ?3)";
             self.db.execute(sql, params![n, stream.row, hash.as_bytes()])?;
             self.keep_signature(n, true, &sealed, public_key)?;
             new += 1;

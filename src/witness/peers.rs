@@ -112,12 +112,14 @@ pub fn contradicts(own: &[Stream], answers: &[PeerHeads]) -> Vec<Difference> {
 }
 
 impl HeadsPage {
-    /// Reads a page that was asked for behind `after`, every receipt in it verified under the peer's key.
-    pub fn read(page: &Object, key: &PublicKey, after: i64) -> Result<Self, PeerError> {
+    /// Reads a page that was asked for behind `after`, every receipt in it verified under one of the peer's
+    /// keys: it may have changed its key since the last one of a stream.
+    pub fn read(page: &Object, keys: &[PublicKey], after: i64) -> Result<Self, PeerError> {
         let receipts = page.get("heads").and_then(Value::as_array).ok_or(PeerError::Form)?;
         let verified = |receipt: &Value| {
             let receipt = receipt.as_object().ok_or(PeerError::Form)?;
-            verify_receipt(receipt, key).map_err(|_| PeerError::Receipt)
+            let verified = keys.iter().find_map(|key| verify_receipt(receipt, key).ok());
+            verified.ok_or(PeerError::Receipt)
         };
         let heads = receipts.iter().map(verified).collect::<Result<_, _>>()?;
         let next = match page.get("next") {
@@ -150,6 +152,8 @@ fn own_number(stream: &Stream) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use ed25519_dalek::{Signer as _, SigningKey};
 
     use super::*;
@@ -240,17 +244,17 @@ mod tests {
         let (key, other) = (SigningKey::from_bytes(&[7; 32]), SigningKey::from_bytes(&[8; 32]));
         let pinned = PublicKey::ed25519(key.verifying_key().as_bytes()).unwrap();
         let head = statement("str_1", 7, "aa");
-        let read = HeadsPage::read(&page(&key, &head), &pinned, 0);
+        let read = HeadsPage::read(&page(&key, &head), slice::from_ref(&pinned), 0);
         assert_eq!(read, Ok(HeadsPage { heads: vec![head.clone()], next: None }));
-        assert_eq!(HeadsPage::read(&page(&other, &head), &pinned, 0), Err(PeerError::Receipt));
+        assert_eq!(HeadsPage::read(&page(&other, &head), slice::from_ref(&pinned), 0), Err(PeerError::Receipt));
     }
 
     #[test]
     fn pages_go_on_forward_alone() {
         let key = PublicKey::ed25519(SigningKey::from_bytes(&[7; 32]).verifying_key().as_bytes()).unwrap();
         let page = |next: i64| Object::new().with("heads", Vec::<Object>::new()).with("next", next);
-        assert_eq!(HeadsPage::read(&page(5), &key, 4), Ok(HeadsPage { heads: vec![], next: Some(5) }));
-        assert_eq!(HeadsPage::read(&page(4), &key, 4), Err(PeerError::Form));
-        assert_eq!(HeadsPage::read(&Object::new(), &key, 0), Err(PeerError::Form));
+        assert_eq!(HeadsPage::read(&page(5), slice::from_ref(&key), 4), Ok(HeadsPage { heads: vec![], next: Some(5) }));
+        assert_eq!(HeadsPage::read(&page(4), slice::from_ref(&key), 4), Err(PeerError::Form));
+        assert_eq!(HeadsPage::read(&Object::new(), slice::from_ref(&key), 0), Err(PeerError::Form));
     }
 }

@@ -9,7 +9,6 @@ use super::state::{OwnKey, State};
 use super::stream::Stream;
 use super::{Counts, WitnessError};
 use crate::custody::Floor;
-use crate::facts::Digest;
 use crate::protocol::json::{self, Object};
 use crate::protocol::witness::{
     Class, ForkBundle, ForkEvidence, Rollover, Statement, SubmitterSignature, class, receipt, sealed_fork_evidence,
@@ -134,11 +133,11 @@ impl WitnessReader {
         rows.map(|n| self.fork(n?)).collect()
     }
 
-    /// The evidence of this hash, once its signature is written down.
-    pub fn fork_of(&self, evidence_hash: Digest) -> Result<Option<Fork>, WitnessError> {
-        let sql = "SELECT n FROM forks WHERE evidence_hash = ?1 AND signature IS NOT NULL";
+    /// This evidence with all that belongs to it, once its signature is written down.
+    pub fn fork_of(&self, evidence: &ForkEvidence) -> Result<Option<Fork>, WitnessError> {
+        let sql = "SELECT n FROM forks WHERE shown = ?1 AND signature IS NOT NULL";
         let mut statement = self.db.prepare_cached(sql)?;
-        let n = statement.query_row([evidence_hash.as_bytes()], |row| row.get(0)).optional()?;
+        let n = statement.query_row([evidence.shown().as_bytes()], |row| row.get(0)).optional()?;
         n.map(|n| self.fork(n)).transpose()
     }
 

@@ -56,7 +56,7 @@ CREATE INDEX receipts_by_checkpoint ON receipts (checkpoint_id);
 CREATE TABLE forks (
     n             INTEGER PRIMARY KEY REFERENCES records,
     stream        INTEGER NOT NULL REFERENCES streams,
-    evidence_hash BLOB NOT NULL UNIQUE, -- of ours without its time, which is another one whenever it is shown
+    shown         BLOB NOT NULL UNIQUE, -- the evidence's hash without its time; of imported evidence, its hash
     kid           TEXT,                -- NULL until the signature is there
     public_key    BLOB,
     signature     BLOB

@@ -220,11 +220,10 @@ impl Turn<'_> {
     ) -> Result<Decided, WitnessError> {
         let stream = stream.ok_or(WitnessError::Damaged("a stream without a row contradicts itself"))?;
         let (head, submission) = (stream.head.clone(), checked.submission.clone());
-        let evidence = ForkEvidence { head, submission, created_at: Timestamp::from_millis(0) };
-        // Whenever it is shown again, it is the same evidence.
-        let hash = evidence.preimage().hash();
-        let sql = "SELECT n FROM forks WHERE evidence_hash = ?1";
-        let known = self.db.prepare_cached(sql)?.query_row([hash.as_bytes()], |row| row.get(0)).optional()?;
+        let evidence = ForkEvidence { head, submission, created_at: self.state.last_time };
+        let shown = evidence.shown();
+        let sql = "SELECT n FROM forks WHERE shown = ?1";
+        let known = self.db.prepare_cached(sql)?.query_row([shown.as_bytes()], |row| row.get(0)).optional()?;
         if let Some(n) = known {
             return Ok(Decided::Forked(read_fork(self.db, self.secret, n)?));
         }
@@ -237,8 +236,8 @@ impl Turn<'_> {
             .with("against", receipted.map(|committed| committed.n))
             .with("submitter_signature", checked.signature.as_ref().map(SubmitterSignature::to_object));
         let n = self.state.append(self.db, self.secret, Kind::Forked, &body)?;
-        let sql = "INSERT INTO forks (n, stream, evidence_hash) VALUES (?1, ?2, ?3)";
-        self.db.prepare_cached(sql)?.execute(params![n, stream.row, hash.as_bytes()])?;
+        let sql = "INSERT INTO forks (n, stream, shown) VALUES (?1, ?2, ?3)";
+        self.db.prepare_cached(sql)?.execute(params![n, stream.row, shown.as_bytes()])?;
         Ok(Decided::Forked(Committed { n, id, content: evidence, signed: None }))
     }
 

@@ -20,7 +20,7 @@ fn key() -> SharedSigningKey {
 fn with_peer(url: &str) -> String {
     let key = key().public_key().to_hex();
     format!(
-        "peers = [{{ name = \"b\", url = \"{url}\", public_key = \"{key}\", ca_file = \"ca.pem\" }}]\n\
+        "peers = [{{ name = \"b\", url = \"{url}\", public_keys = [\"{key}\"], ca_file = \"ca.pem\" }}]\n\
          [witness.listen]\naddress = \"127.0.0.1:0\"\ncertificate = \"client.pem\"\nkey = \"client.key\"\n\
          client_ca = \"ca.pem\""
     )

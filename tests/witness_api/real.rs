@@ -9,14 +9,10 @@ use super::support::wait_until;
 use super::vault::Vault;
 use super::witness::{checkpoint, rival};
 
-/// Lets this process's user submit, and first use be accepted.
+/// Lets this process's user submit.
 fn let_us_in(vault: &Vault) {
     let uid = geteuid().as_raw();
     vault.configure(&format!("[[witness.submitters]]\nname = \"ci\"\ntenants = [\"ten_1\"]\nuid = {uid}\n"));
-    vault.reconfigure(
-        "witness.path = \"witness.sqlite3\"",
-        "witness.path = \"witness.sqlite3\"\nwitness.first_use = \"accept\"\nwitness.rollback = \"accepted\"",
-    );
 }
 
 fn submit(service: &Service, submission: &local_vault::protocol::witness::Submission) -> u16 {

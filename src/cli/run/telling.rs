@@ -8,8 +8,8 @@ use tokio::time::sleep;
 use super::hook;
 use crate::cli::apart::apart;
 use crate::cli::vault::Vault;
-use crate::facts::Digest;
 use crate::protocol::json::{Object, Value};
+use crate::protocol::witness::ForkEvidence;
 use crate::witness::{Fork, Metrics, Presence};
 
 /// Forks that wait to be told of, and those that wait for the hook.
@@ -60,10 +60,11 @@ impl Telling {
 
     /// The evidence with all that it takes to judge it.
     async fn look_up(&self, sealed: &Object) -> Option<Fork> {
-        let hash: Digest = sealed.get_str("evidence_hash")?.parse().ok()?;
+        let evidence = ForkEvidence::from_object(sealed.get_object("evidence")?).ok()?;
         for _ in 0..LOOKS {
             let Presence::There(counter) = self.presence.borrow().clone() else { return None };
-            if let Ok(Some(fork)) = counter.read(move |reader| reader.fork_of(hash)).await {
+            let evidence = evidence.clone();
+            if let Ok(Some(fork)) = counter.read(move |reader| reader.fork_of(&evidence)).await {
                 return Some(fork);
             }
             sleep(LOOK_AGAIN).await;

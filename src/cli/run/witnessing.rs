@@ -129,7 +129,7 @@ impl Witnessing {
             let settings = &vault.settings.witness;
             let policy = Policy {
                 rules: vault.witness_rules(),
-                peers: settings.peers.iter().map(|peer| peer.public_key.clone()).collect(),
+                peers: settings.peers.iter().flat_map(|peer| peer.public_keys.clone()).collect(),
                 quorum: settings.quorum,
             };
             let counter = Counter::open(desk, vault.witness_id()?, policy, vault.clock.clone())?;

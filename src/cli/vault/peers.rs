@@ -125,7 +125,7 @@ async fn pages(heads: &Heads, peer: &PeerSettings) -> Result<Vec<Statement>, Str
     let (mut all, mut after) = (Vec::new(), 0);
     for _ in 0..MOST_PAGES {
         let page = heads.after(after).await.map_err(|e| e.to_string())?;
-        let page = HeadsPage::read(&page, &peer.public_key, after).map_err(|e| e.to_string())?;
+        let page = HeadsPage::read(&page, &peer.public_keys, after).map_err(|e| e.to_string())?;
         all.extend(page.heads);
         match page.next {
             Some(next) => after = next,

@@ -1,5 +1,5 @@
 use super::{Head, PROTOCOL, PROTOCOL_VERSION, Submission, WitnessError, signature_of, with_key};
-use crate::facts::Timestamp;
+use crate::facts::{Digest, Timestamp};
 use crate::protocol::json::{Object, Value};
 use crate::protocol::member::{self, MemberError};
 use crate::protocol::{Domain, Preimage, PublicKey, Signature};
@@ -42,6 +42,12 @@ impl ForkEvidence {
     /// What is signed; its hash is the evidence hash, by which evidence is deduplicated.
     pub fn preimage(&self) -> Preimage {
         Preimage::new(Domain::Fork, &self.to_object())
+    }
+
+    /// What was shown, whenever that was: the hash of the evidence without its time. The same checkpoint against the same
+    /// head is one piece of evidence, however often somebody shows it.
+    pub fn shown(&self) -> Digest {
+        Self { created_at: Timestamp::from_millis(0), ..self.clone() }.preimage().hash()
     }
 
     /// Reads the inner object strictly.

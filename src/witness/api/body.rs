@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use hyper::http::request::Parts;
@@ -33,11 +33,22 @@ pub(super) fn check(head: &Parts, body: &Incoming) -> Result<(), Refusal> {
 }
 
 /// The whole body as an object.
-pub(super) async fn read(body: Incoming, patience: Duration) -> Result<Object, Refusal> {
+pub(super) async fn read(body: &mut Incoming, patience: Duration) -> Result<Object, Refusal> {
     let late = || Refusal::new(Code::BodyTimeout, "the body did not come in time");
-    let read = timeout(patience, Limited::new(body, LONGEST).collect()).await.map_err(|_| late())?;
-    let read = read.map_err(|e| if e.is::<LengthLimitError>() { too_large() } else { late() })?;
-    json::parse(&read.to_bytes()).map_err(|e| Refusal::new(Code::BodyInvalid, e.to_string()))
+    let read = async {
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            // A client that goes away in the middle is told nothing any more.
+            let frame = frame.map_err(|_| late())?;
+            bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            if bytes.len() > LONGEST {
+                return Err(too_large());
+            }
+        }
+        Ok(bytes)
+    };
+    let bytes = timeout(patience, read).await.map_err(|_| late())??;
+    json::parse(&bytes).map_err(|e| Refusal::new(Code::BodyInvalid, e.to_string()))
 }
 
 /// Reads what is left of a body that is refused, for a moment: a client that sends all of it before it reads would find

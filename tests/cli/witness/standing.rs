@@ -19,7 +19,7 @@ fn whatever_was_changed_is_named_with_its_record() {
         ("UPDATE receipts SET signature = zeroblob(64)", "record 3: its signature does not verify"),
         ("UPDATE receipts SET seq_no = 9 WHERE n = 3", "record 3: what stands for it is of another checkpoint"),
         ("DELETE FROM receipts WHERE n = 3", "record 3: what stands for it is gone, or is of another kind"),
-        ("UPDATE forks SET evidence_hash = x'00'", "record 4: what stands for it is of another checkpoint"),
+        ("UPDATE forks SET shown = x'00'", "record 4: what stands for it is of another checkpoint"),
         ("UPDATE forks SET kid = 'x'", "record 4: it is signed by a key that is none of ours"),
         ("DELETE FROM records WHERE n = 3", "record 3: a receipt or evidence has no record"),
         ("DELETE FROM records WHERE n = 2", "record 5: the records do not lead to where the state stands"),
