@@ -9,6 +9,7 @@ mod contract;
 mod custody;
 mod device;
 mod devices;
+mod follow;
 mod import;
 mod installed;
 mod kill;
@@ -19,6 +20,8 @@ mod race;
 mod reconcile;
 mod rollback;
 mod rules;
+#[path = "../support/sandbox.rs"]
+mod sandbox;
 mod sealed;
 #[path = "../support/small_disk.rs"]
 mod small_disk;
