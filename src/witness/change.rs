@@ -112,7 +112,10 @@ fn add_stream(
     submitter_key: Option<&PublicKey>,
     consent: &str,
 ) -> Result<(), WitnessError> {
-    if Stream::find(turn.db, name)?.is_some() {
+    let known = Stream::find(turn.db, name)?;
+    // One that was made of what peers hold, or begun by whoever came first, may still be given a submitter.
+    let is_pinned = |known: &Stream| known.submitter.is_some() || known.submitter_key.is_some();
+    if known.as_ref().is_some_and(|known| is_pinned(known) || (submitter.is_none() && submitter_key.is_none())) {
         return Err(WitnessError::Change("the stream is known already".into()));
     }
     let body = named(name, turn)?
@@ -120,8 +123,16 @@ fn add_stream(
         .with("submitter_key_hex", submitter_key.map(PublicKey::to_hex))
         .with("consent", consent);
     let (submitter, submitter_key) = (submitter.cloned(), submitter_key.cloned());
-    let mut stream = Stream { submitter, submitter_key, ..Stream::new(name.clone()) };
-    stream.insert(turn.db, turn.secret, &mut turn.state)?;
+    match known {
+        Some(mut known) => {
+            let to = Stream { submitter, submitter_key, ..known.clone() };
+            known.change(turn.db, turn.secret, &mut turn.state, to)?;
+        }
+        None => {
+            let mut stream = Stream { submitter, submitter_key, ..Stream::new(name.clone()) };
+            stream.insert(turn.db, turn.secret, &mut turn.state)?;
+        }
+    }
     turn.state.append(turn.db, turn.secret, Kind::StreamAdded, &body)?;
     Ok(())
 }
@@ -178,8 +189,9 @@ fn reoriginate(
         .with("allowed_by", allowed_by)
         .with("reason", reason);
     turn.state.append(turn.db, turn.secret, Kind::Reoriginated, &body)?;
-    let origin = stream.origin + 1;
-    stream.advance(turn.db, turn.secret, &mut turn.state, head.clone(), true, origin)
+    let (origin, begun_anew) = (stream.origin + 1, Some(turn.state.last_time));
+    let to = Stream { head: Some(head.clone()), is_floor: true, origin, begun_anew, ..stream.clone() };
+    stream.change(turn.db, turn.secret, &mut turn.state, to)
 }
 
 fn raise(turn: &mut Turn<'_>, peer: &str, statement: &Statement, unknown_as: Option<&str>) -> Result<(), WitnessError> {
@@ -192,7 +204,8 @@ fn raise(turn: &mut Turn<'_>, peer: &str, statement: &Statement, unknown_as: Opt
         own.push(stream);
     }
     // A stream that is not known is none of ours, whoever else witnesses it.
-    own.into_iter().try_for_each(|stream| raise_one(turn, peer, stream, &head_of(statement)))
+    let mut own = own.into_iter().filter(|stream| stream.is_of_this_origin(statement));
+    own.try_for_each(|stream| raise_one(turn, peer, stream, &head_of(statement)))
 }
 
 fn raise_one(turn: &mut Turn<'_>, peer: &str, mut stream: Stream, head: &Head) -> Result<(), WitnessError> {
@@ -201,8 +214,7 @@ fn raise_one(turn: &mut Turn<'_>, peer: &str, mut stream: Stream, head: &Head) -
     }
     let body = named(&stream.name, turn)?.with("head", head_object(Some(head))).with("peer", peer);
     turn.state.append(turn.db, turn.secret, Kind::Raised, &body)?;
-    let origin = stream.origin;
-    stream.advance(turn.db, turn.secret, &mut turn.state, head.clone(), true, origin)
+    stream.advance(turn.db, turn.secret, &mut turn.state, head.clone(), true)
 }
 
 fn rotate(turn: &mut Turn<'_>, kid: &str, public_key: &PublicKey, rollover: &Object) -> Result<(), WitnessError> {

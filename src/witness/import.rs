@@ -166,7 +166,7 @@ impl Into<'_> {
             let is_behind = stream.head.as_ref().is_none_or(|ours| ours.checkpoint_seq_no < checkpoint_seq_no);
             if stream.origin == ORIGIN && is_behind {
                 let head = Head { checkpoint_id, checkpoint_seq_no, checkpoint_hash };
-                stream.advance(self.db, self.secret, &mut self.state, head, false, ORIGIN)?;
+                stream.advance(self.db, self.secret, &mut self.state, head, false)?;
                 heads.insert(stream.row);
             }
         }

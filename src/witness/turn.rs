@@ -188,8 +188,7 @@ impl Turn<'_> {
         let floor = floor.map(|floor| floor.checkpoint_seq_no);
         let stream = match stream {
             Some(mut stream) => {
-                let origin = stream.origin;
-                stream.advance(self.db, self.secret, &mut self.state, head, false, origin)?;
+                stream.advance(self.db, self.secret, &mut self.state, head, false)?;
                 stream
             }
             None => {
