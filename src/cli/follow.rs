@@ -198,12 +198,14 @@ async fn sign(submit: &impl Submit, submissions: Vec<(i64, Submission)>) -> Vec<
     answers
 }
 
-/// Whether the same submission may be answered later. Everything else is refused for good.
+/// Whether the same submission may be answered later. Everything else is refused for good: what is damaged stays so, and
+/// nothing that waits behind it would ever be read.
 fn is_for_now(error: &WitnessError) -> bool {
     use crate::protocol::witness::Refusal;
     !matches!(
         error,
-        WitnessError::Submission(_)
+        WitnessError::Damaged(_)
+            | WitnessError::Submission(_)
             | WitnessError::Refused(
                 Refusal::BelowFloor
                     | Refusal::Jump

@@ -85,6 +85,9 @@ impl Turn<'_> {
             Err(e @ (WitnessError::Change(_) | WitnessError::Refused(_) | WitnessError::Stopped(_))) => {
                 Ok(Decided::Refused(e))
             }
+            // A submission reads what it is decided by before it writes anything. Whoever asks for the one record that
+            // was damaged must not keep everybody else from theirs.
+            Err(e @ WitnessError::Damaged(_)) if matches!(work, Work::Submit(_)) => Ok(Decided::Refused(e)),
             done => done,
         }
     }
