@@ -100,11 +100,14 @@ impl WitnessReader {
         after: i64,
         limit: usize,
     ) -> Result<(Vec<Object>, i64), WitnessError> {
+        // Where the head is a floor, or has no signature yet, what was signed before it: peers must not think that there
+        // is nothing.
         let sql = "SELECT r.body, receipts.public_key, receipts.signature, streams.stream FROM streams
-                   JOIN receipts ON receipts.stream = streams.stream AND receipts.origin = streams.origin
-                                AND receipts.seq_no = streams.seq_no
+                   JOIN receipts ON receipts.n = (SELECT n FROM receipts AS signed
+                                                  WHERE signed.stream = streams.stream AND signed.origin = streams.origin
+                                                        AND signature IS NOT NULL ORDER BY seq_no DESC LIMIT 1)
                    JOIN records r ON r.n = receipts.n
-                   WHERE (?1 IS NULL OR tenant_id IN (SELECT value FROM json_each(?1, '$.of'))) AND streams.stream > ?2 AND signature IS NOT NULL
+                   WHERE (?1 IS NULL OR tenant_id IN (SELECT value FROM json_each(?1, '$.of'))) AND streams.stream > ?2
                    ORDER BY streams.stream LIMIT ?3";
         let mut statement = self.db.prepare_cached(sql)?;
         let mut rows = statement.query(params![list(tenants), after, limit])?;
