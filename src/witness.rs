@@ -18,6 +18,7 @@ mod floor;
 mod identity;
 mod import;
 mod incident;
+mod look_back;
 mod metrics;
 mod open;
 mod peers;

@@ -16,6 +16,7 @@ use crate::facts::Clock;
 use crate::protocol::json::Object;
 use crate::protocol::witness::{Item, Submission};
 use crate::relay::{Feed, Outbox, Step};
+use crate::store::StoreError;
 use crate::witness::{Request, StreamName, Verdict, WitnessError};
 
 /// Where submissions of the feed are brought to.
@@ -25,6 +26,7 @@ pub(super) trait Submit: Clone + Send + Sync + 'static {
 
 /// The feed, the outbox, and who signs.
 pub(super) struct Follow<S> {
+    witness_id: String,
     feed: Feed,
     outbox: Arc<Outbox>,
     submit: S,
@@ -40,10 +42,11 @@ const LONGEST: Duration = Duration::from_secs(30);
 impl<S: Submit> Follow<S> {
     /// Opens the outbox. Blocks on the disk, and on the device that opens it.
     pub(super) async fn open(vault: &Vault, submit: S) -> Result<Self, Failure> {
-        let feed = Feed::new(vault.feed_client()?, vault.witness_id()?);
+        let witness_id = vault.witness_id()?.to_owned();
+        let feed = Feed::new(vault.feed_client()?, &witness_id);
         let idle = Duration::try_from_secs_f64(vault.settings.relay.idle_sleep).unwrap_or(LONGEST);
         let (clock, outbox) = (vault.clock.clone(), Arc::new(vault.outbox().await?));
-        Ok(Self { feed, outbox, submit, clock, idle, wake: Notify::new() })
+        Ok(Self { witness_id, feed, outbox, submit, clock, idle, wake: Notify::new() })
     }
 
     /// Fetches, signs and posts until asked to end, or until something fails on this side. Then neither goes on alone, and
@@ -70,7 +73,9 @@ impl<S: Submit> Follow<S> {
                 return Ok(read);
             }
             read += page.items.len();
-            self.take(page.items).await?;
+            if let Some(e) = self.take(page.items).await? {
+                return Err(e.into());
+            }
             after = page.next;
         }
     }
@@ -89,17 +94,23 @@ impl<S: Submit> Follow<S> {
                     (after, failures) = (page.next, 0);
                     self.idle
                 }
-                Ok(page) => match self.take(page.items).await {
-                    Ok(()) => {
-                        (after, failures) = (page.next, 0);
-                        Duration::ZERO
-                    }
-                    Err(failure) => {
+                Ok(page) => {
+                    let failure = match self.take(page.items).await {
+                        Ok(None) => None,
+                        // Whoever signs has ended, and answers no more: it is to be opened anew.
+                        Ok(Some(e @ WitnessError::Store(StoreError::Stopped))) => return Err(e.into()),
+                        Ok(Some(e)) => Some(Failure::from(e)),
+                        Err(failure) => Some(failure),
+                    };
+                    if let Some(failure) = failure {
                         tracing::warn!(error = failure.message(), "what the feed gave is not signed");
                         after = self.outbox.position().await?;
                         LONGEST
+                    } else {
+                        (after, failures) = (page.next, 0);
+                        Duration::ZERO
                     }
-                },
+                }
                 Err(e) => {
                     failures += 1;
                     tracing::warn!(error = %e, "the feed gives nothing");
@@ -111,13 +122,17 @@ impl<S: Submit> Follow<S> {
         Ok(())
     }
 
-    /// Signs a page, stream by stream, and spools the answers. What comes behind the first that cannot be answered now is
-    /// read again.
-    async fn take(&self, items: Vec<Item>) -> Result<(), Failure> {
+    /// Signs a page, stream by stream, and spools the answers. Gives why the first could not be answered now that could
+    /// not: what comes behind it is read again.
+    async fn take(&self, items: Vec<Item>) -> Result<Option<WitnessError>, Failure> {
         let numbers: Vec<i64> = items.iter().map(|item| item.n).collect();
         let mut streams: BTreeMap<StreamName, Vec<(i64, Submission)>> = BTreeMap::new();
         for Item { n, submission } in items {
             match submission {
+                // With first use accepted its stream would be begun here, in another witness's name.
+                Ok(submission) if submission.witness_id != self.witness_id => {
+                    tracing::warn!(item = n, error = "it is for another witness", "an item of the feed is passed over");
+                }
                 Ok(submission) => streams.entry(StreamName::from(&submission)).or_default().push((n, submission)),
                 Err(why) => tracing::warn!(item = n, error = %why, "an item of the feed is passed over"),
             }
@@ -148,7 +163,7 @@ impl<S: Submit> Follow<S> {
             self.outbox.read_up_to(position, lines).await?;
             self.wake.notify_one();
         }
-        failed.map_or(Ok(()), |e| Err(e.into()))
+        Ok(failed)
     }
 
     async fn post(&self, vault: &Vault, mut stop: Stop) -> Result<(), Failure> {
@@ -186,12 +201,14 @@ async fn sign(submit: &impl Submit, submissions: Vec<(i64, Submission)>) -> Vec<
     answers
 }
 
-/// Whether the same submission may be answered later. Everything else is refused for good.
+/// Whether the same submission may be answered later. Everything else is refused for good: what is damaged stays so, and
+/// nothing that waits behind it would ever be read.
 fn is_for_now(error: &WitnessError) -> bool {
     use crate::protocol::witness::Refusal;
     !matches!(
         error,
-        WitnessError::Submission(_)
+        WitnessError::Damaged(_)
+            | WitnessError::Submission(_)
             | WitnessError::Refused(
                 Refusal::BelowFloor
                     | Refusal::Jump

@@ -1,10 +1,12 @@
 use super::WitnessError;
 use super::incident::What;
+use super::look_back::shown_last;
 use super::open::Witness;
 use super::record::Kind;
 use super::state::OwnKey;
 use super::stream::{Stream, StreamName};
-use super::turn::{Turn, shown};
+use super::turn::Turn;
+use crate::facts::Timestamp;
 use crate::protocol::PublicKey;
 use crate::protocol::json::Object;
 use crate::protocol::witness::{Head, Statement, Submission};
@@ -110,7 +112,10 @@ fn add_stream(
     submitter_key: Option<&PublicKey>,
     consent: &str,
 ) -> Result<(), WitnessError> {
-    if Stream::find(turn.db, name)?.is_some() {
+    let known = Stream::find(turn.db, name)?;
+    // One that was made of what peers hold, or begun by whoever came first, may still be given a submitter.
+    let is_pinned = |known: &Stream| known.submitter.is_some() || known.submitter_key.is_some();
+    if known.as_ref().is_some_and(|known| is_pinned(known) || (submitter.is_none() && submitter_key.is_none())) {
         return Err(WitnessError::Change("the stream is known already".into()));
     }
     let body = named(name, turn)?
@@ -118,8 +123,16 @@ fn add_stream(
         .with("submitter_key_hex", submitter_key.map(PublicKey::to_hex))
         .with("consent", consent);
     let (submitter, submitter_key) = (submitter.cloned(), submitter_key.cloned());
-    let mut stream = Stream { submitter, submitter_key, ..Stream::new(name.clone()) };
-    stream.insert(turn.db, turn.secret, &mut turn.state)?;
+    match known {
+        Some(mut known) => {
+            let to = Stream { submitter, submitter_key, ..known.clone() };
+            known.change(turn.db, turn.secret, &mut turn.state, to)?;
+        }
+        None => {
+            let mut stream = Stream { submitter, submitter_key, ..Stream::new(name.clone()) };
+            stream.insert(turn.db, turn.secret, &mut turn.state)?;
+        }
+    }
     turn.state.append(turn.db, turn.secret, Kind::StreamAdded, &body)?;
     Ok(())
 }
@@ -131,27 +144,33 @@ fn go_on(turn: &mut Turn<'_>, what: What, allowed_by: &str, reason: &str) -> Res
         None => return Err(WitnessError::Change("the witness is not stopped".into())),
     }
     let at = turn.stamp()?;
-    let body = reconciled(what, allowed_by, reason).with("at", at.to_string());
+    let body = reconciled(what, allowed_by, reason, at);
     turn.state.append(turn.db, turn.secret, Kind::Reconciled, &body)?;
     turn.state.stopped = None;
     // What we were shown we have signed, whatever our state says: no rival of it is ever accepted.
-    for statement in shown(turn.db, turn.secret)? {
-        let name = StreamName::from(&statement.submission);
-        let mut stream = Stream::find(turn.db, &name)?.unwrap_or_else(|| Stream::new(name));
-        if stream.row == 0 {
-            stream.insert(turn.db, turn.secret, &mut turn.state)?;
-        }
-        raise_one(turn, OURSELVES, stream, &head_of(&statement))?;
+    shown_last(turn.db, turn.secret)?.map_or(Ok(()), |statement| learn(turn, &statement))
+}
+
+/// A statement of ours that the state does not know becomes the floor of its stream.
+pub(super) fn learn(turn: &mut Turn<'_>, statement: &Statement) -> Result<(), WitnessError> {
+    let name = StreamName::from(&statement.submission);
+    let mut stream = Stream::find(turn.db, &name)?.unwrap_or_else(|| Stream::new(name));
+    if stream.row == 0 {
+        stream.insert(turn.db, turn.secret, &mut turn.state)?;
     }
-    Ok(())
+    raise_one(turn, OURSELVES, stream, &head_of(statement))
 }
 
 /// Who holds a head that we signed ourselves.
 const OURSELVES: &str = "our own receipt";
 
 /// What is written down of whoever allowed it to go on.
-pub(super) fn reconciled(what: What, allowed_by: &str, reason: &str) -> Object {
-    Object::new().with("what", what.name()).with("allowed_by", allowed_by).with("reason", reason)
+pub(super) fn reconciled(what: What, allowed_by: &str, reason: &str, at: Timestamp) -> Object {
+    Object::new()
+        .with("what", what.name())
+        .with("allowed_by", allowed_by)
+        .with("reason", reason)
+        .with("at", at.to_string())
 }
 
 fn reoriginate(
@@ -170,8 +189,9 @@ fn reoriginate(
         .with("allowed_by", allowed_by)
         .with("reason", reason);
     turn.state.append(turn.db, turn.secret, Kind::Reoriginated, &body)?;
-    let origin = stream.origin + 1;
-    stream.advance(turn.db, turn.secret, &mut turn.state, head.clone(), true, origin)
+    let (origin, begun_anew) = (stream.origin + 1, Some(turn.state.last_time));
+    let to = Stream { head: Some(head.clone()), is_floor: true, origin, begun_anew, ..stream.clone() };
+    stream.change(turn.db, turn.secret, &mut turn.state, to)
 }
 
 fn raise(turn: &mut Turn<'_>, peer: &str, statement: &Statement, unknown_as: Option<&str>) -> Result<(), WitnessError> {
@@ -184,7 +204,8 @@ fn raise(turn: &mut Turn<'_>, peer: &str, statement: &Statement, unknown_as: Opt
         own.push(stream);
     }
     // A stream that is not known is none of ours, whoever else witnesses it.
-    own.into_iter().try_for_each(|stream| raise_one(turn, peer, stream, &head_of(statement)))
+    let mut own = own.into_iter().filter(|stream| stream.is_of_this_origin(statement));
+    own.try_for_each(|stream| raise_one(turn, peer, stream, &head_of(statement)))
 }
 
 fn raise_one(turn: &mut Turn<'_>, peer: &str, mut stream: Stream, head: &Head) -> Result<(), WitnessError> {
@@ -193,8 +214,7 @@ fn raise_one(turn: &mut Turn<'_>, peer: &str, mut stream: Stream, head: &Head) -
     }
     let body = named(&stream.name, turn)?.with("head", head_object(Some(head))).with("peer", peer);
     turn.state.append(turn.db, turn.secret, Kind::Raised, &body)?;
-    let origin = stream.origin;
-    stream.advance(turn.db, turn.secret, &mut turn.state, head.clone(), true, origin)
+    stream.advance(turn.db, turn.secret, &mut turn.state, head.clone(), true)
 }
 
 fn rotate(turn: &mut Turn<'_>, kid: &str, public_key: &PublicKey, rollover: &Object) -> Result<(), WitnessError> {

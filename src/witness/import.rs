@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
@@ -78,14 +79,11 @@ impl Witness {
     /// verified under the key it names. The source is only read; again brings what is new there. Blocks.
     pub fn import(&mut self, source: &Path, scratch: &Path) -> Result<Imported, ImportError> {
         let snapshot = published(source, scratch)?;
-        let before = self.state.floor.count;
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut into = Into { db: &tx, secret: &self.secret, state: self.state.clone() };
-        let imported = Imported {
-            receipts: into.receipts(&snapshot.db)?,
-            forks: into.forks(&snapshot.db)?,
-            heads: into.heads(&snapshot.db)?,
-        };
+        let (heads, receipts) = into.receipts(&snapshot.db)?;
+        let imported = Imported { heads, receipts, forks: into.forks(&snapshot.db)? };
+        into.check_heads(&snapshot.db)?;
         if imported == Imported::default() {
             return Ok(imported);
         }
@@ -93,7 +91,7 @@ impl Witness {
         let body = Object::new().with("heads", heads).with("receipts", receipts).with("forks", forks);
         into.state.append(&tx, &self.secret, Kind::Imported, &body)?;
         let mut state = into.state;
-        state.keep(&tx, &self.secret, before)?;
+        state.keep(&tx, &self.secret, &self.state.floor)?;
         if !snapshot.is_current(source)? {
             return Err(StoreError::Busy(source.to_owned()).into());
         }
@@ -133,16 +131,18 @@ struct Into<'a> {
 }
 
 impl Into<'_> {
-    fn receipts(&mut self, from: &Connection) -> Result<u64, ImportError> {
+    /// The receipts, and the heads that follow from them: a head is not signed, and where it was set back or is gone,
+    /// the receipts still tell.
+    fn receipts(&mut self, from: &Connection) -> Result<(u64, u64), ImportError> {
         let mut statement = from.prepare(RECEIPTS)?;
         let mut rows = statement.query([])?;
-        let mut new = 0;
+        let (mut heads, mut new) = (BTreeSet::new(), 0);
         while let Some(row) = rows.next()? {
             let (id, json) = id_and_json(row).map_err(|e| unreadable("witness_receipts", &e))?;
             let refused = |why: String| ImportError::Row { row: id.clone(), why };
             let (receipt, public_key) = signed(&json).map_err(refused)?;
             let statement = verify_receipt(&receipt, &public_key).map_err(|e| refused(e.to_string()))?;
-            let stream = self.stream(&statement.submission)?;
+            let mut stream = self.stream(&statement.submission)?;
             let known = find(self.db, &stream, statement.submission.checkpoint_seq_no)?;
             if let Some(n) = known {
                 let known = read_receipt(self.db, self.secret, n)?;
@@ -157,12 +157,20 @@ impl Into<'_> {
             let body = Object::new().with("receipt_id", id.as_str()).with("statement", statement.to_object());
             let body = body.with("by", "import").with("submitter_signature", Value::Null);
             let n = self.state.append(self.db, self.secret, Kind::Accepted, &body)?;
-            insert_receipt(self.db, n, &stream, &statement.submission)?;
+            insert_receipt(self.db, n, stream.row, ORIGIN, &statement.submission)?;
             self.keep_signature(n, false, &receipt, public_key)?;
             self.state.last_time = self.state.last_time.max(statement.accepted_at);
             new += 1;
+            let Submission { checkpoint_id, checkpoint_seq_no, checkpoint_hash, .. } = statement.submission;
+            // A head of ours that is further on stays, and so does the one that an operator began the stream anew with.
+            let is_behind = stream.head.as_ref().is_none_or(|ours| ours.checkpoint_seq_no < checkpoint_seq_no);
+            if stream.origin == ORIGIN && is_behind {
+                let head = Head { checkpoint_id, checkpoint_seq_no, checkpoint_hash };
+                stream.advance(self.db, self.secret, &mut self.state, head, false)?;
+                heads.insert(stream.row);
+            }
         }
-        Ok(new)
+        Ok((heads.len() as u64, new))
     }
 
     fn forks(&mut self, from: &Connection) -> Result<u64, ImportError> {
@@ -192,10 +200,9 @@ impl Into<'_> {
     }
 
     /// The heads, which are not signed: each must be the checkpoint of a receipt that is.
-    fn heads(&mut self, from: &Connection) -> Result<u64, ImportError> {
+    fn check_heads(&self, from: &Connection) -> Result<(), ImportError> {
         let mut statement = from.prepare(HEADS)?;
         let mut rows = statement.query([])?;
-        let mut new = 0;
         while let Some(row) = rows.next()? {
             let (name, head) = head(row).map_err(|e| unreadable("witness_stream_state", &e))?;
             let refused = |why: &str| ImportError::Row {
@@ -203,7 +210,7 @@ impl Into<'_> {
                 why: why.into(),
             };
             let missing = || refused("there is no receipt for it");
-            let mut stream = Stream::find(self.db, &name)?.ok_or_else(missing)?;
+            let stream = Stream::find(self.db, &name)?.ok_or_else(missing)?;
             let n = find(self.db, &stream, head.checkpoint_seq_no)?.ok_or_else(missing)?;
             let receipted = read_receipt(self.db, self.secret, n)?.content.submission;
             if receipted.checkpoint_hash != head.checkpoint_hash {
@@ -212,14 +219,8 @@ impl Into<'_> {
             if receipted.checkpoint_id != head.checkpoint_id {
                 return Err(refused("its receipt names another checkpoint_id"));
             }
-            // A head of ours that is further on stays: a head never goes back.
-            if stream.head.as_ref().is_none_or(|ours| ours.checkpoint_seq_no < head.checkpoint_seq_no) {
-                let origin = stream.origin;
-                stream.advance(self.db, self.secret, &mut self.state, head, false, origin)?;
-                new += 1;
-            }
         }
-        Ok(new)
+        Ok(())
     }
 
     fn stream(&mut self, submission: &Submission) -> Result<Stream, ImportError> {
@@ -244,10 +245,13 @@ impl Into<'_> {
     }
 }
 
+/// What the published package signed is of before any ceremony: a stream that was begun anew since stays as it is.
+const ORIGIN: i64 = 0;
+
 /// The record of what was receipted for a number.
 fn find(db: &Connection, stream: &Stream, number: i64) -> Result<Option<u64>, ImportError> {
     let sql = "SELECT n FROM receipts WHERE stream = ?1 AND origin = ?2 AND seq_no = ?3";
-    Ok(db.query_row(sql, params![stream.row, stream.origin, number], |row| row.get(0)).optional()?)
+    Ok(db.query_row(sql, params![stream.row, ORIGIN, number], |row| row.get(0)).optional()?)
 }
 
 /// A head as the published package wrote it.

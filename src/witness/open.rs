@@ -192,10 +192,14 @@ impl Witness {
     /// Writes down who allowed it to go on, under a number that neither the state nor its anchor has come to.
     fn reconcile(&mut self, allowed: &Allowed, anchor: Option<Floor>) -> Result<(), WitnessError> {
         let n = self.state.floor.count.max(anchor.map_or(0, |anchor| anchor.count)) + 1;
-        let body = reconciled(allowed.what, &allowed.by, &allowed.reason)
+        let at = self.setup.times.stamp(self.state.last_time)?;
+        let body = reconciled(allowed.what, &allowed.by, &allowed.reason, at)
             .with("state", Some(floor_object(&self.state.floor)))
             .with("anchor", anchor.as_ref().map(floor_object));
-        self.write(|state, db, secret| state.append_at(db, secret, n, Kind::Reconciled, &body).map(drop))
+        self.write(|state, db, secret| {
+            state.last_time = at;
+            state.append_at(db, secret, n, Kind::Reconciled, &body).map(drop)
+        })
     }
 
     /// The key that the state names must be here.
@@ -226,7 +230,7 @@ impl Witness {
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut state = self.state.clone();
         change(&mut state, &tx, &self.secret)?;
-        state.keep(&tx, &self.secret, self.state.floor.count)?;
+        state.keep(&tx, &self.secret, &self.state.floor)?;
         tx.commit()?;
         self.state = state;
         Ok(())
@@ -259,14 +263,18 @@ fn begin(db: &mut Connection, setup: &Setup, anchor: Option<Floor>) -> Result<(S
     state.begin(&tx)?;
     let secret = Secret::make(&tx, &state_id, setup.wrapping.as_deref())?;
     let allowed = setup.allowed.as_ref().filter(|allowed| allowed.what == What::StateLost);
+    let allowed = allowed.map(|allowed| {
+        state.last_time = setup.times.stamp(state.last_time)?;
+        Ok::<_, WitnessError>(reconciled(allowed.what, &allowed.by, &allowed.reason, state.last_time))
+    });
     let body = Object::new()
         .with("state_id", state_id)
         .with("key", key.to_object())
         .with("after", anchor.as_ref().map(floor_object))
-        .with("allowed", allowed.map(|allowed| reconciled(allowed.what, &allowed.by, &allowed.reason)));
+        .with("allowed", allowed.transpose()?);
     state.append_at(&tx, &secret, first, Kind::Begun, &body)?;
     // The row was made in this transaction.
-    state.keep(&tx, &secret, 0)?;
+    state.keep(&tx, &secret, &START)?;
     tx.commit()?;
     Ok((state, secret))
 }

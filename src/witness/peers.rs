@@ -81,6 +81,7 @@ pub fn is_ahead(own: &[Stream], floors: &[(String, Statement)], unknown_as: Opti
             (Some(streams), _) => ahead.extend(
                 streams
                     .iter()
+                    .filter(|stream| stream.is_of_this_origin(head))
                     .filter(|stream| own_number(stream).is_none_or(|own| own < number(head)))
                     .map(|stream| difference(stream.name.clone(), own_number(stream))),
             ),
@@ -104,7 +105,7 @@ pub fn contradicts(own: &[Stream], answers: &[PeerHeads]) -> Vec<Difference> {
             let is_another = stream.head.as_ref().is_some_and(|own| {
                 own.checkpoint_seq_no == number(head) && own.checkpoint_hash != head.submission.checkpoint_hash
             });
-            if is_another {
+            if is_another && stream.is_of_this_origin(head) {
                 let (stream, own) = (stream.name.clone(), own_number(stream));
                 found.push(Difference { stream, own, peer: peer.to_owned(), statement: head.clone() });
             }

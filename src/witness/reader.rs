@@ -100,11 +100,12 @@ impl WitnessReader {
         after: u64,
         limit: usize,
     ) -> Result<(Vec<Object>, u64), WitnessError> {
-        // A signature is written down with the turn behind its receipt: until then the one before it is the last.
+        // Where the head is a floor, or has no signature yet, what was signed before it: peers must not think that there
+        // is nothing.
         let sql = "SELECT r.body, receipts.public_key, receipts.signature, streams.stream FROM streams
-                   JOIN receipts ON receipts.stream = streams.stream AND receipts.origin = streams.origin
-                                AND receipts.seq_no = (SELECT s.seq_no FROM receipts s WHERE s.stream = streams.stream
-                                    AND s.origin = streams.origin AND s.signature NOTNULL ORDER BY s.seq_no DESC LIMIT 1)
+                   JOIN receipts ON receipts.n = (SELECT n FROM receipts AS signed
+                                                  WHERE signed.stream = streams.stream AND signed.origin = streams.origin
+                                                        AND signature IS NOT NULL ORDER BY seq_no DESC LIMIT 1)
                    JOIN records r ON r.n = receipts.n
                    WHERE (?1 IS NULL OR tenant_id IN (SELECT value FROM json_each(?1, '$.of'))) AND streams.stream > ?2
                    ORDER BY streams.stream LIMIT ?3";

@@ -23,6 +23,7 @@ CREATE TABLE records (
 ) STRICT;
 
 CREATE INDEX incidents ON records (n) WHERE kind = 'incident';
+CREATE INDEX words ON records (n) WHERE kind IN ('begun', 'reconciled');
 
 CREATE TABLE streams (
     stream          INTEGER PRIMARY KEY,
@@ -32,6 +33,7 @@ CREATE TABLE streams (
     submitter       TEXT,
     submitter_key   TEXT,
     origin          INTEGER NOT NULL,  -- how often it was begun anew
+    begun_anew      INTEGER,           -- when that was last, in milliseconds since 1970
     checkpoint_id   TEXT,              -- the head; NULL where nothing was accepted yet
     seq_no          INTEGER,
     checkpoint_hash TEXT,

@@ -75,8 +75,8 @@ impl State {
 
     /// Puts the first row there; [`keep`](Self::keep) follows.
     pub(super) fn begin(&self, db: &Connection) -> Result<(), WitnessError> {
-        let sql = "INSERT INTO state (id, state_id, count, root, behind, last_time, keys, mac) VALUES (1, ?1, 0, x'', 0, 0, '', x'')";
-        db.execute(sql, [&self.state_id])?;
+        let sql = "INSERT INTO state (id, state_id, count, root, behind, last_time, keys, mac) VALUES (1, ?1, ?2, ?3, 0, 0, '', x'')";
+        db.execute(sql, params![self.state_id, self.floor.count, self.floor.root.as_bytes()])?;
         Ok(())
     }
 
@@ -86,15 +86,16 @@ impl State {
     /// opened the file, and has been in its memory since; that nobody else writes meanwhile rests on a lock file, which
     /// may be deleted, or lie on a file system that keeps no locks. Then two processes decide upon the same head, both
     /// commit, and both sign: two statements of one number. So the second one must find that the row has moved on. What
-    /// it has decided is undone with its transaction, before anything is signed.
-    pub(super) fn keep(&mut self, db: &Connection, secret: &Secret, before: u64) -> Result<(), WitnessError> {
-        if self.floor.count != before {
-            self.behind = before;
+    /// it has decided is undone with its transaction, before anything is signed. A file that was put in its place
+    /// meanwhile may have come to the same count by other records, so that the root is compared too.
+    pub(super) fn keep(&mut self, db: &Connection, secret: &Secret, before: &Floor) -> Result<(), WitnessError> {
+        if self.floor != *before {
+            self.behind = before.count;
         }
         let Self { floor, behind, last_time, stopped, .. } = &*self;
         let sql =
             "UPDATE state SET count = ?1, root = ?2, last_time = ?3, keys = ?4, stopped = ?5, mac = ?6, behind = ?8
-                   WHERE id = 1 AND count = ?7";
+                   WHERE id = 1 AND count = ?7 AND root = ?9";
         let moved = db.prepare_cached(sql)?.execute(params![
             floor.count,
             floor.root.as_bytes(),
@@ -102,16 +103,18 @@ impl State {
             self.keys_json(),
             stopped,
             self.mac(secret),
-            before,
-            behind
+            before.count,
+            behind,
+            before.root.as_bytes()
         ])?;
         if moved == 1 { Ok(()) } else { Err(WitnessError::Raced) }
     }
 
     /// The file still is where this is, or another process wrote to it.
     pub(super) fn is_still(&self, db: &Connection) -> Result<(), WitnessError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM state WHERE id = 1 AND count = ?1)";
-        let is_still: bool = db.prepare_cached(sql)?.query_row([self.floor.count], |row| row.get(0))?;
+        let sql = "SELECT EXISTS (SELECT 1 FROM state WHERE id = 1 AND count = ?1 AND root = ?2)";
+        let Floor { count, root } = &self.floor;
+        let is_still: bool = db.prepare_cached(sql)?.query_row(params![count, root.as_bytes()], |row| row.get(0))?;
         if is_still { Ok(()) } else { Err(WitnessError::Raced) }
     }
 

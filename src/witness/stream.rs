@@ -4,9 +4,9 @@ use super::WitnessError;
 use super::secret::{Secret, Tag};
 use super::state::State;
 use super::sum::Sum;
-use crate::facts::Framed;
+use crate::facts::{Framed, Timestamp};
 use crate::protocol::PublicKey;
-use crate::protocol::witness::{Head, Submission};
+use crate::protocol::witness::{Head, Statement, Submission};
 
 /// Which stream.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +41,8 @@ pub struct Stream {
     pub submitter_key: Option<PublicKey>,
     /// How often it was begun anew.
     pub origin: i64,
+    /// When it was begun anew last: what peers witnessed before is of another origin.
+    pub begun_anew: Option<Timestamp>,
     /// The last checkpoint.
     pub head: Option<Head>,
     /// Whether the head was not receipted here.
@@ -49,12 +51,27 @@ pub struct Stream {
 
 const COLUMNS: &str =
     "stream, witness_id, tenant_id, stream_id, submitter, submitter_key, origin, checkpoint_id, seq_no,
-                       checkpoint_hash, is_floor";
+                       checkpoint_hash, is_floor, begun_anew";
 
 impl Stream {
     /// A stream without a checkpoint.
     pub(super) const fn new(name: StreamName) -> Self {
-        Self { row: 0, name, submitter: None, submitter_key: None, origin: 0, head: None, is_floor: false }
+        Self {
+            row: 0,
+            name,
+            submitter: None,
+            submitter_key: None,
+            origin: 0,
+            begun_anew: None,
+            head: None,
+            is_floor: false,
+        }
+    }
+
+    /// Whether what a peer witnessed of it is no older than its present origin. Where it was begun anew, a peer that has
+    /// not done so yet would put it back, with every start.
+    pub(super) fn is_of_this_origin(&self, statement: &Statement) -> bool {
+        self.begun_anew.is_none_or(|since| statement.accepted_at > since)
     }
 
     pub(super) fn find(db: &Connection, name: &StreamName) -> Result<Option<Self>, WitnessError> {
@@ -113,8 +130,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Moves the head, where the file still has the one that was decided upon: a head that is not that one is never
-    /// replaced, whatever reads it may become.
+    /// Moves the head.
     pub(super) fn advance(
         &mut self,
         db: &Connection,
@@ -122,27 +138,44 @@ impl Stream {
         state: &mut State,
         head: Head,
         is_floor: bool,
-        origin: i64,
     ) -> Result<(), WitnessError> {
-        let sql = "UPDATE streams SET checkpoint_id = ?2, seq_no = ?3, checkpoint_hash = ?4, is_floor = ?5, origin = ?6
+        self.change(db, secret, state, Self { head: Some(head), is_floor, ..self.clone() })
+    }
+
+    /// Changes what stands of it, where the file still has the head that was decided upon: one that is not that one is
+    /// never replaced, whatever reads it may become.
+    pub(super) fn change(
+        &mut self,
+        db: &Connection,
+        secret: &Secret,
+        state: &mut State,
+        to: Self,
+    ) -> Result<(), WitnessError> {
+        let sql =
+            "UPDATE streams SET checkpoint_id = ?2, seq_no = ?3, checkpoint_hash = ?4, is_floor = ?5, origin = ?6,
+                                      begun_anew = ?10, submitter = ?11, submitter_key = ?12
                    WHERE stream = ?1 AND seq_no IS ?7 AND checkpoint_hash IS ?8 AND origin = ?9";
         let (_, number, hash) = columns(self.head.as_ref());
+        let (to_id, to_number, to_hash) = columns(to.head.as_ref());
         let moved = db.prepare_cached(sql)?.execute(params![
             self.row,
-            head.checkpoint_id,
-            head.checkpoint_seq_no,
-            head.checkpoint_hash,
-            is_floor,
-            origin,
+            to_id,
+            to_number,
+            to_hash,
+            to.is_floor,
+            to.origin,
             number,
             hash,
-            self.origin
+            self.origin,
+            to.begun_anew.map(Timestamp::as_millis),
+            to.submitter,
+            to.submitter_key.as_ref().map(PublicKey::to_hex)
         ])?;
         if moved != 1 {
             return Err(WitnessError::Raced);
         }
         state.sum.take(&self.tag(secret));
-        (self.head, self.is_floor, self.origin) = (Some(head), is_floor, origin);
+        *self = to;
         state.sum.add(&self.tag(secret));
         Ok(())
     }
@@ -159,8 +192,9 @@ impl Stream {
         let Ok(submitter_key) = key.map(|key| PublicKey::from_hex(&key)).transpose() else {
             return Ok(Err(WitnessError::Damaged("a stream's key does not read")));
         };
+        let begun_anew = row.get::<_, Option<i64>>(11)?.map(Timestamp::from_millis);
         let (row, submitter, origin, is_floor) = (row.get(0)?, row.get(4)?, row.get(6)?, row.get(10)?);
-        Ok(Ok(Self { row, name, submitter, submitter_key, origin, head, is_floor }))
+        Ok(Ok(Self { row, name, submitter, submitter_key, origin, begun_anew, head, is_floor }))
     }
 
     fn tag(&self, secret: &Secret) -> Tag {
@@ -175,7 +209,8 @@ impl Stream {
         let framed = optional(framed, self.submitter_key.as_ref().map(PublicKey::to_hex).as_deref());
         let (id, number, hash) = columns(self.head.as_ref());
         let framed = optional(optional(framed, id), hash).number(number.unwrap_or(0).unsigned_abs());
-        secret.mac(&framed.number(self.origin.unsigned_abs()).number(u64::from(self.is_floor)))
+        let begun_anew = self.begun_anew.map_or(0, Timestamp::as_millis).unsigned_abs();
+        secret.mac(&framed.number(self.origin.unsigned_abs()).number(begun_anew).number(u64::from(self.is_floor)))
     }
 }
 
@@ -244,7 +279,7 @@ mod tests {
             state_id: "wst_1".into(),
             floor: START,
             behind: 0,
-            last_time: crate::facts::Timestamp::from_millis(0),
+            last_time: Timestamp::from_millis(0),
             keys: Vec::new(),
             stopped: None,
             sum: Sum::default(),
@@ -255,7 +290,7 @@ mod tests {
     fn of_two_that_decided_upon_one_head_the_second_to_write_has_raced() {
         let Stalled { first, second, secret, .. } = &mut Stalled::new();
         let advance = |(db, stream): &mut (Connection, Stream), hash| {
-            stream.advance(db, secret, &mut state(), head(hash, 2), false, 0)
+            stream.advance(db, secret, &mut state(), head(hash, 2), false)
         };
         assert_eq!(advance(first, "2b"), Ok(()));
         assert_eq!(advance(second, "ff"), Err(WitnessError::Raced));

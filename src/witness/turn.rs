@@ -2,7 +2,6 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::WitnessError;
 use super::change::Change;
-use super::incident::{Incident, What};
 use super::record::{self, Kind};
 use super::request::{Checked, Times};
 use super::secret::Secret;
@@ -70,7 +69,7 @@ impl Turn<'_> {
             // A replay too: what another process has written down may not be anchored yet, and gets no signature here.
             before.is_still(self.db)?;
         } else {
-            self.state.keep(self.db, self.secret, before.floor.count)?;
+            self.state.keep(self.db, self.secret, &before.floor)?;
         }
         Ok((self.state, decided))
     }
@@ -86,6 +85,9 @@ impl Turn<'_> {
             Err(e @ (WitnessError::Change(_) | WitnessError::Refused(_) | WitnessError::Stopped(_))) => {
                 Ok(Decided::Refused(e))
             }
+            // A submission reads what it is decided by before it writes anything. Whoever asks for the one record that
+            // was damaged must not keep everybody else from theirs.
+            Err(e @ WitnessError::Damaged(_)) if matches!(work, Work::Submit(_)) => Ok(Decided::Refused(e)),
             done => done,
         }
     }
@@ -120,49 +122,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Looks whether the submitter holds a statement of ours that is not among the records. Then the state was rolled
-    /// back, or somebody signs with a copy of the key: nothing more is signed, and both are kept.
-    fn look_back(&mut self, checked: &Checked) -> Result<Option<Incident>, WitnessError> {
-        for known in &checked.known {
-            if !self.state.is_ours(&known.key) || self.has(&known.statement)? {
-                continue;
-            }
-            let what = What::OwnSignatureAhead;
-            let head = Stream::find(self.db, &StreamName::from(&known.statement.submission))?.and_then(|s| s.head);
-            let body = Object::new()
-                .with("what", what.name())
-                .with("statement", known.statement.to_object())
-                .with("receipt", known.receipt.clone())
-                .with("head_seq_no", head.as_ref().map(|head| head.checkpoint_seq_no))
-                .with("head_hash", head.map(|head| head.checkpoint_hash));
-            self.state.append(self.db, self.secret, Kind::Incident, &body)?;
-            self.state.stopped = Some(what.name().to_owned());
-            return Ok(Some(Incident::new(what, Some(self.state.floor), None)));
-        }
-        Ok(None)
-    }
-
-    /// Whether a statement is among the records: receipted in any origin of its stream, or shown to us before, when
-    /// somebody allowed us to go on from that.
-    fn has(&self, statement: &Statement) -> Result<bool, WitnessError> {
-        Ok(self.has_receipted(statement)? || shown(self.db, self.secret)?.contains(statement))
-    }
-
-    fn has_receipted(&self, statement: &Statement) -> Result<bool, WitnessError> {
-        let Some(stream) = Stream::find(self.db, &StreamName::from(&statement.submission))? else { return Ok(false) };
-        let sql = "SELECT n FROM receipts WHERE stream = ?1 AND seq_no = ?2";
-        let mut rows = self.db.prepare_cached(sql)?;
-        let rows = rows.query_map(params![stream.row, statement.submission.checkpoint_seq_no], |row| row.get(0))?;
-        for n in rows {
-            if read_receipt(self.db, self.secret, n?)?.content == *statement {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// What was receipted for a number, in the stream's present origin.
-    fn receipted(&self, stream: &Stream, number: i64) -> Result<Option<Committed<Statement>>, WitnessError> {
+    pub(super) fn receipted(&self, stream: &Stream, number: i64) -> Result<Option<Committed<Statement>>, WitnessError> {
         let sql = "SELECT n FROM receipts WHERE stream = ?1 AND origin = ?2 AND seq_no = ?3";
         let mut statement = self.db.prepare_cached(sql)?;
         let n = statement.query_row(params![stream.row, stream.origin, number], |row| row.get(0)).optional()?;
@@ -230,8 +191,7 @@ impl Turn<'_> {
         let floor = floor.map(|floor| floor.checkpoint_seq_no);
         let stream = match stream {
             Some(mut stream) => {
-                let origin = stream.origin;
-                stream.advance(self.db, self.secret, &mut self.state, head, false, origin)?;
+                stream.advance(self.db, self.secret, &mut self.state, head, false)?;
                 stream
             }
             None => {
@@ -249,7 +209,7 @@ impl Turn<'_> {
             .with("by", checked.caller.as_str())
             .with("submitter_signature", checked.signature.as_ref().map(SubmitterSignature::to_object));
         let n = self.state.append(self.db, self.secret, Kind::Accepted, &body)?;
-        insert_receipt(self.db, n, &stream, submission)?;
+        insert_receipt(self.db, n, stream.row, stream.origin, submission)?;
         let committed = Committed { n, id, content: statement, signed: None };
         Ok(Decided::Receipted { committed, is_replay: false })
     }
@@ -305,18 +265,6 @@ impl Turn<'_> {
     }
 }
 
-/// Statements of ours that somebody has shown to us and that we did not know.
-pub(super) fn shown(db: &Connection, secret: &Secret) -> Result<Vec<Statement>, WitnessError> {
-    let mut rows = db.prepare_cached("SELECT n FROM records WHERE kind = 'incident' ORDER BY n")?;
-    let incidents = rows.query_map([], |row| row.get(0))?;
-    let statement = |n: rusqlite::Result<u64>| {
-        let body = record::read(db, secret, n?, Kind::Incident)?;
-        let statement = body.get_object("statement").and_then(|statement| Statement::from_object(statement).ok());
-        statement.ok_or(UNREADABLE)
-    };
-    incidents.map(statement).collect()
-}
-
 fn known(stream: Option<&Stream>, receipted: Option<&Committed<Statement>>) -> Known {
     let Some(stream) = stream else { return Known::default() };
     Known {
@@ -332,12 +280,13 @@ fn known(stream: Option<&Stream>, receipted: Option<&Committed<Statement>>) -> K
 pub(super) fn insert_receipt(
     db: &Connection,
     n: u64,
-    stream: &Stream,
+    stream: i64,
+    origin: i64,
     submission: &Submission,
 ) -> Result<(), WitnessError> {
     let sql = "INSERT INTO receipts (n, stream, origin, seq_no, checkpoint_id) VALUES (?1, ?2, ?3, ?4, ?5)";
     let Submission { checkpoint_seq_no, checkpoint_id, .. } = submission;
-    db.prepare_cached(sql)?.execute(params![n, stream.row, stream.origin, checkpoint_seq_no, checkpoint_id])?;
+    db.prepare_cached(sql)?.execute(params![n, stream, origin, checkpoint_seq_no, checkpoint_id])?;
     Ok(())
 }
 
@@ -390,7 +339,7 @@ pub(super) fn keep_signature(db: &Connection, n: u64, is_fork: bool, signed: &Si
 
 const RECEIPT_GONE: WitnessError = WitnessError::Damaged("a receipt is gone");
 
-const UNREADABLE: WitnessError = WitnessError::Damaged("a record does not read as what it is");
+pub(super) const UNREADABLE: WitnessError = WitnessError::Damaged("a record does not read as what it is");
 
 impl From<Refusal> for WitnessError {
     fn from(refusal: Refusal) -> Self {

@@ -1,5 +1,6 @@
 //! A submitter shows what this witness signed, and the state does not know it.
 
+use local_vault::facts::Clock as _;
 use local_vault::protocol::json::Object;
 use local_vault::protocol::witness::Submission;
 use local_vault::witness::{Change, Request, Verdict, What, WitnessError};
@@ -112,4 +113,71 @@ async fn a_receipt_of_a_stream_that_the_state_does_not_know_at_all_stops_it() {
     let receipts = place.accept(std::slice::from_ref(&other)).await;
     copy(&place.aside("old"), &place.state());
     assert_eq!(incident(submit(&place, with(other, &receipts[0])).await), What::OwnSignatureAhead);
+}
+
+/// A witness that lost numbers 3 and 4, and was let go on behind the first of them that somebody showed.
+async fn allowed() -> (Place, Vec<Object>) {
+    let (place, mut receipts) = restored().await;
+    copy(&place.state(), &place.aside("restored"));
+    receipts.extend(place.accept(&[checkpoint(3, Some(2)), checkpoint(4, Some(3))]).await.pop());
+    copy(&place.aside("restored"), &place.state());
+    let stopped = submit(&place, with(checkpoint(1, None), &receipts[2])).await;
+    assert_eq!(incident(stopped), What::OwnSignatureAhead);
+    allow(&place, What::OwnSignatureAhead).await.unwrap();
+    (place, receipts)
+}
+
+/// What another machine signs a little later, which has the state and the key too.
+async fn elsewhere(place: &Place, submission: &Submission) -> Object {
+    copy(&place.state(), &place.aside("clone"));
+    let times = super::witness::Told::at(local_vault::facts::SystemClock.now().plus_millis(1000));
+    let setup = local_vault::witness::Setup { times, ..place.setup() };
+    let path = place.aside("clone").join("witness.sqlite3");
+    accepted(super::witness::submit(&path, setup, submission).await)
+}
+
+#[tokio::test]
+async fn what_was_lost_beside_it_stops_nobody_again_and_is_a_floor_too() {
+    let (place, receipts) = allowed().await;
+    let rival = submit(&place, with(rival(4, Some(3)), &receipts[3])).await;
+    assert!(matches!(rival, Ok(Verdict::Forked(_))), "{rival:?}");
+    accepted(submit(&place, with(checkpoint(5, Some(4)), &receipts[3])).await);
+}
+
+#[tokio::test]
+async fn what_was_lost_and_contradicts_what_was_witnessed_since_stops_it() {
+    let (place, receipts) = allowed().await;
+    let rival = submit(&place, Request::new(super::witness::rival(4, Some(3)), "operator")).await;
+    accepted(rival);
+    let stopped = submit(&place, with(checkpoint(1, None), &receipts[3])).await;
+    assert_eq!(incident(stopped), What::OwnSignatureAhead);
+}
+
+#[tokio::test]
+async fn what_is_signed_with_the_key_after_the_operators_word_stops_it() {
+    let (place, _) = allowed().await;
+    let signed = elsewhere(&place, &checkpoint(4, Some(3))).await;
+    assert_eq!(incident(submit(&place, with(checkpoint(1, None), &signed)).await), What::OwnSignatureAhead);
+}
+
+/// An operator's word about one receipt says nothing about an earlier one, for which the stream was begun anew.
+#[tokio::test]
+async fn a_stream_that_was_begun_anew_stays_so_when_something_else_is_allowed() {
+    let (place, _) = allowed().await;
+    let stream = local_vault::witness::StreamName::from(&checkpoint(1, None));
+    let first = checkpoint(1, None);
+    let head = local_vault::protocol::witness::Head {
+        checkpoint_id: first.checkpoint_id,
+        checkpoint_seq_no: 1,
+        checkpoint_hash: first.checkpoint_hash,
+    };
+    let (desk, closing) = place.open().unwrap();
+    let (allowed_by, reason) = ("ann".to_owned(), "their database was restored".to_owned());
+    desk.change(Change::Reoriginate { stream, head, allowed_by, reason }).await.unwrap();
+    closing.close(desk).await;
+    let other = Submission { stream_id: "str_2".into(), ..checkpoint(1, None) };
+    let shown = elsewhere(&place, &other).await;
+    assert_eq!(incident(submit(&place, with(checkpoint(1, None), &shown)).await), What::OwnSignatureAhead);
+    allow(&place, What::OwnSignatureAhead).await.unwrap();
+    accepted(place.submit(&rival(2, Some(1))).await);
 }

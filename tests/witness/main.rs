@@ -9,6 +9,8 @@ mod contract;
 mod custody;
 mod device;
 mod devices;
+mod follow;
+mod import;
 mod installed;
 mod kill;
 mod look_back;
@@ -18,6 +20,8 @@ mod race;
 mod reconcile;
 mod rollback;
 mod rules;
+#[path = "../support/sandbox.rs"]
+mod sandbox;
 mod sealed;
 #[path = "../support/small_disk.rs"]
 mod small_disk;

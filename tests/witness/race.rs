@@ -55,6 +55,20 @@ async fn a_desk_whose_state_has_moved_on_answers_no_replay_either() {
     second_closing.close(second).await;
 }
 
+/// Another file may have come to the same count, and know nothing of the stream that is submitted.
+#[tokio::test]
+async fn a_desk_whose_state_has_the_same_count_and_other_records_signs_nothing() {
+    let place = Place::new();
+    place.accept(&[checkpoint(1, None)]).await;
+    let (desk, closing) = place.open().unwrap();
+    let db = rusqlite::Connection::open(place.path()).unwrap();
+    db.execute("UPDATE state SET root = zeroblob(32)", []).unwrap();
+    let other = Submission { stream_id: "str_2".into(), ..checkpoint(1, None) };
+    assert_eq!(desk.submit(request(other)).await, Err(WitnessError::Raced));
+    closing.close(desk).await;
+    assert_eq!(WitnessReader::open(&place.path()).unwrap().counts().unwrap().receipts, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixty_four_who_race_on_one_stream_make_one_line_of_history() {
     let place = Place::with_floor();

@@ -146,6 +146,53 @@ async fn a_stream_that_nobody_added_is_refused_and_one_that_was_is_its_submitter
 }
 
 #[tokio::test]
+async fn a_stream_that_was_made_of_what_a_peer_has_is_given_its_submitter_and_keeps_its_floor() {
+    let place = Place::with_floor();
+    let (desk, closing) = place.open().unwrap();
+    let raise = Change::Raise { heads: vec![held_by_peer(5, "str_1")], unknown_as: Some("ins_1".into()) };
+    desk.change(raise).await.unwrap();
+    assert!(matches!(desk.change(added(None, None)).await, Err(WitnessError::Change(_))));
+    desk.change(added(Some("sub"), None)).await.unwrap();
+    assert!(matches!(desk.change(added(Some("mallory"), None)).await, Err(WitnessError::Change(_))));
+    closing.close(desk).await;
+    // What it is now is authenticated too.
+    let (desk, closing) = place.open().unwrap();
+    let by = |submission: Submission, caller: &str| desk.submit(Request::new(submission, caller));
+    assert_eq!(refusal(by(checkpoint(6, Some(5)), "operator").await), Refusal::NotTheSubmitter);
+    assert_eq!(refusal(by(checkpoint(4, None), "sub").await), Refusal::BelowFloor);
+    accepted(by(checkpoint(6, Some(5)), "sub").await);
+    closing.close(desk).await;
+}
+
+/// A peer that has not begun it anew, or lies, must not undo the ceremony with the next start.
+#[tokio::test]
+async fn what_a_peer_witnessed_before_a_stream_was_begun_anew_is_no_floor_of_it() {
+    let place = Place::new();
+    let (desk, closing) = start(&place, Setup { times: Told::at(NOW), ..place.setup() });
+    accept(&desk, &[checkpoint(1, None), checkpoint(2, Some(1)), checkpoint(900, Some(2))]).await;
+    desk.change(reoriginated(2)).await.unwrap();
+    let at = |time| {
+        let (peer, statement) = held_by_peer(900, "str_1");
+        vec![(peer, Statement { accepted_at: time, ..statement })]
+    };
+    let raise = |heads| Change::Raise { heads, unknown_as: None };
+    desk.change(raise(at(NOW))).await.unwrap();
+    accepted(submit(&desk, checkpoint(3, Some(2))).await);
+    desk.change(raise(at(NOW.plus_millis(1)))).await.unwrap();
+    assert_eq!(refusal(submit(&desk, checkpoint(4, Some(3))).await), Refusal::BelowFloor);
+    closing.close(desk).await;
+    let mut own = Vec::new();
+    WitnessReader::open(&place.path()).unwrap().streams(|stream| own.push(stream)).unwrap();
+    for (time, ahead) in [(NOW, 0), (NOW.plus_millis(1), 1)] {
+        let higher = at(time).into_iter().map(|(peer, s)| {
+            let submission = Submission { checkpoint_seq_no: 901, ..s.submission };
+            (peer, Statement { submission, ..s })
+        });
+        assert_eq!(local_vault::witness::is_ahead(&own, &higher.collect::<Vec<_>>(), None).len(), ahead);
+    }
+}
+
+#[tokio::test]
 async fn two_heads_that_one_key_signed_are_proof_and_anything_less_is_a_claim() {
     let (own, other) = (signing_key(20), signing_key(21));
     let plain = |submission| Request::new(submission, "operator");
@@ -203,6 +250,20 @@ async fn what_peers_have_witnessed_is_a_floor_whose_rival_is_a_fork() {
     // Nobody here knows what was between: who submits it again is honest, behind the floor too.
     assert_eq!(refusal(submit(&desk, checkpoint(4, Some(3))).await), Refusal::BelowFloor);
     closing.close(desk).await;
+}
+
+#[tokio::test]
+async fn peers_are_told_the_last_receipt_also_behind_a_floor_and_before_one_without_a_signature() {
+    let place = Place::new();
+    let key = super::device::CountingKey::new(place.key.clone());
+    let (desk, closing) = start(&place, Setup { signers: vec![witness::signer("k", key.clone())], ..place.setup() });
+    let receipts = accept(&desk, &[checkpoint(1, None), checkpoint(2, Some(1))]).await;
+    desk.change(Change::Raise { heads: vec![held_by_peer(5, "str_1")], unknown_as: None }).await.unwrap();
+    key.goes_away(true);
+    submit(&desk, checkpoint(6, Some(5))).await.unwrap_err();
+    closing.close(desk).await;
+    let (heads, _) = WitnessReader::open(&place.path()).unwrap().heads(None, 0, 10).unwrap();
+    assert_eq!(heads, receipts[1..]);
 }
 
 /// One transaction, however many records it is.

@@ -1,10 +1,11 @@
 //! What somebody forges who has the file and not the keys, with a key to wrap with and without.
 
 use local_vault::protocol::PublicKey;
-use local_vault::witness::{Setup, Verdict, What, Witness, WitnessError};
+use local_vault::protocol::witness::Submission;
+use local_vault::witness::{Request, Setup, Verdict, What, Witness, WitnessError};
 
 use super::custody;
-use super::place::{Place, incident, replayed};
+use super::place::{Place, accepted, incident, replayed};
 use super::witness::{checkpoint, rival};
 
 /// Changes the file of a state; one with two checkpoints where there is none yet.
@@ -51,6 +52,24 @@ async fn an_old_record_that_somebody_changed_is_never_answered_with() {
         let refused = place.submit(&submission).await;
         assert!(matches!(refused, Err(WitnessError::Damaged(_))), "{refused:?}");
     }
+}
+
+#[tokio::test]
+async fn who_asks_for_a_damaged_record_keeps_nobody_else_from_theirs() {
+    let place = Place::with_floor();
+    place.accept(&[checkpoint(1, None), checkpoint(2, Some(1))]).await;
+    let db = rusqlite::Connection::open(place.path()).unwrap();
+    db.execute("UPDATE records SET mac = zeroblob(32) WHERE n = 2", []).unwrap();
+    let (desk, closing) = place.open().unwrap();
+    let submit = |submission| desk.submit(Request::new(submission, "operator"));
+    let other = Submission { stream_id: "str_2".into(), ..checkpoint(1, None) };
+    let (damaged, next, of_another) =
+        tokio::join!(submit(checkpoint(1, None)), submit(checkpoint(3, Some(2))), submit(other));
+    assert!(matches!(damaged, Err(WitnessError::Damaged(_))), "{damaged:?}");
+    for verdict in [next, of_another, submit(checkpoint(4, Some(3))).await] {
+        accepted(verdict);
+    }
+    closing.close(desk).await;
 }
 
 /// Who submits an accepted checkpoint again is never called a forger, because a row is gone that nothing signs.

@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 use super::Vault;
 use crate::cli::failure::Failure;
@@ -22,6 +25,8 @@ pub(in crate::cli) struct Asked {
 
 /// A peer that names ever more pages is not followed for ever: this many of 256 heads are streams enough.
 const MOST_PAGES: usize = 10_000;
+/// Nor is one waited for at a start that takes as long as it may for each of them: the others have answered by then.
+const LONGEST: Duration = Duration::from_secs(300);
 
 impl Asked {
     /// Whether enough answered to rely on.
@@ -128,7 +133,12 @@ async fn ask(
     let client = client.map_err(|e| {
         Failure::config(e.to_string(), "Check the peer's ca_file, and certificate and key of [witness.listen].")
     })?;
-    Ok(pages(&Heads::new(client), &peer).await)
+    Ok(within(LONGEST, pages(&Heads::new(client), &peer)).await)
+}
+
+async fn within<T>(longest: Duration, asking: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let late = |_| Err(format!("it has not told all of its heads in {} s", longest.as_secs()));
+    timeout(longest, asking).await.unwrap_or_else(late)
 }
 
 async fn pages(heads: &Heads, peer: &PeerSettings) -> Result<(Vec<Statement>, bool), String> {
@@ -144,4 +154,16 @@ async fn pages(heads: &Heads, peer: &PeerSettings) -> Result<(Vec<Statement>, bo
         }
     }
     Err("its heads do not end".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_never_comes_to_an_end_is_one_that_did_not_answer() {
+        let never = std::future::pending::<Result<(), String>>();
+        assert_eq!(within(Duration::ZERO, never).await, Err("it has not told all of its heads in 0 s".into()));
+        assert_eq!(within(LONGEST, async { Ok(7) }).await, Ok(7));
+    }
 }
