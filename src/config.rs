@@ -40,4 +40,4 @@ pub use spool::Bounds;
 pub use token::{TokenSettings, Wrapping};
 #[cfg(feature = "tpm")]
 pub use tpm::TpmSettings;
-pub use witness::{AnchorSetting, ListenSettings, OPERATOR, PeerSettings, Submitter, WitnessSettings};
+pub use witness::{AnchorSetting, FEED, ListenSettings, OPERATOR, PeerSettings, Submitter, WitnessSettings};

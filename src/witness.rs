@@ -5,6 +5,7 @@
 //! crash prevented is made when the same checkpoint comes again, over the same bytes.
 
 mod api;
+mod archive;
 mod callers;
 mod change;
 mod change_form;
@@ -34,7 +35,8 @@ mod stream;
 mod sum;
 mod turn;
 
-pub use api::{Api, OPENAPI};
+pub use api::{Api, Inside, OPENAPI};
+pub use archive::Archive;
 pub use callers::{Callers, OPERATOR, PER_SECOND, Peer, Submitter};
 pub use change::Change;
 pub use change_form::FormError;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use local_vault::facts::SystemClock;
 use local_vault::http::socket::{Listener, MODE};
 use local_vault::http::{JSON, Patience, respond};
-use local_vault::witness::{Api, Callers, Closing, Counter, Desk, Metrics, Peer, Policy, Presence, Submitter};
+use local_vault::witness::{
+    Api, Archive, Callers, Closing, Counter, Desk, Inside, Metrics, Peer, Policy, Presence, Submitter,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
@@ -42,7 +44,9 @@ impl Server {
             per_second: None,
         };
         let callers = Arc::new(Callers::new(vec![submitter], uid));
-        let api = Arc::new(Api::new(presence.subscribe(), callers, found, metrics, Duration::from_secs(30)));
+        let archive = Archive::at(desk.path().to_owned());
+        let behind = Inside { presence: presence.subscribe(), archive, closed: stopped.clone() };
+        let api = Arc::new(Api::new(behind, callers, found, metrics, Duration::from_secs(30)));
         let handler = move |peer: local_vault::http::socket::Peer, request| {
             let api = api.clone();
             async move {

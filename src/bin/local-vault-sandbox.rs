@@ -40,6 +40,9 @@ struct Serve {
     /// Trust this installation and its Ed25519 key; may be repeated
     #[arg(long, value_name = "INSTALLATION_ID=PUBLIC_KEY_HEX")]
     trust: Vec<Trust>,
+    /// Trust what this installation witnessed by this key, where it is another; may be repeated
+    #[arg(long = "trust-witness", value_name = "INSTALLATION_ID=PUBLIC_KEY_HEX")]
+    trust_witnesses: Vec<Trust>,
     /// A token with which one installation may enrol; may be repeated
     #[arg(long = "enrollment-token", value_name = "TOKEN")]
     enrollment_tokens: Vec<String>,
@@ -59,8 +62,9 @@ struct Serve {
 
 impl From<Serve> for Config {
     fn from(serve: Serve) -> Self {
-        let Serve { listen, trust, enrollment_tokens, behaviour, plain_http, ready_file, record } = serve;
-        Self { listen, trust, enrollment_tokens, behaviour, plain_http, ready_file, record }
+        let Serve { listen, trust, trust_witnesses, enrollment_tokens, behaviour, plain_http, ready_file, record } =
+            serve;
+        Self { listen, trust, trust_witnesses, enrollment_tokens, behaviour, plain_http, ready_file, record }
     }
 }
 

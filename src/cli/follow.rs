@@ -11,15 +11,13 @@ use tokio::task::JoinSet;
 use super::failure::Failure;
 use super::stop::Stop;
 use super::vault::Vault;
+use crate::config::FEED;
 use crate::facts::Clock;
 use crate::protocol::json::Object;
 use crate::protocol::witness::{Item, Submission};
 use crate::relay::{Feed, Outbox, Step};
 use crate::store::StoreError;
 use crate::witness::{Request, StreamName, Verdict, WitnessError};
-
-/// What streams are pinned to that come out of the feed.
-pub(super) const FEED: &str = "feed";
 
 /// Where submissions of the feed are brought to.
 pub(super) trait Submit: Clone + Send + Sync + 'static {
@@ -51,24 +49,28 @@ impl<S: Submit> Follow<S> {
         Ok(Self { witness_id, feed, outbox, submit, clock, idle, wake: Notify::new() })
     }
 
-    /// Fetches, signs and posts until asked to end, or until something is wrong that no waiting mends.
+    /// Fetches, signs and posts until asked to end, or until something fails on this side. Then neither goes on alone, and
+    /// whoever begins anew opens the outbox anew. A feed or a receiver that is away is waited for.
     pub(super) async fn run(&self, vault: &Vault, stop: &Stop) -> Result<(), Failure> {
-        let (fetched, posted) = tokio::join!(self.fetch(stop.clone()), async {
-            // Whoever fetches goes on meanwhile, and this is told at the end alone.
-            let posted = self.post(vault, stop.clone()).await;
-            posted.inspect_err(|failure| tracing::error!(error = failure.message(), "nothing more is posted"))
-        });
-        fetched.and(posted)
+        tokio::try_join!(self.fetch(stop.clone()), self.post(vault, stop.clone())).map(|_| ())
     }
 
-    /// Fetches and signs what there is now, and posts it, once. Gives how many items were read.
+    /// Fetches and signs what there is now, and posts it, once. What was signed before is posted also where the feed is
+    /// away. Gives how many items were read.
     pub(super) async fn once(&self, vault: &Vault) -> Result<usize, Failure> {
+        let read = self.fetch_once().await;
+        let mut drain = vault.outbox_drain(&self.outbox).await?;
+        while let Step::Settled(_) = drain.next(usize::MAX).await? {}
+        read
+    }
+
+    async fn fetch_once(&self) -> Result<usize, Failure> {
         let mut after = self.outbox.position().await?;
         let mut read = 0;
         loop {
             let page = self.feed.after(after).await.map_err(|e| Failure::unavailable(e.to_string(), TRY_AGAIN))?;
             if page.items.is_empty() {
-                break;
+                return Ok(read);
             }
             read += page.items.len();
             if let Some(e) = self.take(page.items).await? {
@@ -76,9 +78,6 @@ impl<S: Submit> Follow<S> {
             }
             after = page.next;
         }
-        let mut drain = vault.outbox_drain(&self.outbox).await?;
-        while let Step::Settled(_) = drain.next(usize::MAX).await? {}
-        Ok(read)
     }
 
     async fn fetch(&self, mut stop: Stop) -> Result<(), Failure> {
@@ -86,7 +85,11 @@ impl<S: Submit> Follow<S> {
         let mut after = self.outbox.position().await?;
         let mut failures = 0;
         while !stop.is_asked() {
-            let wait = match self.feed.after(after).await {
+            let page = tokio::select! {
+                page = self.feed.after(after) => page,
+                () = stop.asked() => return Ok(()),
+            };
+            let wait = match page {
                 Ok(page) if page.items.is_empty() => {
                     (after, failures) = (page.next, 0);
                     self.idle
@@ -216,4 +219,4 @@ fn is_for_now(error: &WitnessError) -> bool {
     )
 }
 
-const TRY_AGAIN: &str = "Nothing of it was taken. Try again.";
+const TRY_AGAIN: &str = "What was read before is kept. Try again.";

@@ -28,7 +28,7 @@ use super::output::Output;
 use super::recorded::Recorded;
 use super::stop::Stop;
 use super::vault::Vault;
-use crate::config::Flags;
+use crate::config::{Flags, Settings};
 use crate::http::Patience;
 use crate::http::socket::Listener;
 use crate::ingest::Api;
@@ -56,9 +56,9 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
     let listener = Listener::bind(&ingest.socket, ingest.mode)?;
     tracing::info!("the service begins");
     let exporter = Arc::new(Exporter::start(&vault).await?);
-    let mut witness = Serving::of(&vault).await?;
-    // A host that only witnesses has no receiver.
-    let relays = witness.is_none() || vault.settings.relay.endpoint.is_some();
+    let (closing, closed) = watch::channel(false);
+    let mut witness = Serving::of(&vault, closed.clone()).await?;
+    let relays = witness.is_none() || relays_beside(&vault.settings);
     let presence = witness.as_ref().map(|witness| witness.presence.subscribe());
     let health = Arc::new(Health::new(&vault, exporter.clone(), presence, relays)?);
     let (vault, wake) = (Arc::new(vault), Arc::new(Notify::new()));
@@ -67,7 +67,6 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
     let (desk, at_the_desk) = watch::channel(None);
     let desk = Arc::new(desk);
 
-    let (closing, closed) = watch::channel(false);
     let api = relays.then(|| Api::new(at_the_desk, reload.rules(), closed.clone(), BODY));
     let asked = witness.as_ref().map(|witness| witness.api.clone());
     let routes = Routes { api, witness: asked, look: look.clone(), vault: vault.clone(), wake: wake.clone() };
@@ -153,6 +152,11 @@ pub(super) async fn run(vault: Vault, flags: &Flags, recorded: &mut Option<Recor
         exporter.end().await;
     }
     done
+}
+
+/// A host that only witnesses has no receiver of events, or no key for them where it posts what it signs.
+const fn relays_beside(settings: &Settings) -> bool {
+    settings.relay.endpoint.is_some() && (settings.witness.feed.is_none() || settings.custody.relay.is_some())
 }
 
 fn joined(ended: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {

@@ -161,7 +161,7 @@ pub(super) fn read(mut section: Section<'_>, folder: &Path) -> FileWitness {
 }
 
 impl WitnessSettings {
-    /// Whether a service witnesses: where somebody may submit, or a feed is followed.
+    /// Whether a service witnesses: where somebody may submit, or there is a feed to follow.
     pub fn is_served(&self) -> bool {
         self.listen.is_some() || !self.submitters.is_empty() || self.feed.is_some()
     }
@@ -267,14 +267,17 @@ fn refuse_same(section: &Section<'_>, submitters: &[Submitter]) {
             same(one.spki_pin.is_some() && one.spki_pin == other.spki_pin, "spki_pin");
         }
     }
-    // The command line calls itself so.
-    if submitters.iter().any(|submitter| submitter.name == OPERATOR) {
-        section.problem("has a submitter that is called like the operator");
+    // Whoever was called so would share the pins of the command line, or of the feed.
+    if submitters.iter().any(|submitter| [OPERATOR, FEED].contains(&submitter.name.as_str())) {
+        section.problem("has a submitter that is called like the operator or the feed");
     }
 }
 
 /// What an operator's own commands call themselves as submitters.
 pub const OPERATOR: &str = "operator";
+
+/// What streams are pinned to whose checkpoints come out of the feed.
+pub const FEED: &str = "feed";
 
 fn listen(mut section: Section<'_>, folder: &Path) -> Option<ListenSettings> {
     if section.is_empty() {

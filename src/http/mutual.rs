@@ -12,7 +12,7 @@ use hyper::{Request, Response};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -153,6 +153,9 @@ fn config(files: &Files) -> Result<ServerConfig, MutualError> {
     let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
     let config = config.map_err(|e| bad(&files.certificate, &e))?.with_client_cert_verifier(verifier);
     let mut config = config.with_single_cert(chain, key).map_err(|e| bad(&files.certificate, &e))?;
+    // Each connection is proved anew: a resumed one would outlive its certificate.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

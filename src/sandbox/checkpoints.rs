@@ -10,7 +10,7 @@ use crate::protocol::witness::{Submission, WitnessError, verify_fork_evidence, v
 
 /// `POST …/witness/checkpoints` (section 6): what `witness-checkpoint` prints, a receipt or fork evidence.
 pub(super) fn post(shared: &Shared, installation: &str, request: &Request<Bytes>) -> Result<Reply, Reply> {
-    let key = shared.state().key(installation).ok_or_else(Reply::unknown_installation)?;
+    let key = shared.state().witness_key(installation).ok_or_else(Reply::unknown_installation)?;
     let (submission, hash) = verify(&read_object(request)?, &key)?;
     if submission.witness_id != installation {
         return Err(invalid("the witness is another installation"));

@@ -27,6 +27,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Who may send, from the start.
     pub trust: Vec<Trust>,
+    /// The keys of their witnesses, where these are others.
+    pub trust_witnesses: Vec<Trust>,
     /// Who may enrol: each token once.
     pub enrollment_tokens: Vec<String>,
     /// How to answer the first events.
@@ -64,7 +66,7 @@ impl Sandbox {
             .map_err(|source| StartError::File { path: config.ready_file, source })?;
 
         let tls = identity.map(|identity| TlsAcceptor::from(identity.config));
-        let state = State::new(config.trust, config.enrollment_tokens, config.behaviour);
+        let state = State::new(config.trust, config.trust_witnesses, config.enrollment_tokens, config.behaviour);
         Ok(Self { listener, tls, base_url, shared: Arc::new(Shared::new(state, record)) })
     }
 

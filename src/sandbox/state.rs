@@ -27,6 +27,10 @@ impl Shared {
     }
 }
 
+fn keys(trust: Vec<Trust>) -> HashMap<String, Arc<PublicKey>> {
+    trust.into_iter().map(|trust| (trust.installation_id, Arc::new(trust.key))).collect()
+}
+
 /// What the sandbox remembers.
 pub(super) struct State {
     pub(super) counts: Counts,
@@ -34,6 +38,8 @@ pub(super) struct State {
     /// What was put into the feed: the first is item 1.
     pub(super) feed: Vec<Value>,
     installations: HashMap<String, Arc<PublicKey>>,
+    /// The keys of their witnesses, where these are others.
+    witnesses: HashMap<String, Arc<PublicKey>>,
     revoked: HashSet<String>,
     tokens: HashSet<String>,
     /// By the hash of the upstream id: a long drain then leaves no small pieces of memory behind between those that
@@ -44,12 +50,13 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(trust: Vec<Trust>, tokens: Vec<String>, steps: Vec<Step>) -> Self {
+    pub(super) fn new(trust: Vec<Trust>, witnesses: Vec<Trust>, tokens: Vec<String>, steps: Vec<Step>) -> Self {
         Self {
             counts: Counts::default(),
             plans: Plans::new(steps),
             feed: Vec::new(),
-            installations: trust.into_iter().map(|trust| (trust.installation_id, Arc::new(trust.key))).collect(),
+            installations: keys(trust),
+            witnesses: keys(witnesses),
             revoked: HashSet::new(),
             tokens: tokens.into_iter().collect(),
             events: HashMap::new(),
@@ -68,6 +75,11 @@ impl State {
     /// The key of a trusted installation.
     pub(super) fn key(&self, installation: &str) -> Option<Arc<PublicKey>> {
         self.installations.get(installation).cloned()
+    }
+
+    /// The key that such an installation witnesses with.
+    pub(super) fn witness_key(&self, installation: &str) -> Option<Arc<PublicKey>> {
+        self.witnesses.get(installation).cloned().or_else(|| self.key(installation))
     }
 
     /// Uses `token` up and trusts `key` from now on. `None` where the token is unknown or used.

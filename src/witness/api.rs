@@ -4,19 +4,20 @@ mod body;
 mod route;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::sleep;
 
 use super::callers::{Caller, Callers, Peer};
 use super::counter::{Counter, Presence};
 use super::metrics::Metrics;
 use super::refusal::{Code, Refusal};
-use super::{Change, Verdict, WitnessError};
+use super::{Archive, Change, Verdict, WitnessError, WitnessReader};
 use crate::http::{Body, JSON, pass_over, respond};
 use crate::protocol::json::Object;
 use route::{Query, Route};
@@ -27,19 +28,35 @@ pub const OPENAPI: &str = include_str!("api/openapi.json");
 /// Requests at once, each with a body in memory. Further ones are refused for now.
 const AT_ONCE: usize = 512;
 
+/// How long bodies that are under way are waited for when the service ends.
+const LAST_BODIES: Duration = Duration::from_secs(2);
+
 /// Receipts, or bundles of evidence, of one page at most, and where nobody says how many.
 const LONGEST_PAGE: usize = 500;
 const PAGE: usize = 100;
 
+/// What there is behind the API.
+#[derive(Debug, Clone)]
+pub struct Inside {
+    /// While the witness is away or stopped, nothing is signed, and what was signed is looked up all the same.
+    pub presence: watch::Receiver<Presence>,
+    /// What was signed.
+    pub archive: Archive,
+    /// Becomes true when the service ends: then no body is waited for any longer.
+    pub closed: watch::Receiver<bool>,
+}
+
 /// Answers submitters and relying parties.
 #[derive(Debug)]
 pub struct Api {
-    presence: watch::Receiver<Presence>,
+    inside: Inside,
     callers: Arc<Callers>,
     /// Told of fork evidence, when it was signed.
     forks: mpsc::Sender<Object>,
     metrics: Metrics,
     patience: Duration,
+    /// What the log was told last, where nothing has gone well since.
+    told: Mutex<Option<Code>>,
     places: Arc<Semaphore>,
 }
 
@@ -47,15 +64,23 @@ pub struct Api {
 type Answer = Result<(StatusCode, Object), Refusal>;
 
 impl Api {
-    /// While the witness is away or stopped, requests are refused with 503. `patience`: how long a body is waited for.
+    /// `patience`: how long a body is waited for.
     pub fn new(
-        presence: watch::Receiver<Presence>,
+        inside: Inside,
         callers: Arc<Callers>,
         forks: mpsc::Sender<Object>,
         metrics: Metrics,
         patience: Duration,
     ) -> Self {
-        Self { presence, callers, forks, metrics, patience, places: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self {
+            inside,
+            callers,
+            forks,
+            metrics,
+            patience,
+            told: Mutex::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+        }
     }
 
     /// The answer to a request; the request itself where its path is none of this API.
@@ -92,7 +117,12 @@ impl Api {
                 return Err(refusal);
             }
         };
-        let taken = match body::read(&mut body, self.patience).await {
+        let read = tokio::select! {
+            biased;
+            read = body::read(&mut body, self.patience) => read,
+            () = self.ends() => Err(stopping()),
+        };
+        let taken = match read {
             Ok(object) if *route == Route::Changes => return self.change(peer, &object).await,
             Ok(object) => self.request(&caller, &object),
             Err(refusal) => {
@@ -133,7 +163,8 @@ impl Api {
     }
 
     async fn submit(&self, counter: &Counter, request: super::Request) -> Answer {
-        let verdict = counter.desk.submit(request).await.map_err(told)?;
+        let verdict = counter.desk.submit(request).await.map_err(|e| self.told(&e))?;
+        *self.last_told() = None;
         let status = match &verdict {
             Verdict::Accepted(_) => StatusCode::CREATED,
             Verdict::Replayed(_) => StatusCode::OK,
@@ -158,7 +189,7 @@ impl Api {
         {
             return Err(Refusal::new(Code::OtherWitness, "the change is addressed to another witness"));
         }
-        counter.desk.change(change).await.map_err(told)?;
+        counter.desk.change(change).await.map_err(|e| self.told(&e))?;
         Ok((StatusCode::OK, Object::new().with("changed", true)))
     }
 
@@ -168,14 +199,14 @@ impl Api {
             Route::Checkpoint(id) => self.checkpoint(&caller, id, &Query::read(query, &["tenant_id"])?).await,
             Route::Forks => self.forks(&caller, &Query::read(query, &["after", "limit", "tenant_id"])?).await,
             Route::Heads => self.heads(&caller, &Query::read(query, &["after", "tenant_id"])?).await,
-            Route::Identity => Ok((StatusCode::OK, self.counter()?.identity().await.map_err(told)?)),
+            Route::Identity => Ok((StatusCode::OK, self.counter()?.identity().await.map_err(|e| self.told(&e))?)),
             Route::Changes | Route::Checkpoints | Route::OpenApi => Err(no_path()),
         }
     }
 
     async fn checkpoint(&self, caller: &Caller, id: String, query: &Query) -> Answer {
-        let (counter, tenants) = (self.counter()?, whose(caller, query)?);
-        let found = counter.read(move |reader| reader.checkpoint(tenants.as_ref(), &id)).await.map_err(told)?;
+        let tenants = whose(caller, query)?;
+        let found = self.read(move |reader| reader.checkpoint(tenants.as_ref(), &id)).await?;
         if found.is_empty() {
             return Err(Refusal::new(Code::NotFound, "no such checkpoint that this caller may see"));
         }
@@ -183,37 +214,91 @@ impl Api {
     }
 
     async fn forks(&self, caller: &Caller, query: &Query) -> Answer {
-        let (counter, tenants) = (self.counter()?, whose(caller, query)?);
-        let after = query.after.unwrap_or(0).unsigned_abs();
+        let tenants = whose(caller, query)?;
+        let after = query.after.unwrap_or(0);
         let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-        let read = move |reader: &super::WitnessReader| {
+        let read = move |reader: &WitnessReader| {
             let found = reader.forks(tenants.as_ref(), after, limit)?;
             let next = found.last().filter(|_| found.len() == limit).map(|fork| fork.n);
             let forks: Vec<Object> = found.iter().map(super::Fork::to_object).collect::<Result<_, _>>()?;
             Ok((forks, next))
         };
-        let (forks, next) = counter.read(read).await.map_err(told)?;
+        let (forks, next) = self.read(read).await?;
         let page = Object::new().with("forks", forks);
         Ok((StatusCode::OK, next.into_iter().fold(page, |page, next| page.with("next", next))))
     }
 
     async fn heads(&self, caller: &Caller, query: &Query) -> Answer {
-        let (counter, tenants) = (self.counter()?, whose(caller, query)?);
+        let tenants = whose(caller, query)?;
         let after = query.after.unwrap_or(0);
-        let read = move |reader: &super::WitnessReader| reader.heads(tenants.as_ref(), after, LONGEST_PAGE);
-        let (heads, next) = counter.read(read).await.map_err(told)?;
+        let read = move |reader: &WitnessReader| reader.heads(tenants.as_ref(), after, LONGEST_PAGE);
+        let (heads, next) = self.read(read).await?;
         let next = (heads.len() == LONGEST_PAGE).then_some(next);
         let page = Object::new().with("heads", heads);
+        // Whoever takes them for floors has to know that they may be too low.
+        let page = self.stopped().into_iter().fold(page, |page, incident| page.with("stopped", incident));
         Ok((StatusCode::OK, next.into_iter().fold(page, |page, next| page.with("next", next))))
     }
 
+    /// Looks something up, whether or not anything may be signed.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&WitnessReader) -> Result<T, WitnessError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        match self.counter() {
+            Ok(counter) => counter.read(read).await.map_err(|e| self.told(&e)),
+            Err(refusal) if refusal.code == Code::Stopping => Err(refusal),
+            // Where it cannot be read either, that the witness is not there says more.
+            Err(refusal) => self.inside.archive.read(read).await.map_err(|_| refusal),
+        }
+    }
+
+    /// The incident that stopped the witness.
+    fn stopped(&self) -> Option<String> {
+        match &*self.inside.presence.borrow() {
+            Presence::Stopped(incident) => Some(incident.clone()),
+            Presence::There(counter) => counter.desk.standing().stopped,
+            Presence::Away | Presence::Ending => None,
+        }
+    }
+
+    /// Returns when bodies are not waited for any longer.
+    async fn ends(&self) {
+        // A sender that is gone says so as well.
+        let _ = self.inside.closed.clone().wait_for(|closed| *closed).await;
+        sleep(LAST_BODIES).await;
+    }
+
     fn counter(&self) -> Result<Arc<Counter>, Refusal> {
-        match &*self.presence.borrow() {
+        match &*self.inside.presence.borrow() {
             Presence::Away => Err(Refusal::away()),
-            Presence::Ending => Err(Refusal::new(Code::Stopping, "the service ends; nothing was signed")),
+            Presence::Ending => Err(stopping()),
             Presence::Stopped(incident) => Err(Refusal::stopped(incident)),
             Presence::There(counter) => Ok(counter.clone()),
         }
+    }
+
+    /// Tells the log what whoever asked is not told, and answers. The log is told once until something goes well again:
+    /// who asks all the time fills no disk.
+    fn told(&self, error: &WitnessError) -> Refusal {
+        let refusal = Refusal::from(error);
+        let code = refusal.code;
+        let is_news = || self.last_told().replace(code) != Some(code);
+        match code {
+            Code::Internal | Code::Stopped | Code::StoreFailed if is_news() => {
+                tracing::error!(code = code.name(), "the witness signed nothing");
+            }
+            Code::ClockBehind | Code::CustodyAway | Code::DiskFull if is_news() => {
+                tracing::warn!(code = code.name(), "the witness signs nothing for now");
+            }
+            _ => tracing::debug!(code = code.name(), "a request to the witness was refused"),
+        }
+        tracing::debug!(%error, "why the witness refused");
+        refusal
+    }
+
+    fn last_told(&self) -> MutexGuard<'_, Option<Code>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a submission that does not come before the desk. What a stranger sends is that and no more.
@@ -233,22 +318,6 @@ fn whose(caller: &Caller, query: &Query) -> Result<Option<BTreeSet<String>>, Ref
     }
 }
 
-/// Tells the log what whoever asked is not told, and answers.
-fn told(error: WitnessError) -> Refusal {
-    let refusal = Refusal::from(&error);
-    match refusal.code {
-        Code::Internal | Code::Stopped | Code::StoreFailed => {
-            tracing::error!(code = refusal.code.name(), "the witness signed nothing");
-        }
-        Code::ClockBehind | Code::CustodyAway | Code::DiskFull => {
-            tracing::warn!(code = refusal.code.name(), "the witness signs nothing for now");
-        }
-        code => tracing::debug!(code = code.name(), "a request to the witness was refused"),
-    }
-    tracing::debug!(%error, "why the witness refused");
-    refusal
-}
-
 fn refused(refusal: &Refusal) -> Response<Body> {
     let mut response = respond(refusal.code.status(), JSON, refusal.to_object().to_canonical());
     if let Some(seconds) = refusal.retry_after {
@@ -263,6 +332,10 @@ fn not_allowed(method: &'static str) -> Response<Body> {
     let mut response = refused(&refusal);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(method));
     response
+}
+
+fn stopping() -> Refusal {
+    Refusal::new(Code::Stopping, "the service ends; nothing was signed")
 }
 
 fn no_path() -> Refusal {

@@ -1,7 +1,8 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
+use tokio::sync::Mutex;
 
+use super::archive::in_turn;
 use super::identity::{Identity, Policy};
 use super::{Desk, WitnessError, WitnessReader};
 use crate::facts::Clock;
@@ -14,7 +15,7 @@ pub struct Counter {
     pub desk: Desk,
     pub(super) witness_id: String,
     identity: Identity,
-    reader: Mutex<WitnessReader>,
+    reader: Arc<Mutex<WitnessReader>>,
 }
 
 /// Whether the witness is there.
@@ -38,7 +39,7 @@ impl Counter {
         policy: Policy,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, WitnessError> {
-        let reader = Mutex::new(WitnessReader::open(desk.path())?);
+        let reader = Arc::new(Mutex::new(WitnessReader::open(desk.path())?));
         let identity = Identity::new(witness_id.to_owned(), policy, clock);
         Ok(Arc::new(Self { desk, witness_id: witness_id.to_owned(), identity, reader }))
     }
@@ -48,13 +49,11 @@ impl Counter {
         self.identity.signed(&self.desk).await
     }
 
-    /// Looks something up, apart from the threads that serve everybody.
+    /// Looks something up.
     pub async fn read<T: Send + 'static>(
-        self: &Arc<Self>,
+        &self,
         read: impl FnOnce(&WitnessReader) -> Result<T, WitnessError> + Send + 'static,
     ) -> Result<T, WitnessError> {
-        let counter = self.clone();
-        let read = spawn_blocking(move || read(&counter.reader.lock().unwrap_or_else(PoisonError::into_inner)));
-        read.await.unwrap_or(Err(WitnessError::Damaged("a look at it broke off")))
+        in_turn(self.reader.clone().lock_owned().await, read).await
     }
 }

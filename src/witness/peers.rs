@@ -22,6 +22,8 @@ pub struct HeadsPage {
     pub heads: Vec<Statement>,
     /// Behind what the next page goes on; `None` at the end.
     pub next: Option<i64>,
+    /// Whether the peer was stopped: it may have been set back itself, and know less than it witnessed.
+    pub is_stopped: bool,
 }
 
 /// Why a peer's answer is not believed. Nothing of what it answered is.
@@ -127,7 +129,8 @@ impl HeadsPage {
             None | Some(Value::Null) => None,
             Some(next) => Some(next.as_i64().filter(|next| *next > after).ok_or(PeerError::Form)?),
         };
-        Ok(Self { heads, next })
+        let is_stopped = !matches!(page.get("stopped"), None | Some(Value::Null));
+        Ok(Self { heads, next, is_stopped })
     }
 }
 
@@ -246,7 +249,7 @@ mod tests {
         let pinned = PublicKey::ed25519(key.verifying_key().as_bytes()).unwrap();
         let head = statement("str_1", 7, "aa");
         let read = HeadsPage::read(&page(&key, &head), slice::from_ref(&pinned), 0);
-        assert_eq!(read, Ok(HeadsPage { heads: vec![head.clone()], next: None }));
+        assert_eq!(read, Ok(HeadsPage { heads: vec![head.clone()], next: None, is_stopped: false }));
         assert_eq!(HeadsPage::read(&page(&other, &head), slice::from_ref(&pinned), 0), Err(PeerError::Receipt));
     }
 
@@ -254,7 +257,10 @@ mod tests {
     fn pages_go_on_forward_alone() {
         let key = PublicKey::ed25519(SigningKey::from_bytes(&[7; 32]).verifying_key().as_bytes()).unwrap();
         let page = |next: i64| Object::new().with("heads", Vec::<Object>::new()).with("next", next);
-        assert_eq!(HeadsPage::read(&page(5), slice::from_ref(&key), 4), Ok(HeadsPage { heads: vec![], next: Some(5) }));
+        assert_eq!(
+            HeadsPage::read(&page(5), slice::from_ref(&key), 4),
+            Ok(HeadsPage { heads: vec![], next: Some(5), is_stopped: false })
+        );
         assert_eq!(HeadsPage::read(&page(4), slice::from_ref(&key), 4), Err(PeerError::Form));
         assert_eq!(HeadsPage::read(&Object::new(), slice::from_ref(&key), 0), Err(PeerError::Form));
     }

@@ -97,9 +97,9 @@ impl WitnessReader {
     pub fn heads(
         &self,
         tenants: Option<&BTreeSet<String>>,
-        after: i64,
+        after: u64,
         limit: usize,
-    ) -> Result<(Vec<Object>, i64), WitnessError> {
+    ) -> Result<(Vec<Object>, u64), WitnessError> {
         // Where the head is a floor, or has no signature yet, what was signed before it: peers must not think that there
         // is nothing.
         let sql = "SELECT r.body, receipts.public_key, receipts.signature, streams.stream FROM streams
@@ -227,7 +227,7 @@ impl WitnessReader {
 /// Some tenants, as a statement takes them.
 fn list(tenants: Option<&BTreeSet<String>>) -> Option<String> {
     let list = Object::new().with("of", tenants?.iter().map(String::as_str).collect::<Vec<_>>());
-    String::from_utf8(list.to_canonical()).ok()
+    Some(list.to_python_line())
 }
 
 /// A record's body, the key, the signature.

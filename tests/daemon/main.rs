@@ -14,6 +14,9 @@ mod support;
 #[allow(dead_code)] // the tests of other commands use the rest
 mod vault;
 
+#[path = "../support/witness.rs"]
+mod witness;
+
 #[cfg(feature = "pkcs11")]
 #[path = "../token/place.rs"]
 #[allow(dead_code)] // the tokens' own tests use the rest
@@ -27,6 +30,7 @@ mod softhsm;
 mod bundle;
 mod disk;
 mod end;
+mod follow;
 mod notify;
 mod reload;
 mod serve;

@@ -27,6 +27,15 @@ impl Peer {
     /// Answers with these checkpoints, one a page, signed with `key`. Writes into `folder` who certifies it, `ca.pem`, and
     /// what it lets in: `client.pem` and `client.key`.
     pub(crate) async fn start(folder: &Path, key: &SharedSigningKey, heads: &[Submission]) -> Self {
+        Self::saying(folder, key, heads, Object::new()).await
+    }
+
+    /// The same, and says that an incident stopped it.
+    pub(crate) async fn stopped(folder: &Path, key: &SharedSigningKey, heads: &[Submission]) -> Self {
+        Self::saying(folder, key, heads, Object::new().with("stopped", "rolled-back")).await
+    }
+
+    async fn saying(folder: &Path, key: &SharedSigningKey, heads: &[Submission], page: Object) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}/witness/v1", listener.local_addr().unwrap().port());
         let acceptor = TlsAcceptor::from(Arc::new(tls(folder)));
@@ -34,14 +43,14 @@ impl Peer {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(acceptor.clone(), stream, heads.clone()));
+                tokio::spawn(serve(acceptor.clone(), stream, heads.clone(), page.clone()));
             }
         });
         Self { url }
     }
 }
 
-async fn serve(acceptor: TlsAcceptor, stream: TcpStream, heads: Arc<Vec<Object>>) {
+async fn serve(acceptor: TlsAcceptor, stream: TcpStream, heads: Arc<Vec<Object>>, page: Object) {
     // Who shows no certificate is not let in.
     let Ok(mut stream) = acceptor.accept(stream).await else { return };
     let mut request = Vec::new();
@@ -52,7 +61,7 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, heads: Arc<Vec<Object>>
     let request = String::from_utf8(request).unwrap();
     let after = request.strip_prefix("GET /witness/v1/heads?after=").unwrap().split(' ').next().unwrap();
     let after: usize = after.parse().unwrap();
-    let page = Object::new().with("heads", heads.iter().skip(after).take(1).cloned().collect::<Vec<_>>());
+    let page = page.with("heads", heads.iter().skip(after).take(1).cloned().collect::<Vec<_>>());
     let next = (after + 1 < heads.len()).then_some(after as u64 + 1);
     let page = next.iter().fold(page, |page, next| page.with("next", *next)).to_canonical();
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", page.len());

@@ -54,6 +54,17 @@ async fn floors_of_peers_keep_a_restored_copy_from_signing_a_fork() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_was_stopped_may_have_been_set_back_and_does_not_count() {
+    let place = Place::new(NO_PEERS);
+    place.accepts(&checkpoint(1, None));
+    let peer = Peer::stopped(&place.path(""), &key(), &[checkpoint(1, None)]).await;
+    place.configure(&with_peer(&peer.url));
+    let refused = place.submit(&checkpoint(2, Some(1)));
+    assert_eq!(refused.code, Some(69), "{refused:?}");
+    assert!(refused.err.contains("0 of 1 peers answered, 1 were stopped themselves"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_only_a_peer_knows_is_not_begun_before_what_the_peer_has() {
     let (place, _peer) = restored(&key()).await;
     let early = local_vault::protocol::witness::Submission { stream_id: "str_2".into(), ..rival(1, None) };

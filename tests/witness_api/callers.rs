@@ -22,6 +22,8 @@ fn nobody_sees_or_submits_for_another_tenant() {
     let server = Server::for_submitters(vec![local("a", &["ten_1"])]);
     assert_eq!(server.submit(&checkpoint(1, None)).status, 201);
     assert_eq!(server.submit(&rival(1, None)).status, 409);
+    // The last signature is written down with the turn that follows it.
+    assert_eq!(server.submit(&checkpoint(2, Some(1))).status, 201);
     let refused = server.submit(&of("ten_2", checkpoint(1, None)));
     assert_eq!((refused.status, code(&refused).as_str()), (403, "not_allowed"));
     for path in ["forks", "heads", "checkpoints/chk_1", "checkpoints/no_such_thing"] {
@@ -32,7 +34,7 @@ fn nobody_sees_or_submits_for_another_tenant() {
     assert_eq!(list(&server.get("/witness/v1/heads"), "heads").len(), 1);
     assert_eq!(list(&server.get("/witness/v1/forks?tenant_id=ten_1"), "forks").len(), 1);
     assert_eq!(list(&server.get("/witness/v1/checkpoints/chk_1"), "receipts").len(), 1);
-    assert_eq!(server.get("/witness/v1/checkpoints/chk_2").status, 404);
+    assert_eq!(server.get("/witness/v1/checkpoints/chk_3").status, 404);
 }
 
 #[test]
@@ -51,6 +53,22 @@ fn what_another_tenant_has_is_not_among_ones_own() {
     // The last signature is written down with the turn that follows it.
     assert_eq!(server.submit(&checkpoint(2, Some(1))).status, 201);
     assert_eq!(reader.forks(Some(&tenants), 0, 10).unwrap().len(), 2);
+}
+
+#[test]
+fn a_head_that_is_not_signed_yet_does_not_hide_the_one_before_it() {
+    let server = Server::start();
+    for n in 1..=2 {
+        assert_eq!(server.submit(&checkpoint(n, (n > 1).then_some(n - 1))).status, 201);
+    }
+    assert_eq!(server.submit(&checkpoint(2, Some(1))).status, 200);
+    // As in the moment before it is written down, and after a crash in it.
+    let db = rusqlite::Connection::open(server.path()).unwrap();
+    db.execute("UPDATE receipts SET public_key = NULL, signature = NULL WHERE seq_no = 2", []).unwrap();
+    let heads = list(&server.get("/witness/v1/heads"), "heads");
+    let numbers: Vec<_> =
+        heads.iter().map(|head| head.get_object("statement").unwrap().get("checkpoint_seq_no").cloned()).collect();
+    assert_eq!(numbers, [Some(1_i64.into())]);
 }
 
 #[test]

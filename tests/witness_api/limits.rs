@@ -77,3 +77,19 @@ fn whoever_was_let_in_is_answered_when_the_service_ends() {
     let counts = local_vault::witness::WitnessReader::open(&server.path()).unwrap().counts().unwrap();
     assert_eq!(counts.receipts, 1);
 }
+
+#[test]
+fn a_body_that_does_not_come_does_not_hold_the_end_up() {
+    let mut server =
+        Server::with(Vec::new(), PATIENT * 100, "ins_1", setup(signer("w", super::custody::signing_key(3))));
+    let mut client = server.client();
+    let head = format!(
+        "POST {CHECKPOINTS} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    );
+    client.send(head.as_bytes());
+    assert_eq!(client.read().unwrap().status, 100);
+    // It returns at all.
+    server.end();
+    let refused = client.read().unwrap();
+    assert_eq!((refused.status, code(&refused).as_str()), (503, "stopping"));
+}

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use local_vault::facts::Digest;
 use local_vault::http::mutual::Files;
@@ -11,6 +12,12 @@ use rcgen::{
     PublicKeyData as _,
 };
 use reqwest::{Certificate, Client, Identity};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::server::{Server, listed};
 use super::witness::checkpoint;
@@ -56,6 +63,17 @@ impl Authority {
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.0).unwrap().pem(), key)
+    }
+
+    /// What such a client is made of.
+    fn tls(&self, guest: &Guest) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.0.pem().as_bytes()).unwrap()).unwrap();
+        let chain = vec![CertificateDer::from_pem_slice(guest.pem.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(guest.pem.as_bytes()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        config.with_client_auth_cert(chain, key).unwrap()
     }
 
     /// A client that trusts this authority, with a certificate where it has one.
@@ -119,4 +137,32 @@ fn nobody_is_let_in_without_a_certificate_of_the_authority() {
         let client = server.authority.client(guest);
         server.runtime().block_on(submit(&client, server.port, &checkpoint(1, None))).unwrap_err();
     }
+}
+
+#[test]
+fn each_connection_is_proved_anew() {
+    let authority = Authority::new();
+    let guest = authority.guest();
+    let submitter = Submitter { key: Some(guest.key), ..listed("remote", &["ten_1"]) };
+    let server = Server::of_authority(vec![submitter], authority);
+    let config = Arc::new(server.authority.tls(&guest));
+    for _ in 0..2 {
+        let kind = server.runtime().block_on(handshake(&config, server.port));
+        // A ticket would come before the answer, and the next connection would be resumed.
+        assert_eq!(kind, Some(HandshakeKind::Full));
+    }
+}
+
+/// Asks for something, and says how the connection was made.
+async fn handshake(config: &Arc<ClientConfig>, port: u16) -> Option<HandshakeKind> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = TlsConnector::from(config.clone()).connect(name, stream).await.unwrap();
+    let request = b"GET /witness/v1/heads HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    // Where it closes without a word of that is its affair.
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    stream.get_ref().1.handshake_kind()
 }

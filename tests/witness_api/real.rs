@@ -150,3 +150,19 @@ fn a_hook_that_hangs_holds_nothing_up() {
     service.end();
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
 }
+
+#[test]
+fn the_same_fork_is_told_of_once_however_often_it_is_shown() {
+    let vault = Vault::new();
+    let_us_in(&vault);
+    let service = Service::of(&vault);
+    service.until_state("ok");
+    assert_eq!(submit(&service, &checkpoint(1, None)), 201);
+    for _ in 0..5 {
+        assert_eq!(submit(&service, &rival(1, None)), 409);
+    }
+    let other = local_vault::protocol::witness::Submission { checkpoint_hash: "ee".repeat(32), ..rival(1, None) };
+    assert_eq!(submit(&service, &other), 409);
+    wait_until(|| (service.said().matches("a fork was found").count() >= 2).then_some(()));
+    assert_eq!(service.end().matches("a fork was found").count(), 2);
+}

@@ -10,7 +10,7 @@ use local_vault::http::{Body, JSON, Patience, mutual, respond};
 use local_vault::protocol::json::Object;
 use local_vault::protocol::witness::Submission;
 use local_vault::witness::{
-    Api, Callers, Closing, Counter, Desk, Metrics, Peer, Policy, Presence, Setup, Submitter, Witness,
+    Api, Archive, Callers, Closing, Counter, Desk, Inside, Metrics, Peer, Policy, Presence, Setup, Submitter, Witness,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -80,7 +80,9 @@ impl Server {
         let (found, forks) = mpsc::channel(16);
         let (stop, stopped) = watch::channel(false);
         let callers = Arc::new(Callers::new(submitters, own_uid()));
-        let api = Arc::new(Api::new(presence.subscribe(), callers.clone(), found, metrics, patience));
+        let archive = Archive::at(folder.path().join("witness.sqlite3"));
+        let behind = Inside { presence: presence.subscribe(), archive, closed: stopped.clone() };
+        let api = Arc::new(Api::new(behind, callers.clone(), found, metrics, patience));
 
         let waits = Patience { head: patience, answer: patience };
         let local = api.clone();

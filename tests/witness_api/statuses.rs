@@ -96,7 +96,7 @@ fn a_witness_that_is_not_there_says_why_and_the_document_is_served_all_the_same(
     let there = server.presence.send_replace(Presence::Away);
     let away = server.submit(&checkpoint(1, None));
     assert_eq!((outcome(&away), away.header("retry-after")), (is(503, "custody_away"), Some("5")));
-    assert_eq!(outcome(&server.get("/witness/v1/heads")), is(503, "custody_away"));
+    assert_eq!(outcome(&server.get("/witness/v1/identity")), is(503, "custody_away"));
     server.presence.send_replace(Presence::Stopped("rollback-detected".into()));
     let stopped = server.submit(&checkpoint(1, None));
     assert_eq!((outcome(&stopped), stopped.header("retry-after")), (is(503, "stopped"), None));
@@ -107,6 +107,29 @@ fn a_witness_that_is_not_there_says_why_and_the_document_is_served_all_the_same(
     assert_eq!(server.get("/witness/v1/openapi.json").body, OPENAPI.as_bytes());
     server.presence.send_replace(there);
     assert_eq!(server.submit(&checkpoint(1, None)).status, 201);
+}
+
+#[test]
+fn what_was_signed_is_looked_up_also_while_nothing_is() {
+    let server = Server::start();
+    assert_eq!(server.submit(&checkpoint(1, None)).status, 201);
+    assert_eq!(server.submit(&rival(1, None)).status, 409);
+    assert_eq!(server.submit(&checkpoint(2, Some(1))).status, 201);
+    // The last signature is written down with the turn that follows it.
+    assert_eq!(server.submit(&checkpoint(2, Some(1))).status, 200);
+    let paths = ["heads", "checkpoints/chk_1", "forks"].map(|path| format!("/witness/v1/{path}"));
+    let before = paths.each_ref().map(|path| server.get(path).object());
+    server.presence.send_replace(Presence::Away);
+    assert_eq!(paths.each_ref().map(|path| server.get(path).object()), before);
+    server.presence.send_replace(Presence::Stopped("rolled-back".into()));
+    // Whoever takes heads for floors is told what they are worth.
+    let heads = before[0].clone().with("stopped", "rolled-back");
+    assert_eq!(
+        paths.each_ref().map(|path| server.get(path).object())[..],
+        [heads, before[1].clone(), before[2].clone()]
+    );
+    server.presence.send_replace(Presence::Ending);
+    assert_eq!(outcome(&server.get(&paths[0])), is(503, "stopping"));
 }
 
 #[test]

@@ -15,8 +15,8 @@ use crate::witness::{Counter, Request, Verdict, WitnessError};
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Follows the feed for as long as the witness is open. Ends with the service, or where no waiting helps; the witness and
-/// the relay go on.
+/// Follows the feed for as long as the witness is open, and ends with the service. What is wrong is tried again; the
+/// witness and the relay go on.
 pub(super) async fn follow(vault: Arc<Vault>, counter: Arc<Counter>, forks: mpsc::Sender<Object>, mut stop: Stop) {
     let mut wait = FIRST;
     while !stop.is_asked() {
@@ -27,8 +27,9 @@ pub(super) async fn follow(vault: Arc<Vault>, counter: Arc<Counter>, forks: mpsc
                 tracing::warn!(error = failure.message(), "the feed is not followed for now");
             }
             Err(failure) => {
-                tracing::error!(error = failure.message(), "the feed is not followed any more");
-                return;
+                tracing::error!(error = failure.message(), "the feed is not followed");
+                // Until an operator has mended it, which shows by itself.
+                wait = LONGEST;
             }
         }
         stop.sleep(wait).await;

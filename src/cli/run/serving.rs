@@ -13,7 +13,7 @@ use crate::cli::vault::Vault;
 use crate::http::mutual::{self, Files, Listener};
 use crate::http::{Patience, respond};
 use crate::protocol::json::Object;
-use crate::witness::{Api, Callers, Metrics, Peer, Presence};
+use crate::witness::{Api, Archive, Callers, Inside, Metrics, Peer, Presence};
 
 /// What there is of the witness before it is open.
 pub(super) struct Serving {
@@ -35,8 +35,8 @@ pub(super) struct Tasks {
 }
 
 impl Serving {
-    /// `None` where the service does not witness. Listens, so that an address that cannot be used stops the start.
-    pub(super) async fn of(vault: &Vault) -> Result<Option<Self>, Failure> {
+    /// `None` where the service does not witness. `closed` becomes true when the service ends. Listens, so that an address that cannot be used stops the start.
+    pub(super) async fn of(vault: &Vault, closed: watch::Receiver<bool>) -> Result<Option<Self>, Failure> {
         let settings = &vault.settings.witness;
         if !settings.is_served() {
             return Ok(None);
@@ -56,7 +56,10 @@ impl Serving {
         let (callers, metrics) = (Arc::new(callers(vault)), Metrics::default());
         let presence = watch::Sender::new(Presence::Away);
         let (found, forks) = mpsc::channel(WAITING);
-        let api = Api::new(presence.subscribe(), callers.clone(), found.clone(), metrics.clone(), BODY);
+        // Where even that cannot be told now, it is a witness's own.
+        let path = vault.witness_path().unwrap_or_else(|_| settings.path.clone());
+        let inside = Inside { presence: presence.subscribe(), archive: Archive::at(path), closed };
+        let api = Api::new(inside, callers.clone(), found.clone(), metrics.clone(), BODY);
         Ok(Some(Self { api: Arc::new(api), callers, metrics, presence, found, forks, listener }))
     }
 

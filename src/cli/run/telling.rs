@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,12 @@ impl Telling {
         let hook = self.vault.settings.witness.fork_hook.clone();
         let (bundles, waiting) = mpsc::channel(HOOKS);
         let hooks = hook.map(|hook| tokio::spawn(start_each(hook, waiting)));
+        // Whoever shows the same again tells nobody anything new, and keeps nobody else's from being told.
+        let mut told = HashSet::new();
         while let Some(sealed) = self.forks.recv().await {
+            if !told.insert(sealed.get_str("evidence_hash").map(str::to_owned)) {
+                continue;
+            }
             let bundle = self.tell(&sealed).await;
             if hooks.is_some() && bundles.try_send(bundle).is_err() {
                 self.metrics.hook_dropped();

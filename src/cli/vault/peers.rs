@@ -15,6 +15,8 @@ use crate::witness::{Change, HeadsPage, PeerHeads, Witness, floors, is_ahead, ne
 pub(in crate::cli) struct Asked {
     /// Those that answered, whole and verified.
     pub(in crate::cli) answers: Vec<PeerHeads>,
+    /// How many of them were stopped: what they told is a floor, and may be less than they witnessed.
+    pub(in crate::cli) stopped: usize,
     /// Those that did not, and why.
     pub(in crate::cli) silent: Vec<(String, String)>,
     /// So many have to answer.
@@ -29,13 +31,15 @@ const LONGEST: Duration = Duration::from_secs(300);
 impl Asked {
     /// Whether enough answered to rely on.
     pub(in crate::cli) fn is_enough(&self) -> bool {
-        self.answers.len() >= self.needed
+        self.answers.len() - self.stopped >= self.needed
     }
 
     /// How many answered, in words.
     pub(in crate::cli) fn in_words(&self) -> String {
-        let all = self.answers.len() + self.silent.len();
-        format!("{} of {all} peers answered, and {} must", self.answers.len(), self.needed)
+        let (all, sound) = (self.answers.len() + self.silent.len(), self.answers.len() - self.stopped);
+        let stopped =
+            if self.stopped > 0 { format!(", {} were stopped themselves", self.stopped) } else { String::new() };
+        format!("{sound} of {all} peers answered{stopped}, and {} must", self.needed)
     }
 
     /// What becomes a floor.
@@ -72,10 +76,16 @@ impl Vault {
         let asking: Vec<(String, JoinHandle<_>)> =
             settings.peers.iter().map(ask).map(|(name, asking)| (name, tokio::spawn(asking))).collect();
         let needed = if settings.peers.is_empty() { 0 } else { needed(settings.quorum) };
-        let mut asked = Asked { answers: Vec::new(), silent: Vec::new(), needed };
+        let mut asked = Asked { answers: Vec::new(), stopped: 0, silent: Vec::new(), needed };
         for (peer, asking) in asking {
             match asking.await.unwrap_or_else(|_| Err(Failure::software("asking a peer broke off"))) {
-                Ok(Ok(heads)) => asked.answers.push(PeerHeads { peer, heads }),
+                Ok(Ok((heads, is_stopped))) => {
+                    if is_stopped {
+                        tracing::warn!(peer, "a peer was stopped, and does not count");
+                        asked.stopped += 1;
+                    }
+                    asked.answers.push(PeerHeads { peer, heads });
+                }
                 Ok(Err(why)) => {
                     tracing::warn!(peer, why, "a peer did not tell what it has witnessed");
                     asked.silent.push((peer, why));
@@ -105,12 +115,12 @@ impl Vault {
     }
 }
 
-/// All heads of a peer; the inner error says why there are none. The outer one is one of the configuration.
+/// All heads of a peer, and whether it was stopped; the inner error says why there are none. The outer one is one of the configuration.
 async fn ask(
     peer: PeerSettings,
     identity: Option<Identity>,
     proxy: Option<Proxy>,
-) -> Result<Result<Vec<Statement>, String>, Failure> {
+) -> Result<Result<(Vec<Statement>, bool), String>, Failure> {
     let endpoint = Endpoint::parse(&format!("{}/heads", peer.url), None);
     let endpoint = endpoint.map_err(|e| Failure::config(e.to_string(), "Mend the peer's url."))?;
     let trust = Trust { ca_file: peer.ca_file.clone(), spki_pins: Vec::new() };
@@ -131,15 +141,16 @@ async fn within<T>(longest: Duration, asking: impl Future<Output = Result<T, Str
     timeout(longest, asking).await.unwrap_or_else(late)
 }
 
-async fn pages(heads: &Heads, peer: &PeerSettings) -> Result<Vec<Statement>, String> {
-    let (mut all, mut after) = (Vec::new(), 0);
+async fn pages(heads: &Heads, peer: &PeerSettings) -> Result<(Vec<Statement>, bool), String> {
+    let (mut all, mut after, mut is_stopped) = (Vec::new(), 0, false);
     for _ in 0..MOST_PAGES {
         let page = heads.after(after).await.map_err(|e| e.to_string())?;
         let page = HeadsPage::read(&page, &peer.public_keys, after).map_err(|e| e.to_string())?;
         all.extend(page.heads);
+        is_stopped |= page.is_stopped;
         match page.next {
             Some(next) => after = next,
-            None => return Ok(all),
+            None => return Ok((all, is_stopped)),
         }
     }
     Err("its heads do not end".to_owned())

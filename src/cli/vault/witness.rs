@@ -238,7 +238,7 @@ impl Vault {
         let checkpoints = checkpoints.ok_or_else(|| {
             Failure::config("relay.endpoint does not end in /events", "What a witness posts goes beside the events.")
         })?;
-        // Whose it is was looked at above.
+        // It is this installation's, as that of the events is.
         let client = self.client_of(Endpoint::parse(&checkpoints, None)?)?;
         let audit = self.audit()?;
         let config = DrainConfig { installation_id, parallel: 1, count_every_failure: false, audit };

@@ -38,6 +38,10 @@ impl Submit for Recorded {
     async fn submit(&self, request: Request) -> Result<Verdict, WitnessError> {
         let submission = request.submission.clone();
         let verdict = self.desk.submit(request).await?;
+        if let Verdict::Forked(evidence) = &verdict {
+            let evidence = evidence.get_str("fork_evidence_id").unwrap_or_default();
+            tracing::error!(evidence, "a fork was found");
+        }
         let (tenant, stream, number) = (&submission.tenant_id, &submission.stream_id, submission.checkpoint_seq_no);
         self.audit.note(Event::checkpoint(verdict.name(), tenant, stream, number));
         Ok(verdict)

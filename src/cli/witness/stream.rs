@@ -51,7 +51,7 @@ pub(in crate::cli) struct AddArgs {
     /// Which stream
     #[arg(long)]
     stream_id: String,
-    /// Who alone submits it: a name of [[witness.submitters]], or operator for the commands here
+    /// Who alone submits it: a name of [[witness.submitters]], operator for the commands here, feed for what is followed
     #[arg(long, value_name = "NAME")]
     submitter: Option<String>,
     /// The key that each of its checkpoints is signed with

@@ -48,7 +48,7 @@ impl Route {
 /// What is behind the `?`. What nobody knows there is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Query {
-    pub(super) after: Option<i64>,
+    pub(super) after: Option<u64>,
     pub(super) limit: Option<usize>,
     pub(super) tenant_id: Option<String>,
 }
@@ -61,7 +61,7 @@ impl Query {
             let value = percent_decoded(value).ok_or_else(|| invalid("the query is not percent-encoded UTF-8"))?;
             match name {
                 _ if !known.contains(&name) => return Err(invalid("the query has a name that the path does not know")),
-                "after" => read.after = Some(number(&value)?),
+                "after" => read.after = Some(number::<u64>(&value)?.min(i64::MAX as u64)),
                 "limit" => read.limit = Some(number(&value)?),
                 _ => read.tenant_id = Some(value),
             }
@@ -110,7 +110,7 @@ mod tests {
         let read = Query::read(Some("after=7&limit=2&tenant_id=a%26b"), &known).unwrap();
         assert_eq!(read, Query { after: Some(7), limit: Some(2), tenant_id: Some("a&b".into()) });
         assert_eq!(Query::read(None, &known), Ok(Query::default()));
-        for query in ["other=1", "after", "after=x", "limit=-1", "tenant_id=%f"] {
+        for query in ["other=1", "after", "after=x", "after=-1", "limit=-1", "tenant_id=%f"] {
             assert_eq!(Query::read(Some(query), &known).unwrap_err().code, Code::PathInvalid, "{query}");
         }
         assert_eq!(Query::read(Some("limit=1"), &["after"]).unwrap_err().code, Code::PathInvalid);
