@@ -29,7 +29,9 @@ impl Desk {
         Ok(rollover)
     }
 
-    async fn sign_the_rest(&self) -> Result<(), WitnessError> {
+    /// Signs what was decided and has no signature yet, since a crash came before it or the key was away: each with the key
+    /// that it names.
+    pub async fn sign_the_rest(&self) -> Result<(), WitnessError> {
         loop {
             let Decided::Unsigned(some) = self.ask(Work::Unsigned).await? else { return Ok(()) };
             if some.is_empty() {

@@ -53,6 +53,12 @@ impl Witnessing {
                     self.metrics.stopped_is(counter.desk.standing().stopped.is_some());
                     self.presence.send_replace(Presence::There(counter.clone()));
                     tracing::info!(records = counter.desk.standing().floor.count, "the witness is open");
+                    let desk = counter.desk.clone();
+                    tokio::spawn(async move {
+                        if let Err(e) = desk.sign_the_rest().await {
+                            tracing::warn!(error = %e, "what a crash interrupted has no signature yet");
+                        }
+                    });
                     if self.serve(&counter, closing).await {
                         return;
                     }

@@ -1,3 +1,4 @@
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::custody::pkcs11::DataObject;
 #[cfg(feature = "tpm")]
 use crate::custody::tpm::TpmAnchor;
 use crate::custody::{Anchor, AnchorKind, Floor, Purpose, PurposeKey, Signer};
-use crate::facts::with_suffix;
+use crate::facts::{Digest, Timestamp, with_suffix};
 use crate::protocol::witness::Rules;
 use crate::relay::{Client, Drain, DrainConfig, Endpoint, Outbox};
 use crate::store::{FileKind, StoreError, file_kind};
@@ -160,15 +161,16 @@ impl Vault {
     }
 
     async fn keep_incident(&self, incident: &Incident, signer: Option<&Signer>) -> Result<String, Failure> {
-        let count = incident.anchor.or(incident.state).map_or(0, |floor| floor.count);
-        let name = format!(".incident-{}-{count}.json", incident.what.name());
-        let path = with_suffix(&self.witness_path()?, &name);
+        let timeless = incident.to_object(self.witness_id()?, Timestamp::from_millis(0));
+        let which = &Digest::of(&timeless.to_canonical()).to_string()[..8];
+        let path = with_suffix(&self.witness_path()?, &format!(".incident-{}-{which}.json", incident.what.name()));
         // Whoever tries again each minute finds it again, and neither fills the disk nor wears out the key.
         if !path.exists() {
             self.audit()?.note(Event::incident("witness", incident.what.name()));
             let signer = signer.ok_or_else(|| Failure::config("no key signs it", "Configure the witness's key."))?;
             let signed = sign_document(signer, &incident.to_object(self.witness_id()?, self.clock.now())).await?;
-            let written = std::fs::write(&path, signed.to_canonical());
+            let draft = with_suffix(&path, ".draft");
+            let written = fs::write(&draft, signed.to_canonical()).and_then(|()| fs::rename(&draft, &path));
             written.map_err(|e| Failure::io(&format!("cannot write {}", path.display()), &e))?;
         }
         Ok(path.display().to_string())
@@ -238,7 +240,7 @@ impl Vault {
         let checkpoints = checkpoints.ok_or_else(|| {
             Failure::config("relay.endpoint does not end in /events", "What a witness posts goes beside the events.")
         })?;
-        // Whose it is was looked at above.
+        // It is this installation's, as that of the events is.
         let client = self.client_of(Endpoint::parse(&checkpoints, None)?)?;
         let audit = self.audit()?;
         let config = DrainConfig { installation_id, parallel: 1, count_every_failure: false, audit };
