@@ -84,7 +84,7 @@ impl Place {
     }
 }
 
-pub(crate) const RULES: Rules = Rules { first_use: true, longest_jump: Some(1_000_000) };
+pub(crate) const RULES: Rules = Rules { first_use: true, longest_jump: Some(1_000_000), evidence_each_time: false };
 pub(crate) const WITNESS: &str = "ins_0123456789abcdef0123456789abcdef";
 
 /// Checkpoint `n` of a stream.

@@ -57,7 +57,7 @@ CREATE INDEX receipts_by_checkpoint ON receipts (checkpoint_id);
 CREATE TABLE forks (
     n             INTEGER PRIMARY KEY REFERENCES records,
     stream        INTEGER NOT NULL REFERENCES streams,
-    shown         BLOB NOT NULL UNIQUE, -- the evidence's hash without its time; of imported evidence, its hash
+    shown         BLOB NOT NULL UNIQUE, -- the evidence's hash, without its time where it is the same evidence each time
     kid           TEXT,                -- NULL until the signature is there
     public_key    BLOB,
     signature     BLOB

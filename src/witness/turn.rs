@@ -222,14 +222,16 @@ impl Turn<'_> {
     ) -> Result<Decided, WitnessError> {
         let stream = stream.ok_or(WitnessError::Damaged("a stream without a row contradicts itself"))?;
         let (head, submission) = (stream.head.clone(), checked.submission.clone());
-        let evidence = ForkEvidence { head, submission, created_at: self.state.last_time };
-        let shown = evidence.shown();
+        let each_time = self.rules.evidence_each_time;
+        let created_at = if each_time { self.stamp()? } else { self.state.last_time };
+        let evidence = ForkEvidence { head, submission, created_at };
+        let shown = if each_time { evidence.preimage().hash() } else { evidence.shown() };
         let sql = "SELECT n FROM forks WHERE shown = ?1";
         let known = self.db.prepare_cached(sql)?.query_row([shown.as_bytes()], |row| row.get(0)).optional()?;
         if let Some(n) = known {
             return Ok(Decided::Forked(read_fork(self.db, self.secret, n)?));
         }
-        let evidence = ForkEvidence { created_at: self.stamp()?, ..evidence };
+        let evidence = if each_time { evidence } else { ForkEvidence { created_at: self.stamp()?, ..evidence } };
         let id = random_id("lwf_");
         let body = Object::new()
             .with("evidence_id", id.as_str())

@@ -12,7 +12,7 @@ use local_vault::protocol::witness::{Refusal, Rules, Submission};
 use local_vault::witness::{Desk, GuardedClock, Request, Setup, Times, Verdict, Witness, WitnessError};
 
 /// As the published package has it: first use is accepted, and nothing else is asked.
-pub(crate) const AS_PUBLISHED: Rules = Rules { first_use: true, longest_jump: None };
+pub(crate) const AS_PUBLISHED: Rules = Rules { first_use: true, longest_jump: None, evidence_each_time: true };
 
 /// A setup without anchor and without a wrapping key.
 pub(crate) fn setup(signer: Signer) -> Setup {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use local_vault::custody::{CustodyError, ErrorKind, Protection, SharedSigningKey, Signer, SigningKey};
 use local_vault::facts::Timestamp;
-use local_vault::protocol::witness::{Submission, verify_fork_evidence, verify_receipt};
+use local_vault::protocol::witness::{Rules, Submission, verify_fork_evidence, verify_receipt};
 use local_vault::protocol::{Preimage, PublicKey, Signature};
 use local_vault::store::StoreError;
 use local_vault::witness::{Setup, Verdict, What, Witness, WitnessError, WitnessReader};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::custody;
 use super::place::incident;
-use super::witness::{self, Told, checkpoint, rival, setup, submit};
+use super::witness::{self, AS_PUBLISHED, Told, checkpoint, rival, setup, submit};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const LATER: Timestamp = Timestamp::from_millis(1_800_000_060_000);
@@ -57,13 +57,27 @@ async fn with_the_published_settings_another_key_goes_on_and_a_statement_of_the_
 async fn the_same_fork_evidence_is_kept_once() {
     let (_folder, path) = place();
     let signer = signer(key());
-    submit(&path, at(NOW, signer.clone()), &checkpoint(1, None)).await.unwrap();
-    let first = submit(&path, at(NOW, signer.clone()), &rival(1, None)).await.unwrap();
-    let again = submit(&path, at(LATER, signer.clone()), &rival(1, None)).await.unwrap();
+    let rules = Rules { evidence_each_time: false, ..AS_PUBLISHED };
+    let configured = |time| Setup { rules, ..at(time, signer.clone()) };
+    submit(&path, configured(NOW), &checkpoint(1, None)).await.unwrap();
+    let first = submit(&path, configured(NOW), &rival(1, None)).await.unwrap();
+    let again = submit(&path, configured(LATER), &rival(1, None)).await.unwrap();
     assert_eq!(first, again);
     let Verdict::Forked(evidence) = first else { panic!("a fork") };
     verify_fork_evidence(&evidence, signer.public_key()).unwrap();
     assert_eq!(WitnessReader::open(&path).unwrap().counts().unwrap().forks, 1);
+}
+
+#[tokio::test]
+async fn with_the_published_settings_a_fork_that_is_shown_again_is_evidence_of_its_own() {
+    let (_folder, path) = place();
+    let signer = signer(key());
+    submit(&path, at(NOW, signer.clone()), &checkpoint(1, None)).await.unwrap();
+    let first = submit(&path, at(NOW, signer.clone()), &rival(1, None)).await.unwrap();
+    // Only the very same evidence is known.
+    assert_eq!(submit(&path, at(NOW, signer.clone()), &rival(1, None)).await.unwrap(), first);
+    assert_ne!(submit(&path, at(LATER, signer), &rival(1, None)).await.unwrap(), first);
+    assert_eq!(WitnessReader::open(&path).unwrap().counts().unwrap().forks, 2);
 }
 
 #[tokio::test]

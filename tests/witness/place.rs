@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use local_vault::custody::{Anchor, Purpose, PurposeKey, SharedSigningKey, Signer, WrappingKey};
 use local_vault::protocol::json::Object;
-use local_vault::protocol::witness::{Submission, verify_receipt};
+use local_vault::protocol::witness::{Rules, Submission, verify_receipt};
 use local_vault::witness::{
     Closing, Desk, FloorFile, Request, Setup, SignedFloor, Verdict, What, Witness, WitnessError,
 };
 use tempfile::TempDir;
 
 use super::custody;
-use super::witness;
+use super::witness::{self, AS_PUBLISHED};
 
 /// A witness's folder, and another disk beside it.
 pub(crate) struct Place {
@@ -106,7 +106,9 @@ impl Place {
 
     pub(crate) fn setup(&self) -> Setup {
         let anchor = self.has_floor.then(|| self.anchor(self.floor())).or_else(|| self.device.clone());
-        Setup { anchor, wrapping: self.wrapping.clone(), ..witness::setup(self.signer.clone()) }
+        // As with a config file.
+        let rules = Rules { evidence_each_time: false, ..AS_PUBLISHED };
+        Setup { anchor, wrapping: self.wrapping.clone(), rules, ..witness::setup(self.signer.clone()) }
     }
 
     pub(crate) fn open(&self) -> Result<(Desk, Closing), WitnessError> {

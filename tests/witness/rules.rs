@@ -92,7 +92,7 @@ async fn a_clock_that_goes_back_a_little_stands_still_and_one_that_goes_back_far
 #[tokio::test]
 async fn a_number_that_jumps_too_far_changes_nothing_until_an_operator_begins_the_stream_anew() {
     let place = Place::with_floor();
-    let rules = Rules { first_use: true, longest_jump: Some(10) };
+    let rules = Rules { first_use: true, longest_jump: Some(10), evidence_each_time: false };
     let (desk, closing) = start(&place, Setup { rules, ..place.setup() });
     accept(&desk, &[checkpoint(1, None), checkpoint(11, Some(1))]).await;
     for n in [22, i64::MAX] {
@@ -128,7 +128,7 @@ async fn behind_a_new_origin_numbers_are_used_again_and_what_lies_before_it_is_n
 #[tokio::test]
 async fn a_stream_that_nobody_added_is_refused_and_one_that_was_is_its_submitters_alone() {
     let place = Place::new();
-    let rules = Rules { first_use: false, longest_jump: None };
+    let rules = Rules { first_use: false, longest_jump: None, evidence_each_time: false };
     let (desk, closing) = start(&place, Setup { rules, ..place.setup() });
     let by = |submission: Submission, caller: &str| desk.submit(Request::new(submission, caller));
     assert_eq!(refusal(by(checkpoint(1, None), "operator").await), Refusal::UnknownStream);

@@ -157,7 +157,8 @@ pub(crate) fn listed(name: &str, tenants: &[&str]) -> Submitter {
 
 /// The setup that refuses a stream that nobody added.
 pub(crate) fn strict() -> Setup {
-    let rules = local_vault::protocol::witness::Rules { first_use: false, longest_jump: Some(10) };
+    let rules =
+        local_vault::protocol::witness::Rules { first_use: false, longest_jump: Some(10), evidence_each_time: false };
     assert_ne!(rules, AS_PUBLISHED);
     Setup { rules, ..setup(signer("witness-1", signing_key(3))) }
 }

@@ -179,7 +179,8 @@ impl Vault {
     /// What holds beyond the published rules.
     pub(in crate::cli) fn witness_rules(&self) -> Rules {
         let settings = &self.settings.witness;
-        Rules { first_use: settings.first_use, longest_jump: settings.longest_jump }
+        let evidence_each_time = self.settings.config_file.is_none();
+        Rules { first_use: settings.first_use, longest_jump: settings.longest_jump, evidence_each_time }
     }
 
     fn witness_setup(&self, allowed: Option<Allowed>) -> Result<Setup, Failure> {
@@ -187,9 +188,11 @@ impl Vault {
         let keys = self.keys_for(Purpose::Witness)?;
         let signers = keys.iter().map(|key| self.signer_of(key.clone())).collect::<Result<_, _>>()?;
         let purpose_keys: Vec<PurposeKey> = keys.into_iter().map(|loaded| loaded.key).collect();
+        // The published commands witness with and without the encryption key, on the same state.
+        let is_sealed = self.settings.config_file.is_some() && self.has_wrapping_key();
         Ok(Setup {
             signers,
-            wrapping: if self.has_wrapping_key() { Some(self.recorded_wrapping_key()?) } else { None },
+            wrapping: if is_sealed { Some(self.recorded_wrapping_key()?) } else { None },
             anchor: self.witness_anchor(purpose_keys)?,
             anchor_interval: settings.anchor_interval,
             rules: self.witness_rules(),

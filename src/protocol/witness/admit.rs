@@ -27,6 +27,9 @@ pub struct Rules {
     pub first_use: bool,
     /// How far a number may lie above the last one.
     pub longest_jump: Option<i64>,
+    /// Whether a fork that is shown again is evidence again, with a time of its own, as published. Otherwise it is the
+    /// same evidence.
+    pub evidence_each_time: bool,
 }
 
 /// What follows from a submission.
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
     use crate::protocol::witness::tests::submission;
 
-    const STRICT: Rules = Rules { first_use: false, longest_jump: Some(10) };
+    const STRICT: Rules = Rules { first_use: false, longest_jump: Some(10), evidence_each_time: false };
 
     /// The stream whose second checkpoint [`submission`] is.
     fn known() -> Known {
